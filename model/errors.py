@@ -1,0 +1,25 @@
+"""What can go wrong inside `model`, typed where it is known; callers map these, nothing here maps them.
+
+    ModelError
+    ├── CheckpointError       weights cannot be found, read, verified or fitted to a row
+    ├── UnknownModel          no row of that name
+    └── PromptOutOfBounds     a prompt lies outside its image (also a ValueError)
+"""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """The model cannot do what was asked."""
+
+
+class CheckpointError(ModelError):
+    """The weights cannot be used; the message says which file, why, and what to do."""
+
+
+class UnknownModel(ModelError, LookupError):
+    """No row of `model.sizes.SIZES` has that name; the message lists those that exist."""
+
+
+class PromptOutOfBounds(ModelError, ValueError):
+    """A prompt's point or box lies outside the upright image, in original pixels."""
