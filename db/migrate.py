@@ -1,0 +1,63 @@
+"""`python -m db.migrate`: bring the database to the newest revision. Safe to run many times, and at once.
+
+Reads MASKWORKS_DATABASE_URL. An advisory lock makes the second of two runs wait; it then finds nothing to do.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from db.partitions import ensure_partitions
+
+_LOCK = 0x6D61736B  # "mask"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def head_revision() -> str:
+    """The newest revision that this code knows; `/readyz` compares the database's with it."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise RuntimeError("db/migrations holds no revision: the installation is incomplete")
+    return head
+
+
+def migrate_connection(connection: Connection) -> None:
+    """Run every missing revision in the caller's transaction, and make this month's and next month's partitions."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    ensure_partitions(connection)
+
+
+def migrate(database_url: str) -> None:
+    """Bring the database at `database_url` to the newest revision; raises what the database raises."""
+    engine = create_engine(database_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        migrate_connection(connection)
+    engine.dispose()
+
+
+def main() -> int:
+    url = os.environ.get("MASKWORKS_DATABASE_URL")
+    if not url:
+        print("MASKWORKS_DATABASE_URL is not set, e.g. postgresql+psycopg://user:password@host/maskworks", file=sys.stderr)
+        return 2
+    migrate(url)
+    print(f"database is at revision {head_revision()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The states of a job, a chunk and an item, who moves each on, and why an item fails. Pure: no imports of ours.
+
+    job    ingesting → pending → running → succeeded | partially_succeeded | failed | cancelled | expired
+    chunk  ready → dispatched → leased → done | dead | cancelled      leased → ready (give-back, reaper)
+    item   has no state column: a result row is final; without one it reads as its chunk does
+
+The database repeats these rules as enums, CHECKs and a trigger (`db/tables.py`); a test holds the two together.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class JobState(StrEnum):
+    INGESTING = "ingesting"
+    """Items are being listed. The leader's ingestion moves it to pending, or to failed when nothing matches."""
+    PENDING = "pending"
+    """Chunks wait. The first claim by a worker moves it to running."""
+    RUNNING = "running"
+    """At least one chunk has been claimed. Whoever ends the last chunk, or the leader, finishes it."""
+    SUCCEEDED = "succeeded"
+    """Final: every item has a mask result."""
+    PARTIALLY_SUCCEEDED = "partially_succeeded"
+    """Final: some items succeeded, some failed."""
+    FAILED = "failed"
+    """Final: no item succeeded, or the failure ratio was exceeded, or ingestion failed (`error` says why)."""
+    CANCELLED = "cancelled"
+    """Final: a client cancelled it; results written before stay."""
+    EXPIRED = "expired"
+    """Final: its deadline passed; results written before stay."""
+
+
+class ChunkState(StrEnum):
+    READY = "ready"
+    """Waits in Postgres. The leader's dispatch moves it to dispatched; a worker may claim it directly."""
+    DISPATCHED = "dispatched"
+    """A message naming it is (or was) in Redis. A worker's claim moves it on; a lost message is rung again."""
+    LEASED = "leased"
+    """A worker holds it until `lease_until`. That worker ends it or gives it back; the reaper takes it back."""
+    DONE = "done"
+    """Final: every item of it has a result row."""
+    DEAD = "dead"
+    """Final: too many attempts without progress; the missing items were recorded as failed, WORKER_LOST."""
+    CANCELLED = "cancelled"
+    """Final: its job was cancelled, expired or failed before it ended."""
+
+
+class ResultState(StrEnum):
+    """What a result row can say: it is written once and never changes."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class ItemState(StrEnum):
+    """What a reader sees of an item; always: the six add up to the job's total."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+JOB_TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
+    JobState.INGESTING: frozenset(
+        {JobState.PENDING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+    ),
+    JobState.PENDING: frozenset(
+        {JobState.RUNNING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+    ),
+    JobState.RUNNING: frozenset(
+        {
+            JobState.SUCCEEDED,
+            JobState.PARTIALLY_SUCCEEDED,
+            JobState.FAILED,
+            JobState.CANCELLED,
+            JobState.EXPIRED,
+        }
+    ),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.PARTIALLY_SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+    JobState.EXPIRED: frozenset(),
+}
+
+CHUNK_TRANSITIONS: Final[dict[ChunkState, frozenset[ChunkState]]] = {
+    ChunkState.READY: frozenset({ChunkState.DISPATCHED, ChunkState.LEASED, ChunkState.CANCELLED}),
+    ChunkState.DISPATCHED: frozenset({ChunkState.LEASED, ChunkState.READY, ChunkState.CANCELLED}),
+    ChunkState.LEASED: frozenset(
+        {ChunkState.DONE, ChunkState.READY, ChunkState.DEAD, ChunkState.CANCELLED}
+    ),
+    ChunkState.DONE: frozenset(),
+    ChunkState.DEAD: frozenset(),
+    ChunkState.CANCELLED: frozenset(),
+}
+
+FINAL_JOB_STATES: Final = frozenset(s for s, to in JOB_TRANSITIONS.items() if not to)
+FINAL_CHUNK_STATES: Final = frozenset(s for s, to in CHUNK_TRANSITIONS.items() if not to)
+OPEN_JOB_STATES: Final = frozenset({JobState.PENDING, JobState.RUNNING})
+"""A job whose chunks may be dispatched and claimed."""
+
+
+class ItemReason(StrEnum):
+    """Why one item failed. A bad object fails its item, never its job."""
+
+    OBJECT_NOT_FOUND = "OBJECT_NOT_FOUND"
+    ACCESS_DENIED = "ACCESS_DENIED"
+    BUCKET_NOT_ALLOWED = "BUCKET_NOT_ALLOWED"
+    UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"
+    IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"
+    DECODE_FAILED = "DECODE_FAILED"
+    PROMPT_OUT_OF_BOUNDS = "PROMPT_OUT_OF_BOUNDS"
+    INVALID_MANIFEST_LINE = "INVALID_MANIFEST_LINE"
+    STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    GPU_OUT_OF_MEMORY = "GPU_OUT_OF_MEMORY"
+    WORKER_LOST = "WORKER_LOST"
+    TIMEOUT = "TIMEOUT"
+    INTERNAL = "INTERNAL"
+
+
+class JobReason(StrEnum):
+    """Why a job as a whole ended early; `error.reason` of the job."""
+
+    INPUT_EMPTY = "INPUT_EMPTY"
+    INPUT_UNREADABLE = "INPUT_UNREADABLE"
+    BUCKET_NOT_ALLOWED = "BUCKET_NOT_ALLOWED"
+    CANCELLED_BY_CLIENT = "CANCELLED_BY_CLIENT"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    FAILURE_RATIO_EXCEEDED = "FAILURE_RATIO_EXCEEDED"
+
+
+STOP_STATE: Final[dict[JobReason, JobState]] = {
+    JobReason.INPUT_EMPTY: JobState.FAILED,
+    JobReason.INPUT_UNREADABLE: JobState.FAILED,
+    JobReason.BUCKET_NOT_ALLOWED: JobState.FAILED,
+    JobReason.CANCELLED_BY_CLIENT: JobState.CANCELLED,
+    JobReason.DEADLINE_EXCEEDED: JobState.EXPIRED,
+    JobReason.FAILURE_RATIO_EXCEEDED: JobState.FAILED,
+}
+"""The final state that a job stopped for this reason takes."""
+
+TASK_NAME: Final = "maskworks.segment_chunk"
+WAKE_CHANNEL: Final = "maskworks_wake"
+"""The NOTIFY channel that wakes the dispatcher: a submit, an ended chunk, a give-back."""
+
+CHUNK_CAP_AUTO: Final = 16
+CHUNK_CAP_PROMPTED: Final = 256
+MAX_INFLIGHT: Final = 32
+"""Images of one chunk admitted to fetch, decode or GPU at a time: the most that one death can suspect."""
+MAX_DEATHS_ALONE: Final = 3
+"""Deaths of a worker that held this image alone, after which the image (not its job) fails: WORKER_LOST."""
+MAX_STALLS: Final = 8
+"""Attempts of a chunk without one new result, after which the chunk is dead."""
+
+
+def queue_name(model: str) -> str:
+    """The Redis list that workers with `model` loaded consume."""
+    return f"chunks.{model}"
+
+
+def chunk_size(n_items: int, *, prompted: bool) -> int:
+    """Items a chunk: small jobs spread over workers, large ones stay within the cap."""
+    cap = CHUNK_CAP_PROMPTED if prompted else CHUNK_CAP_AUTO
+    return min(cap, max(1, -(-n_items // 64)))

@@ -1,0 +1,217 @@
+"""The tables as SQLAlchemy Core values, for the statements to be built from.
+
+The DDL, with every CHECK, partial index, trigger and partition, is in `db/migrations`; a test migrates an empty
+database and compares it with what stands here.
+"""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    REAL,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import ENUM, JSONB, UUID
+from sqlalchemy.types import UserDefinedType
+
+from db.states import ChunkState, JobState, ResultState
+
+metadata = MetaData()
+
+
+class MaskRow(NamedTuple):
+    """One mask of a result, as the composite type `mask_row`.
+
+    Box and crop are x, y, width, height in original pixels; the point is x, y there too (automatic masks only).
+    The mask's COCO `counts` are `rle[offset : offset + length]` of its result row.
+    """
+
+    area: int
+    x: int
+    y: int
+    w: int
+    h: int
+    predicted_iou: float
+    stability_score: float
+    point_x: float | None
+    point_y: float | None
+    crop_x: int
+    crop_y: int
+    crop_w: int
+    crop_h: int
+    prompt: str | None
+    offset: int
+    length: int
+
+
+class MaskRows(UserDefinedType[list[MaskRow]]):
+    """`mask_row[]`; psycopg adapts it once `db.engine` has registered the composite on a connection."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "mask_row[]"
+
+
+def _enum(states: type[JobState] | type[ChunkState] | type[ResultState], name: str) -> ENUM:
+    return ENUM(states, name=name, create_type=False, values_callable=lambda e: [s.value for s in e])
+
+
+JOB_STATE = _enum(JobState, "job_state")
+CHUNK_STATE = _enum(ChunkState, "chunk_state")
+RESULT_STATE = _enum(ResultState, "result_state")
+_TIME = DateTime(timezone=True)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("weight", REAL, nullable=False, server_default="1"),
+    Column("max_open_items", BigInteger),  # backpressure: items not yet final that this tenant may have
+    Column("created_at", _TIME, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("prefix", Text, primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # HMAC-SHA256(pepper, secret)
+    Column("name", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("expires_at", _TIME),
+    Column("revoked_at", _TIME),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    Column("state", JOB_STATE, nullable=False),
+    Column("name", Text),
+    Column("labels", JSONB, nullable=False, server_default="{}"),
+    Column("model", Text, nullable=False),
+    Column("precision", Text),
+    Column("priority", SmallInteger, nullable=False, server_default="5"),
+    Column("task", JSONB, nullable=False),
+    Column("input", JSONB, nullable=False),  # {"items": n} or {"prefix", "glob"}
+    Column("n_items", Integer, nullable=False, server_default="0"),
+    Column("chunk_size", Integer, nullable=False, server_default="1"),
+    Column("ingest_cursor", Text),  # the last key listed: ingestion goes on behind it
+    Column("deadline", _TIME),
+    Column("max_failure_ratio", REAL),
+    Column("retry_of", UUID(as_uuid=True)),
+    Column("idempotency_key", Text),
+    Column("request_sha256", LargeBinary),
+    Column("error_reason", Text),
+    Column("error_detail", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("started_at", _TIME),
+    Column("ended_at", _TIME),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("custom_id", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("prompts", JSONB),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("chunk_no", Integer, primary_key=True),
+    Column("lo", Integer, nullable=False),  # items lo ≤ index < hi
+    Column("hi", Integer, nullable=False),
+    Column("state", CHUNK_STATE, nullable=False),
+    Column("fence", BigInteger, nullable=False, server_default="0"),  # guards writes; never goes back
+    Column("attempts", Integer, nullable=False, server_default="0"),  # charged by a claim, returned by a give-back
+    Column("stalls", Integer, nullable=False, server_default="0"),  # attempts in a row without a new result
+    Column("run_after", _TIME),
+    Column("dispatched_at", _TIME),
+    Column("worker", Text),
+    Column("lease_until", _TIME),  # in no index, so that a heartbeat stays a HOT update
+    Column("inflight", ARRAY(Integer), nullable=False, server_default="{}"),
+    Column("alone", Boolean, nullable=False, server_default="false"),
+    Column("n_ok", Integer, nullable=False, server_default="0"),
+    Column("n_err", Integer, nullable=False, server_default="0"),
+    Column("reasons", JSONB, nullable=False, server_default="{}"),  # failure reason → count
+)
+
+suspects = Table(
+    "suspects",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("deaths", SmallInteger, nullable=False, server_default="0"),  # deaths of a worker that held it alone
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("state", RESULT_STATE, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("retryable", Boolean),
+    Column("height", Integer),
+    Column("width", Integer),
+    Column("orientation", SmallInteger),  # the EXIF orientation found, before it was applied
+    Column("masks", MaskRows),
+    Column("rle", LargeBinary),
+    Column("codec", SmallInteger, nullable=False, server_default="0"),  # 0: plain, 1: zlib
+    Column("model", Text),
+    Column("model_revision", Text),
+    Column("precision", Text),
+    Column("timings_ms", JSONB),
+    Column("created_at", _TIME, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("job_id", UUID(as_uuid=True), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("delivered_at", _TIME),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("model_revision", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("precision", Text, nullable=False),
+    Column("slots", Integer, nullable=False),  # chunks it works on at a time
+    Column("loaded_at", _TIME, nullable=False),
+    Column("seen_at", _TIME, nullable=False),
+)
+
+leader = Table(
+    "leader",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("term", BigInteger, nullable=False),
+    Column("lease_until", _TIME, nullable=False),
+)
