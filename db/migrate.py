@@ -52,7 +52,10 @@ def migrate(database_url: str) -> None:
 def main() -> int:
     url = os.environ.get("MASKWORKS_DATABASE_URL")
     if not url:
-        print("MASKWORKS_DATABASE_URL is not set, e.g. postgresql+psycopg://user:password@host/maskworks", file=sys.stderr)
+        print(
+            "MASKWORKS_DATABASE_URL is not set, e.g. postgresql+psycopg://user:password@host/maskworks",
+            file=sys.stderr,
+        )
         return 2
     migrate(url)
     print(f"database is at revision {head_revision()}")

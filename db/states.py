@@ -64,12 +64,8 @@ class ItemState(StrEnum):
 
 
 JOB_TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
-    JobState.INGESTING: frozenset(
-        {JobState.PENDING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
-    ),
-    JobState.PENDING: frozenset(
-        {JobState.RUNNING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
-    ),
+    JobState.INGESTING: frozenset({JobState.PENDING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.PENDING: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}),
     JobState.RUNNING: frozenset(
         {
             JobState.SUCCEEDED,
@@ -89,9 +85,7 @@ JOB_TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
 CHUNK_TRANSITIONS: Final[dict[ChunkState, frozenset[ChunkState]]] = {
     ChunkState.READY: frozenset({ChunkState.DISPATCHED, ChunkState.LEASED, ChunkState.CANCELLED}),
     ChunkState.DISPATCHED: frozenset({ChunkState.LEASED, ChunkState.READY, ChunkState.CANCELLED}),
-    ChunkState.LEASED: frozenset(
-        {ChunkState.DONE, ChunkState.READY, ChunkState.DEAD, ChunkState.CANCELLED}
-    ),
+    ChunkState.LEASED: frozenset({ChunkState.DONE, ChunkState.READY, ChunkState.DEAD, ChunkState.CANCELLED}),
     ChunkState.DONE: frozenset(),
     ChunkState.DEAD: frozenset(),
     ChunkState.CANCELLED: frozenset(),

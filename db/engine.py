@@ -1,0 +1,64 @@
+"""Engines on psycopg 3 with `mask_row` registered: async for the front door, sync for workers and the dispatcher."""
+
+from typing import Any
+
+from psycopg import Connection as PsycopgConnection
+from psycopg.types.composite import CompositeInfo, register_composite
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from db.tables import MaskRow
+
+
+class _CompositeOnConnect:
+    """Registers `mask_row` on every new connection; its type's id is looked up once per engine, not per connection."""
+
+    def __init__(self) -> None:
+        self._info: CompositeInfo | None = None
+
+    def sync(self, connection: PsycopgConnection[Any]) -> None:
+        if self._info is None:
+            self._info = CompositeInfo.fetch(connection, "mask_row")
+            connection.rollback()
+        self._register(connection)
+
+    def asynchronous(self, adapted: Any) -> None:
+        if self._info is None:
+            self._info = adapted.run_async(lambda c: CompositeInfo.fetch(c, "mask_row"))
+            adapted.rollback()
+        self._register(adapted.driver_connection)
+
+    def _register(self, connection: Any) -> None:
+        # None before the first migration: /readyz must be able to say so on a bare database.
+        if self._info is not None:
+            register_composite(self._info, connection, MaskRow)
+
+
+_OPTIONS: dict[str, Any] = {
+    "pool_pre_ping": True,  # a restarted Postgres costs one check, not one failed request
+    "pool_recycle": 1800,
+    "connect_args": {
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        # A transaction left open by a frozen process would block vacuum and hold rows.
+        "options": "-c idle_in_transaction_session_timeout=60000 -c lock_timeout=10000",
+    },
+}
+
+
+def sync_engine(database_url: str, pool_size: int = 4) -> Engine:
+    """An engine for workers, the dispatcher and command lines. READ COMMITTED, pooled, checked before use."""
+    engine = create_engine(database_url, pool_size=pool_size, max_overflow=2, **_OPTIONS)
+    composite = _CompositeOnConnect()
+    event.listen(engine, "connect", lambda connection, _record: composite.sync(connection))
+    return engine
+
+
+def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
+    """The same for the front door's event loop."""
+    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=4, **_OPTIONS)
+    composite = _CompositeOnConnect()
+    event.listen(engine.sync_engine, "connect", lambda adapted, _record: composite.asynchronous(adapted))
+    return engine
