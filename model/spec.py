@@ -1,0 +1,149 @@
+"""What may be asked of a segmenter: prompts, or automatic masks. Torch-free; the front door validates with it.
+
+All coordinates are xy pixels of the upright image. Whether a prompt lies inside its image is known only
+beside the image: the segmenter checks that (`PromptOutOfBounds`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import CoreSchema, core_schema
+
+from model.rle import RLE, RLEError, checked_runs
+
+MAX_PROMPTS = 1024
+MAX_POINTS = 256
+MAX_MASK_PIXELS = 200_000_000
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+Point = tuple[Coordinate, Coordinate]
+Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Pixels = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class _MaskPrompt:
+    """JSON speaks RLE; Python may also hand in logits, float (1, 4h, 4w)."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(_mask_prompt, handler.generate_schema(RLE))
+
+
+def _mask_prompt(value: Any, as_rle: Any) -> RLE | NDArray[np.float32]:
+    if isinstance(value, np.ndarray):
+        if value.ndim != 3 or value.shape[0] != 1 or not np.isfinite(value).all():
+            raise ValueError("mask logits must be finite and of shape (1, 4h, 4w)")
+        return value.astype(np.float32)
+    rle: RLE = as_rle(value)
+    if len(rle["size"]) != 2 or min(rle["size"]) < 1 or rle["size"][0] * rle["size"][1] > MAX_MASK_PIXELS:
+        raise ValueError("size must be [height, width] of at least 1x1")
+    try:
+        checked_runs(rle)
+    except RLEError as error:
+        raise ValueError(str(error)) from error
+    return rle
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Prompt:
+    """One question about one image: any mix of points, a box and a mask.
+
+    `labels`: 1 foreground, 0 background, one per point. `box`: x0, y0, x1, y1. `mask`: the RLE of a mask of the
+    image's size, or logits of a previous answer. `multimask`: three masks instead of one; None means three for
+    one lone point, else one.
+    """
+
+    id: Annotated[str, Field(max_length=256)] = ""
+    points: Annotated[tuple[Point, ...], Field(max_length=MAX_POINTS)] = ()
+    labels: Annotated[tuple[Literal[0, 1], ...], Field(max_length=MAX_POINTS)] = ()
+    box: Box | None = None
+    mask: Annotated[RLE | NDArray[np.float32], _MaskPrompt()] | None = None
+    multimask: bool | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Prompt":
+        if not self.points and self.box is None and self.mask is None:
+            raise ValueError("a prompt needs at least one of points, box, mask")
+        if len(self.points) != len(self.labels):
+            raise ValueError(f"{len(self.points)} points but {len(self.labels)} labels")
+        if self.box is not None and (self.box[2] < self.box[0] or self.box[3] < self.box[1]):
+            raise ValueError("box must be x0, y0, x1, y1 with x1 >= x0 and y1 >= y0")
+        return self
+
+    @property
+    def three_masks(self) -> bool:
+        """Whether this prompt is answered with three masks."""
+        if self.multimask is not None:
+            return self.multimask
+        return len(self.points) == 1 and self.box is None and self.mask is None
+
+
+def _not_empty(prompts: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
+    """A min_length would add its own error to each error inside a prompt."""
+    if not prompts:
+        raise ValueError("at least one prompt is needed")
+    return prompts
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Prompted:
+    """Masks for given prompts. A prompt without an id takes its index; ids are unique."""
+
+    prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS), AfterValidator(_not_empty)]
+    type: Literal["prompted"] = "prompted"
+
+    @model_validator(mode="after")
+    def _named(self) -> "Prompted":
+        named = tuple(p if p.id else replace(p, id=str(i)) for i, p in enumerate(self.prompts))
+        if len({p.id for p in named}) != len(named):
+            raise ValueError("prompt ids must be unique")
+        object.__setattr__(self, "prompts", named)
+        return self
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Automatic:
+    """Masks of everything: the reference generator's parameters by its names, and three of ours.
+
+    None means the model row's default. `points_per_side` is the grid of the whole image, or `point_grids`, one
+    list of xy in [0, 1] per crop layer. Thresholds of 0 do not filter. Areas are in pixels of the image;
+    `max_masks` keeps the best by predicted IoU. `points_per_batch` bounds memory and changes no mask.
+    """
+
+    points_per_side: Annotated[int, Field(ge=1, le=128)] | None = None
+    points_per_batch: Annotated[int, Field(ge=1, le=4096)] | None = None
+    pred_iou_thresh: Fraction | None = None
+    stability_score_thresh: Fraction | None = None
+    stability_score_offset: Annotated[float, Field(ge=0, le=100)] | None = None
+    box_nms_thresh: Fraction | None = None
+    crop_n_layers: Annotated[int, Field(ge=0, le=4)] | None = None
+    crop_nms_thresh: Fraction | None = None
+    crop_overlap_ratio: Fraction | None = None
+    crop_n_points_downscale_factor: Annotated[int, Field(ge=1, le=16)] | None = None
+    point_grids: (
+        Annotated[
+            tuple[Annotated[tuple[tuple[Fraction, Fraction], ...], Field(max_length=16384)], ...],
+            Field(min_length=1, max_length=5),
+        ]
+        | None
+    ) = None
+    min_mask_region_area: Pixels | None = None
+    min_mask_area: Pixels | None = None
+    max_mask_area: Pixels | None = None
+    max_masks: Annotated[int, Field(ge=1, le=20_000)] | None = None
+    type: Literal["auto"] = "auto"
+
+    def resolved(self, defaults: Mapping[str, Any]) -> "Automatic":
+        """This, with every None replaced by the model row's default (an absent default stays None)."""
+        gaps = {name for name, value in asdict(self).items() if value is None}
+        return replace(self, **{name: value for name, value in defaults.items() if name in gaps})
+
+
+Task = Annotated[Automatic | Prompted, Field(discriminator="type")]
+TASK: TypeAdapter[Automatic | Prompted] = TypeAdapter(Task)
