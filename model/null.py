@@ -29,7 +29,7 @@ class NullPrepared:
 
 
 class NullSegmenter:
-    """Answers `SegmenterProtocol`. `delay_s` is slept in `core` per image; automatic images get `masks_per_image`."""
+    """Answers `SegmenterProtocol`. `core` sleeps `delay_s` per image; automatic images get `masks_per_image`."""
 
     name = "null"
     revision = "null-1"

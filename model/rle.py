@@ -1,12 +1,14 @@
 """COCO run-length encoding: masks ↔ runs ↔ compressed counts; area, box and polygons from runs.
 
-Masks are read column by column; runs alternate background, foreground, … and the first (background) run may be
-0. `counts` holds each run as a signed delta against the run two back (from the fourth run on), five bits a
-character, least significant first, bit 6 for "more follows", offset 48. Byte for byte what pycocotools writes.
+Masks are read column by column; runs alternate background, foreground, … and the first (background) run
+may be 0. `counts` holds each run as a signed delta against the run two back (from the fourth run on), five bits a
+character, least significant first, bit 6 for "more follows", offset 48. Byte for byte what pycocotools
+writes.
 numpy only: the front door uses this file too.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +127,7 @@ def compress(masks: Sequence[Runs]) -> list[str]:
     deltas[later] -= lengths[later - 2]
     text, ends = _write(deltas)
     bounds = np.concatenate([[0], ends])[np.concatenate([starts, [len(lengths)]])]
-    return [text[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [text[a:b] for a, b in pairwise(bounds)]
 
 
 def _write(values: NDArray[np.int64]) -> tuple[str, NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""What may be asked of a segmenter: prompts, or automatic masks. Torch-free; the front door validates with it.
+"""What may be asked of a segmenter: prompts, or automatic masks. Torch-free: the front door uses it.
 
 All coordinates are xy pixels of the upright image. Whether a prompt lies inside its image is known only
 beside the image: the segmenter checks that (`PromptOutOfBounds`).
@@ -54,9 +54,9 @@ def _mask_prompt(value: Any, as_rle: Any) -> RLE | NDArray[np.float32]:
 class Prompt:
     """One question about one image: any mix of points, a box and a mask.
 
-    `labels`: 1 foreground, 0 background, one per point. `box`: x0, y0, x1, y1. `mask`: the RLE of a mask of the
-    image's size, or logits of a previous answer. `multimask`: three masks instead of one; None means three for
-    one lone point, else one.
+    `labels`: 1 foreground, 0 background, one per point. `box`: x0, y0, x1, y1. `mask`: the RLE of a mask
+    of the image's size, or logits of a previous answer. `multimask`: three masks instead of one; None means
+    three for one lone point, else one.
     """
 
     id: Annotated[str, Field(max_length=256)] = ""
@@ -111,8 +111,8 @@ class Prompted:
 class Automatic:
     """Masks of everything: the reference generator's parameters by its names, and three of ours.
 
-    None means the model row's default. `points_per_side` is the grid of the whole image, or `point_grids`, one
-    list of xy in [0, 1] per crop layer. Thresholds of 0 do not filter. Areas are in pixels of the image;
+    None means the model row's default. `points_per_side` is the grid of the whole image, or `point_grids`,
+    one list of xy in [0, 1] per crop layer. Thresholds of 0 do not filter. Areas are in pixels of the image;
     `max_masks` keeps the best by predicted IoU. `points_per_batch` bounds memory and changes no mask.
     """
 
