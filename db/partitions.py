@@ -41,6 +41,4 @@ def _ensure(connection: Connection, table: str, start: datetime, end: datetime) 
         {"lo": lo, "hi": hi},
     ).scalar_one()
     if not crowded:
-        connection.execute(
-            text(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ('{lo}') TO ('{hi}')")
-        )
+        connection.execute(text(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ('{lo}') TO ('{hi}')"))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
+    REAL,
     BigInteger,
     Boolean,
     Column,
@@ -15,7 +16,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    REAL,
     SmallInteger,
     Table,
     Text,
@@ -139,9 +139,7 @@ chunks = Table(
     Column("hi", Integer, nullable=False),
     Column("state", CHUNK_STATE, nullable=False),
     Column("fence", BigInteger, nullable=False, server_default="0"),  # guards writes; never goes back
-    Column(
-        "attempts", Integer, nullable=False, server_default="0"
-    ),  # charged by a claim, returned by a give-back
+    Column("attempts", Integer, nullable=False, server_default="0"),  # charged by a claim, returned by a give-back
     Column("stalls", Integer, nullable=False, server_default="0"),  # attempts in a row without a new result
     Column("run_after", _TIME),
     Column("dispatched_at", _TIME),
@@ -159,9 +157,7 @@ suspects = Table(
     metadata,
     Column("job_id", UUID(as_uuid=True), primary_key=True),
     Column("index", Integer, primary_key=True),
-    Column(
-        "deaths", SmallInteger, nullable=False, server_default="0"
-    ),  # deaths of a worker that held it alone
+    Column("deaths", SmallInteger, nullable=False, server_default="0"),  # deaths of a worker that held it alone
 )
 
 results = Table(

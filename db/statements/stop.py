@@ -1,7 +1,7 @@
 """Ending a job: stopped by a client, a deadline or its failure ratio; or finished because its last chunk ended.
 
-Run `lock_job`, `cancel_chunks`, `stop_job`, `wake_dispatcher` in one transaction, in that order. Cancelling the chunks is
-what fails their workers' fences; locking the job first keeps the order job → chunk that every transaction has.
+Run `lock_job`, `cancel_chunks`, `stop_job`, `wake_dispatcher` in one transaction, in that order. Cancelling the
+chunks is what fails their workers' fences; locking the job first keeps the order job → chunk of every transaction.
 """
 
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Update,
     and_,
     case,
+    cast,
     exists,
     func,
     insert,
@@ -35,6 +36,10 @@ from db.tables import JOB_STATE, chunks, jobs, outbox
 
 _UNFINISHED_CHUNK = chunks.c.state.in_([s for s in ChunkState if s not in FINAL_CHUNK_STATES])
 _UNFINISHED_JOB = jobs.c.state.in_([s for s in JobState if s not in FINAL_JOB_STATES])
+
+
+def _state(state: JobState) -> ColumnElement[JobState]:
+    return cast(literal(state, JOB_STATE), JOB_STATE)
 
 
 def lock_job(job_id: UUID) -> Select[tuple[JobState]]:
@@ -60,7 +65,7 @@ def cancel_chunks(job_id: UUID) -> Update:
 
 def stop_job(job_id: UUID, reason: JobReason, detail: str | None = None) -> Executable:
     """unfinished → the reason's final state, with its one outbox row. No row: somebody ended it before."""
-    return _end(job_id, _UNFINISHED_JOB, literal(STOP_STATE[reason], JOB_STATE), reason, detail)
+    return _end(job_id, _UNFINISHED_JOB, _state(STOP_STATE[reason]), reason, detail)
 
 
 def finish_job(job_id: UUID) -> Executable:
@@ -73,10 +78,10 @@ def finish_job(job_id: UUID) -> Executable:
     n_ok = select(func.sum(chunks.c.n_ok)).where(of_job).scalar_subquery()
     n_err = select(func.sum(chunks.c.n_err)).where(of_job).scalar_subquery()
     outcome = case(
-        (n_err == 0, literal(JobState.SUCCEEDED, JOB_STATE)),
-        (n_err > jobs.c.max_failure_ratio * jobs.c.n_items, literal(JobState.FAILED, JOB_STATE)),
-        (n_ok == 0, literal(JobState.FAILED, JOB_STATE)),
-        else_=literal(JobState.PARTIALLY_SUCCEEDED, JOB_STATE),
+        (n_err == 0, _state(JobState.SUCCEEDED)),
+        (n_err > jobs.c.max_failure_ratio * jobs.c.n_items, _state(JobState.FAILED)),
+        (n_ok == 0, _state(JobState.FAILED)),
+        else_=_state(JobState.PARTIALLY_SUCCEEDED),
     )
     unfinished = exists().where(and_(of_job, _UNFINISHED_CHUNK))
     return _end(job_id, and_(jobs.c.state == JobState.RUNNING, ~unfinished), outcome, None, None)

@@ -1,0 +1,141 @@
+"""The leader's repairs: leases that ran out, images that kill workers, jobs that should have ended.
+
+Guarded and row-locked with SKIP LOCKED, so two leaders at once only share the work.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, TextClause, Update, and_, bindparam, exists, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import Insert, insert
+
+from db.statements.lease import now, seconds
+from db.states import (
+    FINAL_CHUNK_STATES,
+    FINAL_JOB_STATES,
+    OPEN_JOB_STATES,
+    ChunkState,
+    ItemReason,
+    JobState,
+)
+from db.tables import chunks, jobs, suspects
+
+_UNFINISHED = [s for s in ChunkState if s not in FINAL_CHUNK_STATES]
+
+
+def expired_leases(limit: int) -> Select[Any]:
+    """Chunks whose worker stopped renewing, locked. Their in-flight images are under suspicion."""
+    return (
+        select(
+            chunks.c.job_id,
+            chunks.c.chunk_no,
+            chunks.c.fence,
+            chunks.c.attempts,
+            chunks.c.stalls,
+            chunks.c.inflight,
+            chunks.c.alone,
+            chunks.c.worker,
+        )
+        .where(chunks.c.state == ChunkState.LEASED, chunks.c.lease_until < now())
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def suspect(job_id: UUID, indexes: list[int]) -> Insert:
+    """They were in flight beside others when a worker died: each runs alone next, none is charged."""
+    rows = [{"job_id": job_id, "index": i, "deaths": 0} for i in indexes]
+    return insert(suspects).values(rows).on_conflict_do_nothing()
+
+
+def charge_death(job_id: UUID, index: int) -> Any:
+    """It was alone when a worker died. Returns its deaths so far."""
+    statement = insert(suspects).values(job_id=job_id, index=index, deaths=1)
+    return statement.on_conflict_do_update(
+        index_elements=[suspects.c.job_id, suspects.c.index], set_={"deaths": suspects.c.deaths + 1}
+    ).returning(suspects.c.deaths)
+
+
+FAIL_ITEMS: TextClause = text(
+    """
+    WITH failed AS (
+      INSERT INTO results (job_id, index, state, fence, attempt, reason, detail, retryable)
+      SELECT i.job_id, i.index, 'failed', :fence, :attempt, :reason, :detail, true
+      FROM chunks c JOIN items i ON i.job_id = c.job_id AND i.index >= c.lo AND i.index < c.hi
+      WHERE c.job_id = :job_id AND c.chunk_no = :chunk_no AND (:index IS NULL OR i.index = :index)
+        AND NOT EXISTS (SELECT 1 FROM results r WHERE r.job_id = i.job_id AND r.index = i.index)
+      RETURNING index)
+    UPDATE chunks SET n_err = n_err + f.n, stalls = 0,
+      reasons = reasons || jsonb_build_object(CAST(:reason AS text), coalesce((reasons ->> :reason)::int, 0) + f.n)
+    FROM (SELECT count(*)::int AS n FROM failed) f
+    WHERE job_id = :job_id AND chunk_no = :chunk_no AND f.n > 0
+    """
+).bindparams(
+    bindparam("index", type_=suspects.c.index.type),
+    bindparam("job_id", type_=chunks.c.job_id.type),
+    bindparam("reason", ItemReason.WORKER_LOST.value),
+)
+"""Record one item (`index`) or every missing one (`index` None) of a chunk as failed. Run under the chunk's lock."""
+
+
+def take_back(job_id: UUID, chunk_no: int, stalls: int, backoff_seconds: float) -> Update:
+    """leased → ready (or done, where nothing is missing), `fence + 1`, to be tried again after the backoff."""
+    complete = chunks.c.n_ok + chunks.c.n_err == chunks.c.hi - chunks.c.lo
+    return (
+        update(chunks)
+        .where(chunks.c.job_id == job_id, chunks.c.chunk_no == chunk_no, chunks.c.state == ChunkState.LEASED)
+        .values(
+            state=text("CASE WHEN n_ok + n_err = hi - lo THEN 'done' ELSE 'ready' END::chunk_state"),
+            fence=chunks.c.fence + 1,
+            stalls=stalls,
+            run_after=now() + seconds(backoff_seconds),
+            dispatched_at=None,
+            worker=None,
+            lease_until=None,
+            inflight=text("'{}'"),
+            alone=False,
+        )
+        .returning(complete)
+    )
+
+
+def bury(job_id: UUID, chunk_no: int) -> Update:
+    """leased → dead: too many attempts without progress. `FAIL_ITEMS` ran before, in the same transaction."""
+    return (
+        update(chunks)
+        .where(chunks.c.job_id == job_id, chunks.c.chunk_no == chunk_no, chunks.c.state == ChunkState.LEASED)
+        .values(
+            state=ChunkState.DEAD,
+            fence=chunks.c.fence + 1,
+            worker=None,
+            lease_until=None,
+            inflight=text("'{}'"),
+            alone=False,
+        )
+    )
+
+
+def unfinished_ended_jobs() -> Select[tuple[UUID]]:
+    """Running jobs whose chunks are all final: whoever ended the last one died before it finished the job."""
+    open_chunk = exists().where(and_(chunks.c.job_id == jobs.c.id, chunks.c.state.in_(_UNFINISHED)))
+    return select(jobs.c.id).where(jobs.c.state == JobState.RUNNING, ~open_chunk)
+
+
+def overdue_jobs() -> Select[tuple[UUID]]:
+    return select(jobs.c.id).where(
+        jobs.c.state.in_([s for s in JobState if s not in FINAL_JOB_STATES]), jobs.c.deadline <= now()
+    )
+
+
+def failing_jobs() -> Select[tuple[UUID]]:
+    """Open jobs whose failures exceed `max_failure_ratio` of all their items."""
+    failures = (
+        select(func.coalesce(func.sum(chunks.c.n_err), literal(0)))
+        .where(chunks.c.job_id == jobs.c.id)
+        .scalar_subquery()
+    )
+    return select(jobs.c.id).where(
+        jobs.c.state.in_(OPEN_JOB_STATES),
+        jobs.c.max_failure_ratio.is_not(None),
+        failures > jobs.c.max_failure_ratio * jobs.c.n_items,
+    )
