@@ -1,0 +1,61 @@
+"""What can go wrong with one item, and the one table that gives each its (reason, retryable).
+
+ItemFailed                  the item's own fault or its storage's; it gets a result row, its chunk goes on
+anything else              mapped by FAILURES; unknown exceptions are INTERNAL, logged with their traceback
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from db.states import ItemReason
+from model.errors import ModelError, PromptOutOfBounds
+
+
+class ItemFailed(Exception):
+    """This item can not be segmented, for a reason from the fixed list; the detail is for its owner to read."""
+
+    def __init__(self, reason: ItemReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a failed item's row says. `retryable`: the same item may succeed if tried again unchanged."""
+
+    reason: ItemReason
+    detail: str
+    retryable: bool
+
+
+RETRYABLE: Final = frozenset(
+    {
+        ItemReason.STORAGE_UNAVAILABLE,
+        ItemReason.GPU_OUT_OF_MEMORY,
+        ItemReason.WORKER_LOST,
+        ItemReason.TIMEOUT,
+        ItemReason.INTERNAL,
+    }
+)
+
+FAILURES: Final[tuple[tuple[type[BaseException], ItemReason], ...]] = (
+    (PromptOutOfBounds, ItemReason.PROMPT_OUT_OF_BOUNDS),
+    (MemoryError, ItemReason.GPU_OUT_OF_MEMORY),
+    (ModelError, ItemReason.INTERNAL),
+    (TimeoutError, ItemReason.TIMEOUT),
+    (Exception, ItemReason.INTERNAL),
+)
+"""First match wins, so the most particular class stands first."""
+
+_MAX_DETAIL = 500
+
+
+def failure_of(error: Exception) -> Failure:
+    """The row for any exception that one item raised."""
+    if isinstance(error, ItemFailed):
+        reason, detail = error.reason, error.detail
+    else:
+        reason = next(reason for kind, reason in FAILURES if isinstance(error, kind))
+        detail = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+    return Failure(reason, detail[:_MAX_DETAIL].replace("\x00", ""), reason in RETRYABLE)

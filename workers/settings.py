@@ -1,0 +1,71 @@
+"""What a worker or the dispatcher may be told, from the environment; frozen, read once in the entry module."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every field is the variable MASKWORKS_<NAME>; lists are comma separated."""
+
+    model_config = SettingsConfigDict(env_prefix="MASKWORKS_", frozen=True, extra="ignore")
+
+    database_url: str = Field(description="Postgres 16 or newer, as postgresql+psycopg://user:password@host/name")
+    redis_url: str = Field(description="Redis that carries the doorbell messages, with `maxmemory-policy noeviction`")
+
+    s3_endpoint_url: str | None = Field(None, description="S3 endpoint; unset: AWS")
+    s3_access_key: str | None = Field(None, description="S3 access key; unset: the ambient credentials (role, profile)")
+    s3_secret_key: str | None = Field(None, description="S3 secret key")
+    s3_region: str = Field("us-east-1", description="S3 region")
+    buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Buckets that jobs may read, or `*`; an image elsewhere fails with BUCKET_NOT_ALLOWED"
+    )
+    max_image_bytes: int = Field(64 * 2**20, gt=0, description="An object larger than this is not fetched")
+    max_image_pixels: int = Field(100_000_000, gt=0, description="An image of more pixels is not decoded")
+
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("sam_tiny",), min_length=1, description="Models a worker loads and takes work for"
+    )
+    checkpoints: Annotated[dict[str, str], NoDecode] = Field(
+        {}, description="Where weights are, as name=path,…; unset: the cache, then the bundled file of that name"
+    )
+    cache: Path = Field(Path("~/.cache/maskworks").expanduser(), description="Folder of fetched checkpoints")
+    device: str = Field("auto", description="cpu, cuda, cuda:N, or auto: CUDA where there is one")
+    precision: Literal["exact", "fast"] | None = Field(
+        None, description="Precision of jobs that name none; unset: fast on CUDA, exact on a CPU"
+    )
+    threads: int | None = Field(None, gt=0, description="Torch's threads in a worker; unset: one a core")
+    slots: int = Field(
+        2, gt=0, description="Chunks a worker has at a time: the second fills the GPU over the first's tail"
+    )
+
+    lease_seconds: float = Field(30, ge=1, description="A worker silent for longer loses its chunks")
+    chunk_seconds: float = Field(30, gt=0, description="After this long a worker gives the rest of a chunk back")
+    batch_seconds: float = Field(
+        300, gt=0, description="A GPU batch that takes longer is a hang: the worker ends itself"
+    )
+    fetch_threads: int = Field(8, gt=0, description="Objects fetched at a time")
+    decode_threads: int = Field(2, gt=0, description="Images decoded at a time")
+    health_dir: Path | None = Field(
+        None, description="Where the worker keeps `loaded` (after warm-up) and `gpu-loop` (touched by it), for probes"
+    )
+    max_rss_bytes: int | None = Field(None, gt=0, description="A worker above this leaves cleanly, to be restarted")
+    null_delay: float = Field(0, ge=0, description="Seconds an image for the model `null` (protocol tests only)")
+
+    window_per_slot: float = Field(2, gt=0, description="Messages in Redis for each slot of a live worker")
+    leader_seconds: float = Field(5, ge=1, description="A leader silent for longer is replaced by a standby")
+    tick_seconds: float = Field(0.5, gt=0, description="The dispatcher looks at least this often")
+
+    @field_validator("buckets", "models", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @field_validator("checkpoints", mode="before")
+    @classmethod
+    def _paths(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return dict(pair.split("=", 1) for pair in value.split(",") if "=" in pair)
