@@ -1,9 +1,9 @@
 """What can go wrong inside `model`, typed where it is known; callers map these, nothing here maps them.
 
-    ModelError
-    ├── CheckpointError       weights cannot be found, read, verified or fitted to a row
-    ├── UnknownModel          no row of that name
-    └── PromptOutOfBounds     a prompt lies outside its image (also a ValueError)
+ModelError
+├── CheckpointError       weights cannot be found, read, verified or fitted to a row
+├── UnknownModel          no row of that name
+└── PromptOutOfBounds     a prompt lies outside its image (also a ValueError)
 """
 
 from __future__ import annotations

@@ -1,0 +1,45 @@
+"""Deterministic random weights at a realistic scale. Knows nothing of which module a tensor belongs to
+beyond its name and shape."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def seed_parameters(module: nn.Module, seed: int) -> None:
+    """Overwrite every parameter and float buffer in place, in state-dict order, from one CPU generator."""
+    generator = torch.Generator().manual_seed(seed)
+    norms = {name for name, child in module.named_modules() if _is_norm(child)}
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(_draw(name, tensor, name.rpartition(".")[0] in norms, generator))
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return "Norm" in type(module).__name__ and not list(module.children())
+
+
+def _draw(name: str, like: Tensor, is_norm: bool, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(like.shape, generator=generator)
+    leaf = name.rpartition(".")[2]
+    if leaf == "running_var":
+        return 1 + 0.2 * noise.tanh()
+    if is_norm:
+        return 1 + 0.1 * noise if leaf == "weight" else 0.05 * noise
+    if leaf == "positional_encoding_gaussian_matrix":
+        return noise
+    if leaf in ("bias", "pos_embed", "rel_pos_h", "rel_pos_w", "attention_biases"):
+        return (0.05 if leaf == "bias" else 0.2) * noise
+    if like.ndim == 2 and like.shape[0] <= 4 and "layers" not in name:  # learned tokens, not projections
+        return 0.5 * noise
+    return noise / math.sqrt(_fan_in(name, like))
+
+
+def _fan_in(name: str, weight: Tensor) -> int:
+    if "output_upscaling" in name:  # transposed, kernel = stride: each output pixel sees one input pixel
+        return weight.shape[0]
+    return math.prod(weight.shape[1:])
