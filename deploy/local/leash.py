@@ -1,0 +1,45 @@
+"""Run a program that dies with whoever started it: `python -I -S leash.py PARENT SIGNAL USER -- program …`.
+
+A process of its own between fork and exec, because the alternative, `Popen(preexec_fn=…)`, runs Python
+in a forked copy of a threaded process. It replaces itself by the program, so the pid stays the same.
+Standard library only, since it must start in milliseconds.
+
+PARENT is the pid the program must not outlive, SIGNAL the number it gets when that happens, USER
+`uid:gid` or `-` for no change. The kernel ties the signal to the *thread* that forked, and forgets it
+when credentials change: hence user first, signal second, then a look whether the parent is still there.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def become(user: str) -> None:
+    uid, gid = (int(part) for part in user.split(":"))
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+def die_with(parent: int, number: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def main(arguments: list[str]) -> None:
+    parent, number, user, _, *program = arguments
+    if user != "-":
+        become(user)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    die_with(int(parent), int(number))
+    os.execv(program[0], program)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

