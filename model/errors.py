@@ -23,3 +23,11 @@ class UnknownModel(ModelError, LookupError):
 
 class PromptOutOfBounds(ModelError, ValueError):
     """A prompt's point or box lies outside the upright image, in original pixels."""
+
+
+class OutOfMemory(ModelError):
+    """One image alone does not fit into the device's memory; smaller batches were tried before."""
+
+
+class DeviceLost(ModelError):
+    """A sticky device error (illegal access, device assert): every later call fails too. End the process."""

@@ -4,7 +4,6 @@ import io
 import logging
 import random
 import threading
-import warnings
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -124,23 +123,19 @@ def decode(data: bytes, max_pixels: int) -> Upright:
     """
     if not data:
         raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, "the object is empty (0 bytes)")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large images; the cap below is ours and stricter
-        try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(image, max_pixels)
-                image.load()
-                orientation = _orientation(image)
-                return Upright(_rgb(ImageOps.exif_transpose(image)), orientation)
-        except UnidentifiedImageError as error:
-            formats = ", ".join(FORMATS)
-            raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, f"not an image of a known format ({formats})") from error
-        except Image.DecompressionBombError as error:
-            raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, str(error)) from error
-        except ItemFailed:
-            raise
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, NotImplementedError) as error:
-            raise ItemFailed(ItemReason.DECODE_FAILED, f"{type(error).__name__}: {error}") from error
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image, max_pixels)
+            image.load()
+            orientation = _orientation(image)
+            return Upright(_rgb(ImageOps.exif_transpose(image)), orientation)
+    except UnidentifiedImageError as error:
+        formats = ", ".join(FORMATS)
+        raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, f"not an image of a known format ({formats})") from error
+    except Image.DecompressionBombError as error:
+        raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, str(error)) from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, NotImplementedError) as error:
+        raise ItemFailed(ItemReason.DECODE_FAILED, f"{type(error).__name__}: {error}") from error
 
 
 def _check_size(image: ImageFile.ImageFile, max_pixels: int) -> None:
