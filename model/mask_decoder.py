@@ -53,7 +53,7 @@ class MaskDecoder(nn.Module):
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         return torch.cat([own.expand(*sparse.shape[:-2], -1, -1), sparse.to(own.dtype)], -2)
 
-    def forward(self, sparse: Tensor, cells: Tensor, pe: Tensor, multimask: bool) -> Decoded:
+    def decode(self, sparse: Tensor, cells: Tensor, pe: Tensor, multimask: bool) -> Decoded:
         """sparse (G, n, T, C), cells (G, 1, L, C) with the dense prompt added, pe (L, C) -> G*n prompts, in order."""
         prompt = self.prompt(sparse)
         asked = [1, 2, 3] if multimask else [0]
@@ -69,22 +69,22 @@ class MaskDecoder(nn.Module):
     def upscale(self, source: Tensor) -> Tensor:
         """(N, h*w, C) -> features of the low-resolution pixels, (N, h*w, 2, 2, 2, 2, C/8).
 
-        A transposed convolution whose kernel is its stride is one matrix product per cell; the axes after the
-        cell are y, x of the first step, then y, x of the second, put in place by `to_image` once few channels are left.
+        A transposed convolution whose kernel is its stride is one matrix product per cell. The axes after the
+        cell are y, x of the first step, then y, x of the second; `to_image` puts them in place later, once
+        few channels are left.
         """
         first, norm, _, second, _ = self.output_upscaling
-        x = F.linear(source, first.weight.permute(2, 3, 1, 0).flatten(0, 2), first.bias.repeat(4))
-        x = x.unflatten(-1, (2, 2, -1))
+        assert isinstance(norm, LayerNorm2d)
+        x = _per_cell(first, source)
         x = F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
-        x = F.linear(x, second.weight.permute(2, 3, 1, 0).flatten(0, 2), second.bias.repeat(4))
-        return F.gelu(x.unflatten(-1, (2, 2, -1)))
+        return F.gelu(_per_cell(second, x))
 
     def logits(self, decoded: Decoded, prompts: Tensor | None = None, masks: Tensor | None = None) -> Tensor:
         """Low-resolution logits, float32: (N, M, 4h, 4w); or (K, 4h, 4w) of K chosen (prompt, mask) pairs only."""
         if prompts is None or masks is None:
             pixels = self.upscale(decoded.source).flatten(1, 5)  # (N, L*16, C/8)
             return self.to_image(torch.matmul(decoded.hyper, pixels.mT))
-        kept, at = prompts.unique(return_inverse=True)
+        kept, at = torch.unique(prompts, return_inverse=True)
         pixels = self.upscale(decoded.source[kept]).flatten(1, 5)
         hyper = decoded.hyper[prompts, masks]  # (K, C/8)
         return self.to_image(torch.stack([pixels[i] @ h for i, h in zip(at.tolist(), hyper, strict=True)]))
@@ -92,7 +92,14 @@ class MaskDecoder(nn.Module):
     def to_image(self, x: Tensor) -> Tensor:
         """(..., h*w*16) in the order of `upscale` -> (..., 4h, 4w) float32."""
         g = self.grid
-        x = x.float().unflatten(-1, (g, g, 2, 2, 2, 2))  # h, w, y1, x1, y2, x2
+        x = torch.unflatten(x.float(), -1, (g, g, 2, 2, 2, 2))  # h, w, y1, x1, y2, x2
         order = [-6, -4, -2, -5, -3, -1]
         lead = list(range(x.ndim - 6))
         return x.permute(*lead, *(x.ndim + i for i in order)).reshape(*x.shape[: x.ndim - 6], 4 * g, 4 * g)
+
+
+def _per_cell(up: nn.Module, x: Tensor) -> Tensor:
+    """The 2x2, stride 2 transposed convolution on channels-last cells: (..., C) -> (..., 2, 2, C')."""
+    assert isinstance(up, nn.ConvTranspose2d) and up.bias is not None
+    x = F.linear(x, up.weight.permute(2, 3, 1, 0).flatten(0, 2), up.bias.repeat(4))
+    return torch.unflatten(x, -1, (2, 2, -1))

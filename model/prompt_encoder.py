@@ -77,15 +77,18 @@ class PromptEncoder(nn.Module):
         return tokens if boxes is None else torch.cat([tokens, self._embed_boxes(boxes)], 1)
 
     def _embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
-        kinds = torch.cat(
-            [self.not_a_point_embed.weight, self.point_embeddings[0].weight, self.point_embeddings[1].weight]
-        ).float()
+        kinds = torch.cat([self.not_a_point_embed.weight, self._kind(0), self._kind(1)]).float()
         position = self._position(points) * (labels != PADDING).unsqueeze(-1)
         return position + kinds[labels.long() + 1]
 
     def _embed_boxes(self, boxes: Tensor) -> Tensor:
-        corners = torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight]).float()
+        corners = torch.cat([self._kind(2), self._kind(3)]).float()
         return self._position(boxes.view(-1, 2, 2)) + corners
+
+    def _kind(self, kind: int) -> Tensor:
+        embedding = self.point_embeddings[kind]
+        assert isinstance(embedding, nn.Embedding)
+        return embedding.weight
 
     def _position(self, xy: Tensor) -> Tensor:
         out: Tensor = self.pe_layer((xy.float() + 0.5) / self.image_size)

@@ -80,7 +80,7 @@ class Sam(nn.Module):
         pe = self.prompt_encoder.dense_pe().to(self.dtype)
         if masks is not None:  # every prompt has cells of its own
             own = cells[image_index.to(cells.device)] + dense
-            return self.mask_decoder(sparse.unsqueeze(1), own.unsqueeze(1), pe, multimask)
+            return self.mask_decoder.decode(sparse.unsqueeze(1), own.unsqueeze(1), pe, multimask)
         return self._decode_shared(sparse, (cells + dense).unsqueeze(1), pe, image_index.tolist(), multimask)
 
     def _decode_shared(self, sparse: Tensor, cells: Tensor, pe: Tensor, images: list[int], multimask: bool) -> Decoded:
@@ -88,11 +88,12 @@ class Sam(nn.Module):
         runs = [(image, len(list(run))) for image, run in groupby(images)]
         if len({length for _, length in runs}) == 1:
             chosen = cells if [i for i, _ in runs] == list(range(len(cells))) else cells[[i for i, _ in runs]]
-            return self.mask_decoder(sparse.unflatten(0, (len(runs), -1)), chosen, pe, multimask)
+            grouped = torch.unflatten(sparse, 0, (len(runs), -1))
+            return self.mask_decoder.decode(grouped, chosen, pe, multimask)
         parts, start = [], 0
         for image, length in runs:
             tokens = sparse[None, start : start + length]
-            parts.append(self.mask_decoder(tokens, cells[image : image + 1], pe, multimask))
+            parts.append(self.mask_decoder.decode(tokens, cells[image : image + 1], pe, multimask))
             start += length
         return concatenate(parts)
 

@@ -47,7 +47,7 @@ class Attention(nn.Module):
         queries = self._split(self.q_proj(q)) * self.scale  # (G, n, H, T, d)
         folded = torch.matmul(queries, self._heads_weight(self.k_proj)).flatten(2, 3)  # (G, n, H*T, C)
         weights = torch.matmul(folded, cells_pe.mT).softmax(-1)
-        seen = torch.matmul(weights, cells).unflatten(2, (self.heads, -1))  # (G, n, H, T, C)
+        seen = torch.unflatten(torch.matmul(weights, cells), 2, (self.heads, -1))  # (G, n, H, T, C)
         # v_proj comes after the average; rows of `weights` sum to one, so its bias is added as it is.
         values = torch.matmul(seen, self._heads_weight(self.v_proj).mT)
         return self._merge(values + self.v_proj.bias.view(self.heads, 1, -1))
@@ -59,7 +59,7 @@ class Attention(nn.Module):
         if folds and cells_pe.shape[1] == k.shape[1]:
             folded = torch.matmul(keys, self._heads_weight(self.q_proj)) * self.scale  # (G, n, H, T, C)
             offset = (keys * self.q_proj.bias.view(self.heads, 1, -1)).sum(-1) * self.scale  # (G, n, H, T)
-            scores = torch.matmul(folded.flatten(2, 3), cells_pe.mT).unflatten(2, (self.heads, -1))
+            scores = torch.unflatten(torch.matmul(folded.flatten(2, 3), cells_pe.mT), 2, (self.heads, -1))
             weights = (scores + offset.unsqueeze(-1)).softmax(-2)  # (G, n, H, T, L)
         else:
             queries = self._split(self.q_proj(cells_pe)) * self.scale  # (G, m, H, L, d)
@@ -76,10 +76,10 @@ class Attention(nn.Module):
     def _heads_weight(self, projection: nn.Linear) -> Tensor:
         """The projection's weight a head at a time, (H, d, C)."""
         weight = projection.weight if projection is not self.out_proj else projection.weight.mT
-        return weight.unflatten(0, (self.heads, -1))
+        return torch.unflatten(weight, 0, (self.heads, -1))
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(-3, -2)
 
     def _merge(self, x: Tensor) -> Tensor:
         out: Tensor = self.out_proj(x.transpose(-3, -2).flatten(-2))
