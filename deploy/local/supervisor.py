@@ -46,16 +46,22 @@ class Supervisor:
         """Start a program; until `keep` is called its death is only noticed by whoever asks."""
         done: Future[Child] = Future()
         self._starts.put((command, done))
-        child = done.result()
-        self._watched[command.name] = Watched(child)
-        return child
+        return done.result()
 
     def keep(self, name: str) -> None:
         """From now on restart it when it dies."""
         self._watched[name].restarted = True
 
+    def let_die(self) -> None:
+        """Restart nobody from now on: the end has begun."""
+        for watched in list(self._watched.values()):
+            watched.restarted = False
+
     def pid(self, name: str) -> int:
         return self._watched[name].child.pid
+
+    def exit_code(self, name: str) -> int | None:
+        return self._watched[name].child.exit_code()
 
     def names(self) -> list[str]:
         return list(self._watched)
@@ -76,6 +82,7 @@ class Supervisor:
 
     def close(self) -> None:
         """End whatever is left, then the supervising thread."""
+        self.let_die()
         self.stop_together(self.names())
         self._starts.put(None)
         self._thread.join()
@@ -98,9 +105,13 @@ class Supervisor:
 
     def _start(self, command: Command, done: "Future[Child]") -> None:
         try:
-            done.set_result(Child(command))
+            child = Child(command)
         except OSError as error:
             done.set_exception(StackError(f"cannot start {command.name} ({command.argv[0]}): {error}"))
+            return
+        # Here and not in the asking thread, which an interrupt may take away from its answer.
+        self._watched[command.name] = Watched(child)
+        done.set_result(child)
 
     def _mend(self) -> None:
         for name, watched in list(self._watched.items()):

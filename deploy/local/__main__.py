@@ -1,0 +1,160 @@
+"""`python -m deploy.local up | down | put | reset`: the embedded stack from the command line."""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from deploy.local.errors import NotRunning, StackError
+from deploy.local.folder import DataFolder
+from deploy.local.put import put
+from deploy.local.s3 import s3_client
+from deploy.local.stack import Stack, stack
+
+STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        code: int = options.run(options, console)
+    except StackError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"error: {error}")
+        return 1
+    return code
+
+
+def up(options: argparse.Namespace, console: Console) -> int:
+    """Run the stack in the foreground until a signal or a failure."""
+    stop_at_signals()
+    say = progress(console)
+    try:
+        with stack(options.data, options.workers, port=options.port, say=say) as running:
+            _summary(running, console)
+            while True:
+                running.supervisor.wait_for_failure(3600)
+    except KeyboardInterrupt:
+        console.print("stopped; `make up` continues where this left off, `make reset` forgets everything")
+    return 0
+
+
+def down(options: argparse.Namespace, console: Console) -> int:
+    folder = DataFolder(options.data)
+    try:
+        pid = folder.end_holder()
+    except NotRunning as error:
+        folder.stack_file.unlink(missing_ok=True)  # a crash may have left it
+        console.print(str(error), markup=False)
+        return 0
+    console.print(f"stopped the stack (pid {pid})")
+    return 0
+
+
+def reset(options: argparse.Namespace, console: Console) -> int:
+    folder = DataFolder(options.data)
+    folder.forget()
+    console.print(f"forgot everything in {folder.path}", markup=False)
+    return 0
+
+
+def upload(options: argparse.Namespace, console: Console) -> int:
+    description = running_stack(options.data)
+    access = description["s3"]
+    client = s3_client(access["endpoint_url"], access["access_key"], access["secret_key"])
+    keys = put(client, access["bucket"], options.folder)
+    prefix = f"s3://{access['bucket']}/{keys[0].split('/', 1)[0]}/"
+    console.print(f"{len(keys)} objects in {prefix}; to segment them all:\n", markup=False)
+    console.print(submit_line(description["api_url"], description["api_key"], prefix), markup=False)
+    return 0
+
+
+def running_stack(data: Path) -> dict[str, Any]:
+    """stack.json of a stack that runs."""
+    folder = DataFolder(data)
+    if folder.holder() is None:
+        raise NotRunning(f"no stack is running over {folder.path}; `make up` starts one")
+    if not folder.stack_file.exists():
+        raise NotRunning(f"the stack over {folder.path} is not ready yet")
+    loaded: dict[str, Any] = json.loads(folder.stack_file.read_text())
+    return loaded
+
+
+def submit_line(api_url: str, api_key: str, prefix: str) -> str:
+    body = json.dumps({"task": {"type": "auto"}, "input": {"prefix": prefix}})
+    return (
+        f"curl {api_url}/v1/jobs -H 'Authorization: Bearer {api_key}' \\\n"
+        f"     -H 'Content-Type: application/json' -d '{body}'"
+    )
+
+
+def stop_at_signals() -> None:
+    """Ctrl-C, `kill` and a closed terminal all end the stack in order; a second one changes nothing."""
+    stopping = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            raise KeyboardInterrupt
+
+    for each in STOPPING_SIGNALS:
+        signal.signal(each, interrupt)
+
+
+def progress(console: Console) -> Callable[[str], None]:
+    """Each step on a line of its own, with the seconds since the start."""
+    start = time.monotonic()
+
+    def say(step: str) -> None:
+        console.print(f"[dim]{time.monotonic() - start:6.1f} s[/]  {step} …")
+
+    return say
+
+
+def _summary(running: Stack, console: Console) -> None:
+    url, key = running.api_url, running.api_key
+    console.print(
+        f"\n[bold green]maskworks is up[/]   {url}\n"
+        f"  docs      {url}/docs\n"
+        f"  API key   {key}\n"
+        f"  logs      {running.folder.logs}\n"
+        f"  all else  {running.folder.stack_file}\n\n"
+        f"Put pictures into the bucket (in another terminal):\n"
+        f"  make put DIR=photos\n"
+        f"and segment them:",
+    )
+    console.print(
+        submit_line(url, key, f"s3://{running.bucket}/photos/") + "\n\nCtrl-C stops everything.", markup=False
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace, Console], int], help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help)
+        added.add_argument("--data", type=Path, default=Path(".maskworks"), help="data folder (default .maskworks)")
+        added.set_defaults(run=run)
+        return added
+
+    started = command("up", up, "run the stack in the foreground")
+    started.add_argument("--port", type=int, default=8000, help="the API's port; 0 takes a free one")
+    started.add_argument("--workers", type=int, default=1, help="how many workers")
+    command("down", down, "stop a stack that was started elsewhere")
+    command("reset", reset, "forget a stopped stack's data")
+    added = command("put", upload, "upload a folder's pictures into the bucket")
+    added.add_argument("folder", type=Path)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

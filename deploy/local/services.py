@@ -1,0 +1,80 @@
+"""Our own programs as commands: migration, keys, API, dispatcher, workers. Starts nothing by itself."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import deploy
+from deploy.local.children import Command, run_to_end
+from deploy.local.errors import ChildFailed, tail
+from deploy.local.folder import DataFolder
+
+ROOT = Path(deploy.__file__).parent.parent
+TOOL_SECONDS = 120.0
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment with exactly these MASKWORKS_ settings in it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASKWORKS_")}
+    return {**inherited, "PYTHONUNBUFFERED": "1", **settings}
+
+
+def migrate(folder: DataFolder, settings: Mapping[str, str]) -> None:
+    _run("migrate", ("db.migrate",), folder, settings)
+
+
+def create_key(folder: DataFolder, settings: Mapping[str, str]) -> str:
+    """A new API key. It is the only line that the program prints."""
+    log = _run("keys", ("db.keys", "create", "--name", "local"), folder, settings)
+    key = tail(log, 1).strip()
+    log.unlink()  # it holds the key
+    if not key:
+        raise ChildFailed("db.keys printed no key", log)
+    return key
+
+
+def api(folder: DataFolder, settings: Mapping[str, str], descriptor: int) -> Command:
+    """Serves on a socket that the supervisor has bound and keeps: a restart cannot lose the port."""
+    words = ("uvicorn", "--factory", "api.main:create_app", "--fd", str(descriptor), "--no-use-colors")
+    return Command(
+        name="api",
+        argv=(sys.executable, "-m", *words, "--timeout-graceful-shutdown", "3"),
+        log=folder.new_log("api"),
+        cwd=ROOT,
+        environment=environment(settings),
+        ending=((signal.SIGTERM, 8.0),),
+        descriptors=(descriptor,),
+    )
+
+
+def dispatcher(folder: DataFolder, settings: Mapping[str, str]) -> Command:
+    return Command(
+        name="dispatcher",
+        argv=(sys.executable, "-m", "workers.dispatcher"),
+        log=folder.new_log("dispatcher"),
+        cwd=ROOT,
+        environment=environment(settings),
+    )
+
+
+def worker(folder: DataFolder, settings: Mapping[str, str], number: int) -> Command:
+    name = f"worker-{number}"
+    return Command(
+        name=name,
+        argv=(sys.executable, "-m", "celery", "-A", "workers.main", "worker", "-n", f"{name}@%h", "-l", "INFO"),
+        log=folder.new_log(name),
+        cwd=ROOT,
+        environment=environment(settings),
+        ending=((signal.SIGTERM, 20.0),),
+    )
+
+
+def _run(name: str, words: tuple[str, ...], folder: DataFolder, settings: Mapping[str, str]) -> Path:
+    argv = (sys.executable, "-m", *words)
+    command = Command(name, argv, folder.new_log(name), ROOT, environment(settings))
+    code = run_to_end(command, TOOL_SECONDS)
+    if code != 0:
+        raise ChildFailed(f"`python -m {' '.join(words)}` ended with {code}", command.log)
+    return command.log

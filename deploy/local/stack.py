@@ -1,0 +1,258 @@
+"""The whole service on one machine: stores, migration, bucket, key, API, dispatcher, workers."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from botocore.exceptions import ClientError
+
+from deploy.local import services
+from deploy.local.children import Command
+from deploy.local.errors import ChildFailed, PortTaken, StackError
+from deploy.local.folder import DataFolder, write_private
+from deploy.local.s3 import s3_client
+from deploy.local.stores import Stores, start_stores, stop_stores
+from deploy.local.supervisor import Supervisor
+
+BUCKET = "images"
+API_SECONDS = 60.0
+WORKER_SECONDS = 300.0
+
+
+@dataclass
+class Stack:
+    """A running service. `environment` is the full MASKWORKS_ set of its processes."""
+
+    folder: DataFolder
+    supervisor: Supervisor
+    stores: Stores
+    environment: dict[str, str]
+    listener: socket.socket
+    bucket: str
+    api_key: str = ""
+    ready: bool = False
+    _stopped: dict[str, Command] = field(default_factory=dict)
+
+    @property
+    def api_url(self) -> str:
+        host, port = self.listener.getsockname()
+        return f"http://{host}:{port}"
+
+    def client(self, timeout: float = 30) -> httpx.Client:
+        """Speaks to the API with the first key."""
+        return httpx.Client(base_url=self.api_url, headers={"Authorization": f"Bearer {self.api_key}"}, timeout=timeout)
+
+    def pids(self) -> dict[str, int | list[int]]:
+        names = self.supervisor.names()
+        single = {name: self.supervisor.pid(name) for name in names if not name.startswith("worker-")}
+        return {**single, "workers": [self.supervisor.pid(name) for name in names if name not in single]}
+
+    def description(self) -> dict[str, object]:
+        """What stack.json holds."""
+        return {
+            "api_url": self.api_url,
+            "api_key": self.api_key,
+            "s3": {
+                "endpoint_url": self.stores.s3.endpoint_url,
+                "access_key": self.stores.s3.access_key,
+                "secret_key": self.stores.s3.secret_key,
+                "region": self.stores.s3.region,
+                "bucket": self.bucket,
+            },
+            "database_url": self.stores.database_url,
+            "redis_url": self.stores.redis_url,
+            "pids": self.pids(),
+            "env": self.environment,
+        }
+
+    def write(self) -> None:
+        """Tell others where everything is; again after each restart, since pids change."""
+        if self.ready:
+            write_private(self.folder.stack_file, json.dumps(self.description(), indent=1))
+
+    def stop_child(self, name: str, hurry: bool = False) -> None:
+        """End one program and leave it ended, until `start_child`. `hurry` is SIGKILL."""
+        self._stopped[name] = self.supervisor.command(name)
+        self.supervisor.stop(name, hurry)
+
+    def start_child(self, name: str) -> None:
+        """Start what `stop_child` ended, exactly as it was. Does not wait until it is ready."""
+        self.supervisor.start(self._stopped.pop(name))
+        self.supervisor.keep(name)
+        self.write()
+
+    def add_worker(self, extra: Mapping[str, str] | None = None, keep: bool = True) -> str:
+        """One more worker, with settings of its own. Returns its name, e.g. for `supervisor.pid`."""
+        number = 1
+        while f"worker-{number}" in (*self.supervisor.names(), *self._stopped):
+            number += 1
+        command = services.worker(self.folder, {**self.environment, **(extra or {})}, number)
+        self.supervisor.start(command)
+        if keep:
+            self.supervisor.keep(command.name)
+        self.write()
+        return command.name
+
+
+def _silent(step: str) -> None:
+    """The default listener to progress."""
+
+
+@contextmanager
+def stack(
+    data: Path,
+    workers: int = 1,
+    models: str | None = None,
+    env: Mapping[str, str] | None = None,
+    port: int = 0,
+    fast: bool = False,
+    say: Callable[[str], None] = _silent,
+) -> Iterator[Stack]:
+    """Run everything over a data folder until the block ends; ready when the block begins.
+
+    `models` defaults to MASKWORKS_MODELS, else `sam_tiny`; `env` adds MASKWORKS_ settings and wins;
+    `port` 0 takes a free one; `fast` gives up durability (tests); `say` hears each step as it begins.
+    Raises StackError and its kinds, also when the stack gave up on a child during the block.
+    """
+    folder = DataFolder(data)
+    with folder.locked(), _listener(port) as listener:
+        running: list[Stack] = []
+        supervisor = Supervisor(changed=lambda: _write_all(running))
+        try:
+            say("starting Postgres, Redis and S3")
+            stores = start_stores(folder, supervisor, fast)
+            started = Stack(
+                folder, supervisor, stores, _settings(folder, stores, workers, models, env), listener, BUCKET
+            )
+            running.append(started)
+            _start_services(started, workers, say)
+            yield started
+            supervisor.wait_for_failure(0)
+        finally:
+            folder.stack_file.unlink(missing_ok=True)
+            _stop(supervisor, say)
+
+
+def _write_all(running: list[Stack]) -> None:
+    for each in running:
+        each.write()
+
+
+def _settings(
+    folder: DataFolder, stores: Stores, workers: int, models: str | None, env: Mapping[str, str] | None
+) -> dict[str, str]:
+    given = {name: value for name, value in os.environ.items() if name.startswith("MASKWORKS_")}
+    cores = len(os.sched_getaffinity(0))
+    defaults = {"MASKWORKS_MODELS": "sam_tiny", "MASKWORKS_BUCKETS": BUCKET}
+    if workers > 1:
+        defaults["MASKWORKS_THREADS"] = str(max(1, cores // workers))
+    wired = {**stores.environment(), "MASKWORKS_KEY_PEPPER": folder.secrets()["key_pepper"]}
+    chosen = {"MASKWORKS_MODELS": models} if models else {}
+    return {**defaults, **given, **wired, **chosen, **(env or {})}
+
+
+@contextmanager
+def _listener(port: int) -> Iterator[socket.socket]:
+    """The API's socket, bound for as long as the stack lives."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by what it accepts: uvicorn takes a passed socket for a Unix one and would not set it.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(128)
+        except OSError as error:
+            raise PortTaken(f"port {port} is not to be had ({error.strerror}); choose another: PORT=…") from error
+        yield listener
+
+
+def _start_services(stack: Stack, workers: int, say: Callable[[str], None]) -> None:
+    say("bringing the database up to date")
+    services.migrate(stack.folder, stack.environment)
+    _make_bucket(stack)
+    stack.api_key = _first_key(stack)
+    say("starting the API, the dispatcher and " + ("1 worker" if workers == 1 else f"{workers} workers"))
+    commands = [
+        services.api(stack.folder, stack.environment, stack.listener.fileno()),
+        services.dispatcher(stack.folder, stack.environment),
+        *(services.worker(stack.folder, stack.environment, number) for number in range(1, workers + 1)),
+    ]
+    for command in commands:
+        stack.supervisor.start(command)
+    _wait(stack, commands, lambda: _api_ready(stack), "the API", API_SECONDS)
+    if workers:
+        say(f"loading {stack.environment['MASKWORKS_MODELS']}")
+        _wait(stack, commands, lambda: _models_loaded(stack), "the model", WORKER_SECONDS)
+    for command in commands:
+        stack.supervisor.keep(command.name)
+    stack.ready = True
+    stack.write()
+
+
+def _stop(supervisor: Supervisor, say: Callable[[str], None]) -> None:
+    """Whoever uses the others goes first; the stores last."""
+    say("stopping")
+    supervisor.let_die()
+    names = supervisor.names()
+    supervisor.stop_together([name for name in names if name.startswith("worker-")])
+    supervisor.stop("dispatcher")
+    supervisor.stop("api")
+    stop_stores(supervisor)
+    supervisor.close()
+
+
+def _make_bucket(stack: Stack) -> None:
+    access = stack.stores.s3
+    client = s3_client(access.endpoint_url, access.access_key, access.secret_key)
+    try:
+        client.create_bucket(Bucket=stack.bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
+            raise StackError(f"cannot create the bucket {stack.bucket!r}: {error}") from error
+    finally:
+        client.close()
+
+
+def _first_key(stack: Stack) -> str:
+    known = stack.folder.secrets()
+    if "api_key" not in known:
+        known["api_key"] = services.create_key(stack.folder, stack.environment)
+        stack.folder.write_secrets(known)
+    return known["api_key"]
+
+
+def _wait(stack: Stack, commands: list[Command], is_ready: Callable[[], bool], what: str, seconds: float) -> None:
+    """Until ready; a program that ends meanwhile is reported at once, with its log."""
+    deadline = time.monotonic() + seconds
+    while not is_ready():
+        for command in commands:
+            code = stack.supervisor.exit_code(command.name)
+            if code is not None:
+                raise ChildFailed(f"{command.name} ended with {code} while starting", command.log)
+        stack.supervisor.wait_for_failure(0.1)
+        if time.monotonic() > deadline:
+            raise ChildFailed(f"{what} is not ready after {seconds:.0f} s", commands[-1].log)
+
+
+def _api_ready(stack: Stack) -> bool:
+    try:
+        with stack.client(timeout=5) as client:
+            return client.get("/readyz").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def _models_loaded(stack: Stack) -> bool:
+    """Whether a worker has every model of the stack in memory, as the API sees it."""
+    with stack.client() as client:
+        answer = client.get("/v1/models")
+    if answer.status_code != httpx.codes.OK:
+        raise StackError(f"GET /v1/models answered {answer.status_code}: {answer.text}")
+    loaded = {model["name"] for model in answer.json()["models"] if model["loaded"]}
+    return loaded >= set(stack.environment["MASKWORKS_MODELS"].split(","))
