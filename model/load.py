@@ -21,3 +21,10 @@ def load(
     from model.segmenter import Segmenter
 
     return Segmenter.load(name, checkpoint=checkpoint, device=device, precision=precision, cache=cache)
+
+
+def default_device() -> str:
+    """ "cuda" where torch sees such a device, else "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,213 @@
+"""Reading jobs, items and masks. Counts come from chunk rows, in one statement and so of one snapshot: they always
+add up to the job's total.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Executable,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy.sql.selectable import LateralFromClause
+
+from db.states import FINAL_JOB_STATES, ChunkState, ItemState, JobState, ResultState
+from db.tables import chunks, items, jobs, results, workers
+
+WORKER_SEEN_WITHIN = timedelta(seconds=30)
+_WAITING = (ChunkState.READY, ChunkState.DISPATCHED)
+_UNFINISHED_JOB = jobs.c.state.not_in(list(FINAL_JOB_STATES))
+
+
+def _live() -> ColumnElement[bool]:
+    return workers.c.seen_at > func.clock_timestamp() - WORKER_SEEN_WITHIN
+
+
+def _total(of: ColumnElement[int]) -> ColumnElement[int]:
+    return cast(func.coalesce(func.sum(of), 0), Integer)
+
+
+def _chunk_sums() -> LateralFromClause:
+    missing = chunks.c.hi - chunks.c.lo - chunks.c.n_ok - chunks.c.n_err
+    return (
+        select(
+            _total(chunks.c.n_ok).label("succeeded"),
+            _total(chunks.c.n_err).label("failed"),
+            _total(case((chunks.c.state.in_(_WAITING), missing), else_=0)).label("waiting"),
+            _total(case((chunks.c.state == ChunkState.LEASED, missing), else_=0)).label("leased"),
+        )
+        .where(chunks.c.job_id == jobs.c.id)
+        .lateral("sums")
+    )
+
+
+def _failures() -> ColumnElement[Any]:
+    """[{"reason", "count"}, …] over all chunks, the most frequent first; NULL without failures."""
+    each = func.jsonb_each_text(chunks.c.reasons).table_valued("key", "value", name="each").render_derived()
+    tally = (
+        select(each.c.key.label("reason"), cast(func.sum(cast(each.c.value, Integer)), Integer).label("count"))
+        .select_from(chunks)
+        .join(each, true())
+        .where(chunks.c.job_id == jobs.c.id, chunks.c.n_err > 0)
+        .group_by(each.c.key)
+        .correlate(jobs)
+        .subquery("tally")
+    )
+    entry = func.jsonb_build_object("reason", tally.c.reason, "count", tally.c.count)
+    in_order = aggregate_order_by(entry, tally.c.count.desc(), tally.c.reason)
+    return select(func.jsonb_agg(in_order, type_=JSONB)).scalar_subquery()
+
+
+def _jobs_with_counts() -> Select[Any]:
+    sums = _chunk_sums()
+    # What is neither counted nor waiting nor leased: unlisted while the job is open, given up once it is final.
+    rest = jobs.c.n_items - sums.c.succeeded - sums.c.failed - sums.c.waiting - sums.c.leased
+    expired = jobs.c.state == JobState.EXPIRED
+    given_up = and_(~_UNFINISHED_JOB, ~expired)
+    seen = exists().where(workers.c.model == jobs.c.model, _live())
+    shown = [c for c in jobs.c if c.name not in ("request_sha256", "idempotency_key", "ingest_cursor")]
+    return select(
+        *shown,
+        sums.c.succeeded,
+        sums.c.failed,
+        sums.c.leased.label("running"),
+        (sums.c.waiting + case((_UNFINISHED_JOB, rest), else_=0)).label("pending"),
+        case((given_up, rest), else_=0).label("cancelled"),
+        case((expired, rest), else_=0).label("expired"),
+        _failures().label("failures"),
+        seen.label("has_worker"),
+        func.clock_timestamp().label("now"),
+    ).select_from(jobs.join(sums, true()))
+
+
+def job(tenant: str, job_id: UUID) -> Select[Any]:
+    """One job with its counts, failures, and whether a live worker has its model."""
+    return _jobs_with_counts().where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+
+
+def job_state(tenant: str, job_id: UUID) -> Select[tuple[JobState]]:
+    """No row: unknown, or another tenant's."""
+    return select(jobs.c.state).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+
+
+def list_jobs(
+    tenant: str, state: JobState | None, labels: Mapping[str, str], before: UUID | None, limit: int
+) -> Select[Any]:
+    """Newest first; `before` is the last id of the page before."""
+    query = _jobs_with_counts().where(jobs.c.tenant_id == tenant).order_by(jobs.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    if labels:
+        query = query.where(jobs.c.labels.contains(dict(labels)))
+    return query if before is None else query.where(jobs.c.id < before)
+
+
+def delete_results(job_id: UUID) -> Delete:
+    """Before `delete_job`, in its transaction: results carry no foreign key."""
+    return delete(results).where(results.c.job_id == job_id)
+
+
+def delete_job(tenant: str, job_id: UUID) -> Executable:
+    """A final job with everything that refers to it. No row: unknown, or not final."""
+    mine = and_(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+    return delete(jobs).where(mine, jobs.c.state.in_(list(FINAL_JOB_STATES))).returning(jobs.c.id)
+
+
+_ITEM_STATE: ColumnElement[str] = case(
+    (results.c.state.is_not(None), cast(results.c.state, Text)),
+    (chunks.c.state == ChunkState.LEASED, literal(ItemState.RUNNING.value)),
+    (chunks.c.state.in_(_WAITING), literal(ItemState.PENDING.value)),
+    (and_(chunks.c.state.is_(None), _UNFINISHED_JOB), literal(ItemState.PENDING.value)),
+    (jobs.c.state == JobState.EXPIRED, literal(ItemState.EXPIRED.value)),
+    else_=literal(ItemState.CANCELLED.value),
+)
+
+
+def _items_with_results() -> FromClause:
+    chunk_no = items.c.index // jobs.c.chunk_size
+    of_chunk = and_(chunks.c.job_id == items.c.job_id, chunks.c.chunk_no == chunk_no)
+    of_item = and_(results.c.job_id == items.c.job_id, results.c.index == items.c.index)
+    return items.join(jobs, jobs.c.id == items.c.job_id).outerjoin(chunks, of_chunk).outerjoin(results, of_item)
+
+
+_ITEM_COLUMNS: Sequence[ColumnElement[Any]] = (
+    items.c.index,
+    items.c.custom_id,
+    items.c.image,
+    _ITEM_STATE.label("state"),
+    func.coalesce(results.c.attempt, chunks.c.attempts, 0).label("attempt"),
+    results.c.reason,
+    results.c.detail,
+    results.c.retryable,
+    results.c.height,
+    results.c.width,
+    results.c.orientation,
+    func.cardinality(results.c.masks).label("mask_count"),
+    results.c.model,
+    results.c.model_revision,
+    results.c.precision,
+    results.c.timings_ms,
+)
+
+
+def _items(job_id: UUID, *more: ColumnElement[Any]) -> Select[Any]:
+    return select(*_ITEM_COLUMNS, *more).select_from(_items_with_results()).where(items.c.job_id == job_id)
+
+
+def item(job_id: UUID, index: int) -> Select[Any]:
+    return _items(job_id).where(items.c.index == index)
+
+
+def list_items(job_id: UUID, state: ItemState | None, after: int | None, limit: int) -> Select[Any]:
+    """By index; `after` is the last index of the page before."""
+    query = _items(job_id).order_by(items.c.index).limit(limit)
+    if state is not None:
+        query = query.where(_state_is(state))
+    return query if after is None else query.where(items.c.index > after)
+
+
+def _state_is(state: ItemState) -> ColumnElement[bool]:
+    if state in (ItemState.SUCCEEDED, ItemState.FAILED):
+        return results.c.state == ResultState(state.value)
+    return _ITEM_STATE.in_([state.value])
+
+
+def item_masks(job_id: UUID, index: int) -> Select[Any]:
+    """The masks of one item with their RLE bytes; NULLs where the item has no result or failed."""
+    return _items(job_id, results.c.masks, results.c.rle, results.c.codec).where(items.c.index == index)
+
+
+def final_items(job_id: UUID, *, with_masks: bool) -> Select[Any]:
+    """Every item that will not change again, by index: of a final job that is each item, once."""
+    masks = (results.c.masks, results.c.rle, results.c.codec) if with_masks else ()
+    unfinished = [ItemState.PENDING.value, ItemState.RUNNING.value]
+    return _items(job_id, *masks).where(_ITEM_STATE.not_in(unfinished)).order_by(items.c.index)
+
+
+def segmented_items(job_id: UUID, *, with_masks: bool) -> Select[Any]:
+    """Every item that succeeded, by index."""
+    masks = (results.c.masks, results.c.rle, results.c.codec) if with_masks else ()
+    return _items(job_id, *masks).where(results.c.state == ResultState.SUCCEEDED).order_by(items.c.index)
+
+
+def live_workers() -> Select[Any]:
+    """Workers seen within the last half minute, by the database's clock."""
+    shown = (workers.c.model, workers.c.model_revision, workers.c.device, workers.c.precision, workers.c.slots)
+    return select(*shown).where(_live()).order_by(workers.c.model, workers.c.loaded_at)

@@ -1,0 +1,226 @@
+"""One claimed chunk from its first image to its end: admit, collect, write, and let go of what can not be finished.
+
+Runs in a Celery slot's thread. No transaction is open while images are fetched or computed.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from queue import Empty, SimpleQueue
+
+from pydantic import ValidationError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from db.statements import lease as sql
+from db.statements.stop import finish_job, wake_dispatcher
+from db.states import MAX_INFLIGHT, ItemReason
+from model.spec import TASK, Automatic, Prompted
+from workers.failures import Failure
+from workers.lease import Claim, Item, LeaseKeeper, give_back
+from workers.pipeline import Pipeline
+from workers.rows import result_row
+from workers.settings import Settings
+from workers.ticket import Done, Dropped, Failed, Model, Outcome, Ticket
+
+log = logging.getLogger(__name__)
+
+_POLL = 0.1
+_LINGER = 0.25
+"""After a batch's first result, wait this long for more before the batch is written."""
+
+
+class End(StrEnum):
+    """How this process's part of a chunk ended; for the log and the tests."""
+
+    DONE = "done"
+    GIVEN_BACK = "given back"
+    LOST = "lost"
+
+
+class LeaseLost(Exception):
+    """The fence did not hold: the transaction is rolled back and the chunk is somebody else's."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every chunk of a process works with."""
+
+    engine: Engine
+    settings: Settings
+    pipeline: Pipeline
+    keeper: LeaseKeeper
+    stopping: threading.Event
+
+
+class ChunkRun:
+    """A claim being worked off."""
+
+    def __init__(self, bench: Bench, claim: Claim, model: Model) -> None:
+        self._bench = bench
+        self._claim = claim
+        self._model = model
+        self._sink: SimpleQueue[Outcome] = SimpleQueue()
+        self._abandoned = threading.Event()
+        self._inflight: set[int] = set()
+        self._reasons = dict(claim.reasons)
+        self._missing = len(claim.items)
+        self._suspects = [item.index for item in claim.items if item.suspect]
+        self._until = time.monotonic() + bench.settings.chunk_seconds
+        # Enough to keep every stage busy, few enough that a death suspects few.
+        self._window = min(MAX_INFLIGHT, max(8, 4 * model.batch_images))
+
+    def run(self) -> End:
+        """Work until done, lost, or time to give back. The caller keeps the lease renewed meanwhile."""
+        try:
+            self._together(deque(item for item in self._claim.items if not item.suspect))
+            for item in self._claim.items:
+                if item.suspect and not self._must_end():
+                    self._by_itself(item)
+            return self._end()
+        except LeaseLost:
+            return End.LOST
+        except DBAPIError:
+            # The outcome of a commit may be unknown: let go, and let the next claim look at what is there.
+            log.exception("the database failed during chunk %s", self._claim.fence)
+            self._abandoned.set()
+            return End.GIVEN_BACK if give_back(self._bench.engine, self._claim.fence) else End.LOST
+        finally:
+            self._abandoned.set()
+
+    def _end(self) -> End:
+        if self._missing == 0:
+            with self._bench.engine.begin() as connection:
+                connection.execute(finish_job(self._claim.fence.job_id))
+            return End.DONE
+        self._abandoned.set()
+        return End.GIVEN_BACK if give_back(self._bench.engine, self._claim.fence) else End.LOST
+
+    def _together(self, waiting: deque[Item]) -> None:
+        self._admit(self._next(waiting))
+        while self._inflight:
+            batch = self._collect()
+            if self._bench.stopping.is_set():
+                waiting.clear()
+                self._write(batch, set())
+                return
+            self._advance(batch, self._next(waiting))
+
+    def _by_itself(self, item: Item) -> None:
+        """A suspect: nothing else of this process is in flight, so that a death now is charged to it alone."""
+        with self._bench.pipeline.gate.alone(self._must_end) as admitted:
+            if admitted:
+                self._admit([item], alone=True)
+            while self._inflight and not self._bench.stopping.is_set():
+                self._write(self._collect(), set())
+
+    def _next(self, waiting: deque[Item]) -> list[Item]:
+        """Items to admit now, let in by the gate."""
+        room = self._window - len(self._inflight)
+        if not waiting or self._must_end() or (self._inflight and room < self._window // 2):
+            return []
+        admitted = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+        if self._bench.pipeline.gate.enter(len(admitted), self._must_end):
+            return admitted
+        waiting.extendleft(reversed(admitted))
+        return []
+
+    def _admit(self, items: list[Item], alone: bool = False) -> None:
+        """Write down what is about to be touched, then touch it. The gate let `items` in before."""
+        if not items:
+            return
+        indexes = [item.index for item in items]
+        with self._refunded(len(items)), self._bench.engine.begin() as connection:
+            admission = sql.admit(self._claim.fence, self._bench.settings.lease_seconds, indexes, alone)
+            if connection.execute(admission).one_or_none() is None:
+                raise LeaseLost
+        self._submit(items)
+
+    def _advance(self, batch: list[Done | Failed], admitted: list[Item]) -> None:
+        """Write a batch and the next admissions in one transaction."""
+        with self._refunded(len(admitted)):
+            self._write(batch, {item.index for item in admitted})
+        self._submit(admitted)
+
+    @contextmanager
+    def _refunded(self, images: int) -> Iterator[None]:
+        """Images that the gate let in leave it again where their admission could not be written."""
+        try:
+            yield
+        except BaseException:
+            self._bench.pipeline.gate.leave(images)
+            raise
+
+    def _submit(self, items: list[Item]) -> None:
+        for item in items:
+            self._inflight.add(item.index)
+            try:
+                task = self._task(item)
+            except ValidationError as error:
+                # The front door validates; a row written by other hands may still be wrong.
+                self._bench.pipeline.gate.leave()
+                failure = Failure(ItemReason.INVALID_MANIFEST_LINE, str(error)[:500], retryable=False)
+                self._sink.put(Failed(item.index, failure, {}))
+                continue
+            timings = {"queue": self._claim.queue_ms}
+            ticket = Ticket(item.index, item.image, task, self._model, self._sink, self._abandoned, timings_ms=timings)
+            self._bench.pipeline.submit(ticket)
+
+    def _task(self, item: Item) -> Automatic | Prompted:
+        task = self._claim.task
+        return TASK.validate_python(task if item.prompts is None else task | {"prompts": item.prompts})
+
+    def _collect(self) -> list[Done | Failed]:
+        """Results that are there: waits for the first, then lingers, as long as more are in flight."""
+        batch: list[Done | Failed] = []
+        linger_until = None
+        while self._inflight and not self._bench.stopping.is_set():
+            if self._claim.lost.is_set():
+                raise LeaseLost
+            wait = _POLL if linger_until is None else min(_POLL, linger_until - time.monotonic())
+            if wait <= 0 or len(batch) >= self._window // 2:
+                break
+            try:
+                outcome = self._sink.get(timeout=wait)
+            except Empty:
+                continue
+            self._inflight.discard(outcome.index)
+            if not isinstance(outcome, Dropped):
+                batch.append(outcome)
+                linger_until = linger_until or time.monotonic() + _LINGER
+        return batch
+
+    def _write(self, batch: list[Done | Failed], admitted: set[int]) -> None:
+        """One transaction: fence, counts, what is in flight now, one row a result, and the chunk's end."""
+        if not batch and not admitted:
+            return
+        fence, indexes = self._claim.fence, [outcome.index for outcome in batch]
+        for outcome in batch:
+            if isinstance(outcome, Failed):
+                reason = outcome.failure.reason.value
+                self._reasons[reason] = self._reasons.get(reason, 0) + 1
+        n_ok = sum(isinstance(outcome, Done) for outcome in batch)
+        inflight = sorted(self._inflight | admitted)
+        rows = [result_row(fence.job_id, fence.fence, self._claim.attempt, self._model, o) for o in batch]
+        with self._bench.engine.begin() as connection:
+            record = sql.record(fence, self._bench.settings.lease_seconds, n_ok, self._reasons, inflight)
+            counted = connection.execute(record).one_or_none()
+            if counted is None:
+                raise LeaseLost
+            if rows:
+                connection.execute(sql.insert_results, rows)
+            if self._suspects:
+                connection.execute(sql.clear_suspects(fence.job_id, indexes))
+            if counted.missing == 0:
+                connection.execute(sql.complete(fence))
+                connection.execute(wake_dispatcher())
+        self._missing = counted.missing
+
+    def _must_end(self) -> bool:
+        stopping = self._bench.stopping.is_set() or self._claim.lost.is_set()
+        return stopping or time.monotonic() > self._until

@@ -1,0 +1,40 @@
+"""`celery -A workers.main worker`: one process, one set of models, one GPU. Settings are read here, once."""
+
+import logging
+import os
+import sys
+from typing import Any
+
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+
+from workers.broker import build_app
+from workers.settings import Settings
+from workers.tasks import register
+from workers.worker import Worker
+
+settings = Settings()
+app = build_app(settings)
+worker = Worker(settings)
+register(app, worker)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _start(**_: Any) -> None:
+    """Before Celery connects to Redis: no message is taken until the models are warm."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    worker.start()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _stopping(**_: Any) -> None:
+    """SIGTERM: chunks stop at the next batch and give their leases back."""
+    worker.stopping.set()
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _stopped(**_: Any) -> None:
+    """Slots are empty. A GPU batch may still run in its daemon thread: nobody waits for what nobody will store."""
+    worker.stop()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)

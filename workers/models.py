@@ -1,0 +1,43 @@
+"""The models of a process by name and precision. A precision other than the default is loaded at its first use."""
+
+import threading
+from typing import Any
+
+from model.load import default_device, load
+from model.null import NullSegmenter
+from model.protocol import SegmenterProtocol
+from workers.settings import Settings
+
+Model = SegmenterProtocol[Any, Any]
+
+
+class Models:
+    """Segmenters stay loaded for the life of the process; weights are read once a precision."""
+
+    def __init__(self, settings: Settings) -> None:
+        real = any(name != "null" for name in settings.models)
+        self.device = default_device() if settings.device == "auto" and real else settings.device
+        self.precision = settings.precision or ("fast" if self.device.startswith("cuda") else "exact")
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._loaded: dict[tuple[str, str], Model] = {}
+
+    def warm(self) -> list[Model]:
+        """Load and warm every configured model in the default precision."""
+        return [self.get(name, None) for name in self._settings.models]
+
+    def get(self, name: str, precision: str | None) -> Model:
+        """The segmenter; loads and warms it where this is its first use. Raises ModelError."""
+        key = (name, precision or self.precision)
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = self._load(*key)
+            return self._loaded[key]
+
+    def _load(self, name: str, precision: str) -> Model:
+        if name == "null":
+            return NullSegmenter(delay_s=self._settings.null_delay)
+        checkpoint = self._settings.checkpoints.get(name)
+        model = load(name, checkpoint, device=self.device, precision=precision, cache=self._settings.cache)
+        model.warm()
+        return model

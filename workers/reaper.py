@@ -1,0 +1,93 @@
+"""The leader's repairs in Postgres: expired leases, images that kill workers, jobs to stop or to finish."""
+
+import logging
+import random
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from db.statements import reap, stop
+from db.states import MAX_DEATHS_ALONE, MAX_STALLS, JobReason
+
+log = logging.getLogger(__name__)
+
+_PAGE = 100
+_BACKOFF_BASE = 0.25
+_BACKOFF_CAP = 60.0
+
+
+def reap_leases(engine: Engine) -> int:
+    """Take back every chunk whose lease ran out; one transaction a page. Returns how many."""
+    with engine.begin() as connection:
+        rows = connection.execute(reap.expired_leases(_PAGE)).all()
+        for row in rows:
+            _take_back(connection, row)
+        if rows:
+            connection.execute(stop.wake_dispatcher())
+    return len(rows)
+
+
+def _take_back(connection: Connection, row: Any) -> None:
+    log.warning("lease of chunk %s/%d ran out (worker %s)", row.job_id, row.chunk_no, row.worker)
+    stalls = row.stalls + 1
+    if row.alone and row.inflight and _charge(connection, row):
+        stalls = 0  # the image was recorded as failed: that is progress
+    elif row.inflight and not row.alone:
+        connection.execute(reap.suspect(row.job_id, list(row.inflight)))
+    if stalls >= MAX_STALLS:
+        _fail(connection, row, None, f"{stalls} attempts of its chunk ended without one new result")
+        connection.execute(reap.bury(row.job_id, row.chunk_no))
+        return
+    backoff = min(_BACKOFF_CAP, _BACKOFF_BASE * 2 ** max(0, stalls - 1)) * (0.5 + random.random() / 2)
+    connection.execute(reap.take_back(row.job_id, row.chunk_no, stalls, backoff))
+
+
+def _charge(connection: Connection, row: Any) -> bool:
+    """One more death of a worker that held this image alone; at the limit the image fails."""
+    index = row.inflight[0]
+    deaths: int = connection.execute(reap.charge_death(row.job_id, index)).scalar_one()
+    if deaths < MAX_DEATHS_ALONE:
+        return False
+    _fail(connection, row, index, f"{deaths} workers died while they held this image alone")
+    return True
+
+
+def _fail(connection: Connection, row: Any, index: int | None, detail: str) -> None:
+    parameters = {
+        "job_id": row.job_id,
+        "chunk_no": row.chunk_no,
+        "fence": row.fence,
+        "attempt": row.attempts,
+        "index": index,
+        "detail": detail,
+    }
+    connection.execute(reap.FAIL_ITEMS, parameters)
+
+
+def stop_jobs(engine: Engine) -> None:
+    """End jobs whose deadline has passed or whose failures exceed their ratio."""
+    with engine.connect() as connection:
+        overdue = connection.execute(reap.overdue_jobs()).scalars().all()
+        failing = connection.execute(reap.failing_jobs()).scalars().all()
+    for job_id in overdue:
+        stop_job(engine, job_id, JobReason.DEADLINE_EXCEEDED, "the deadline passed before every item was done")
+    for job_id in failing:
+        stop_job(engine, job_id, JobReason.FAILURE_RATIO_EXCEEDED, "more items failed than max_failure_ratio allows")
+
+
+def stop_job(engine: Engine, job_id: UUID, reason: JobReason, detail: str) -> bool:
+    """One transaction: lock the job, cancel its chunks, end it, one outbox row. False: it had ended before."""
+    with engine.begin() as connection:
+        connection.execute(stop.lock_job(job_id))
+        connection.execute(stop.cancel_chunks(job_id))
+        return connection.execute(stop.stop_job(job_id, reason, detail)).one_or_none() is not None
+
+
+def finish_jobs(engine: Engine) -> None:
+    """Finish what a worker left unfinished by dying between its last chunk's commit and the job's."""
+    with engine.connect() as connection:
+        ended = connection.execute(reap.unfinished_ended_jobs()).scalars().all()
+    for job_id in ended:
+        with engine.begin() as connection:
+            connection.execute(stop.finish_job(job_id))

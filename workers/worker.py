@@ -1,0 +1,130 @@
+"""A worker process: models, pipeline, leases, its entry in `workers`, and the watchdog over its GPU thread."""
+
+import logging
+import os
+import resource
+import signal
+import socket
+import threading
+from uuid import UUID
+
+from PIL import Image
+from sqlalchemy.exc import DBAPIError
+
+from db.engine import sync_engine
+from db.statements import dispatch
+from workers.chunk import Bench, ChunkRun, End
+from workers.images import s3_client
+from workers.lease import LeaseKeeper, claim
+from workers.models import Models
+from workers.pipeline import Pipeline
+from workers.settings import Settings
+from workers.ticket import Model
+
+log = logging.getLogger(__name__)
+
+_SEEN_EVERY = 2.0
+_EXIT_HUNG = 70
+
+
+class Worker:
+    """Built by the entry module from its settings; `start` loads the models and only then is there work to take."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.id = f"{socket.gethostname()}-{os.getpid()}"
+        self.stopping = threading.Event()
+        # writer and claim per slot, heartbeat, registration
+        self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 2)
+        self._models = Models(settings)
+        self._bench: Bench | None = None
+        self._registered: list[Model] = []
+
+    def start(self) -> None:
+        """Load and warm the models, start every thread, register. Raises ModelError when weights can not be had."""
+        Image.MAX_IMAGE_PIXELS = None  # ours is MAX_IMAGE_PIXELS of the settings, checked before decoding
+        self._registered = self._models.warm()
+        largest = max(model.batch_images for model in self._registered)
+        pipeline = Pipeline(self.settings, s3_client(self.settings), largest)
+        keeper = LeaseKeeper(self._engine, self.settings.lease_seconds, lambda: not self._hung(pipeline))
+        self._bench = Bench(self._engine, self.settings, pipeline, keeper, self.stopping)
+        pipeline.start()
+        keeper.start()
+        self._sign()
+        threading.Thread(target=self._live, name="watchdog", daemon=True).start()
+        if self.settings.health_dir is not None:
+            self.settings.health_dir.mkdir(parents=True, exist_ok=True)
+            (self.settings.health_dir / "loaded").touch()
+        log.info("worker %s ready: %s on %s", self.id, ", ".join(self.settings.models), self._models.device)
+
+    def segment_chunk(self, job_id: UUID, chunk_no: int) -> End | None:
+        """Claim and work off one chunk. None: it was not to be had, the message is forgotten."""
+        bench = self._bench
+        if bench is None or self.stopping.is_set():
+            return None
+        held = claim(self._engine, job_id, chunk_no, self.id, self.settings.lease_seconds)
+        if held is None:
+            return None
+        bench.keeper.add(held)
+        try:
+            model = self._models.get(held.model, held.precision)
+            end = ChunkRun(bench, held, model).run()
+        finally:  # an exception that nobody expected leaves the lease to run out, and so counts as a stall
+            bench.keeper.remove(held)
+        log.info("chunk %s %s", held.fence, end)
+        return end
+
+    def stop(self) -> None:
+        """Leave the register. Chunks were given back by their own threads once `stopping` was set."""
+        self.stopping.set()
+        if self._bench is None:
+            return
+        self._bench.pipeline.stop()
+        self._bench.keeper.stop()
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(dispatch.GONE, {"id": self.id})
+        except DBAPIError:
+            log.warning("could not sign off; the register forgets this worker by itself", exc_info=True)
+
+    def _live(self) -> None:
+        while not self.stopping.wait(_SEEN_EVERY):
+            bench = self._bench
+            if bench is not None and self._hung(bench.pipeline):
+                log.critical("no GPU batch for %.0f s: ending the process", self.settings.batch_seconds)
+                os._exit(_EXIT_HUNG)
+            self._recycle()
+            try:
+                self._sign()
+            except DBAPIError as error:
+                log.warning("could not sign the register: %s", error)
+
+    def _hung(self, pipeline: Pipeline) -> bool:
+        return pipeline.busy_for() > self.settings.batch_seconds
+
+    def _recycle(self) -> None:
+        limit = self.settings.max_rss_bytes
+        if limit is not None and _rss_bytes() > limit:
+            log.warning("above MAX_RSS_BYTES: leaving, to be restarted")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _sign(self) -> None:
+        rows = [
+            {
+                "id": self.id,
+                "model": model.name,
+                "model_revision": model.revision,
+                "device": model.device,
+                "precision": model.precision,
+                "slots": self.settings.slots,
+            }
+            for model in self._registered
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(dispatch.SEEN, rows)
+
+
+def _rss_bytes() -> int:
+    """The resident set now (Linux), not its peak."""
+    with open("/proc/self/statm") as statm:  # noqa: PTH123  read once a tick, in one call
+        return int(statm.read().split()[1]) * resource.getpagesize()
