@@ -8,15 +8,28 @@ import math
 import torch
 from torch import Tensor, nn
 
+from model.sam import Sam
+from model.sizes import Size
 
-def seed_parameters(module: nn.Module, seed: int) -> None:
-    """Overwrite every parameter and float buffer in place, in state-dict order, from one CPU generator."""
+
+def seeded(row: Size, seed: int) -> Sam:
+    """A Sam on the CPU, float32, every tensor drawn in state-dict order from one generator."""
+    with torch.device("meta"):
+        sam = Sam(row)
+    sam.to_empty(device="cpu")
+    _fill(sam, seed)
+    return sam
+
+
+def _fill(module: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     norms = {name for name, child in module.named_modules() if _is_norm(child)}
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
-            if tensor.is_floating_point():
-                tensor.copy_(_draw(name, tensor, name.rpartition(".")[0] in norms, generator))
+            is_norm = name.rpartition(".")[0] in norms
+            tensor.copy_(
+                _draw(name, tensor, is_norm, generator) if tensor.is_floating_point() else tensor.new_zeros(())
+            )
 
 
 def _is_norm(module: nn.Module) -> bool:

@@ -206,9 +206,7 @@ def build(row: Size | str, seed: int | None = None) -> Sam:
     tests and benchmarks exercise every term. Such a model's masks mean nothing.
     """
     from model.sam import Sam
-    from model.seeding import seed_parameters
+    from model.seeding import seeded
 
-    sam = Sam(size(row) if isinstance(row, str) else row)
-    if seed is not None:
-        seed_parameters(sam, seed)
-    return sam.eval()
+    row = size(row) if isinstance(row, str) else row
+    return (Sam(row) if seed is None else seeded(row, seed)).eval()

@@ -6,6 +6,8 @@ published mobile_sam.pt. Strides are explicit per stage, where the published cla
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -91,27 +93,27 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
-        self.register_buffer("attention_bias_idxs", offset_indexes(window), persistent=False)
-        self.attention_bias_idxs: Tensor
+        self.window = window
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, s, s, C) -> (B, s, s, C)."""
         b, h, w, c = x.shape
         qkv = self.qkv(self.norm(x)).view(b, h * w, self.heads, 3 * c // self.heads)
         q, k, v = qkv.transpose(1, 2).chunk(3, dim=3)  # each (B, heads, h*w, d): heads outside q, k, v here
-        bias = self.attention_biases[:, self.attention_bias_idxs]  # (heads, h*w, h*w)
+        bias = self.attention_biases[:, offset_indexes(self.window, x.device)]  # (heads, h*w, h*w)
         scores = torch.matmul(q * q.shape[-1] ** -0.5, k.mT) + bias
         out = torch.matmul(scores.softmax(-1), v).transpose(1, 2).reshape(b, h, w, c)
         projected: Tensor = self.proj(out)
         return projected
 
 
-def offset_indexes(window: int) -> Tensor:
+@lru_cache
+def offset_indexes(window: int, device: torch.device) -> Tensor:
     """Index of |dy|, |dx| between every two cells of a window, (window², window²): first come, first numbered.
 
     Scanning cell pairs row by row meets every offset in the first row, so the number is |dy|*window + |dx|.
     """
-    at = torch.arange(window)
+    at = torch.arange(window, device=device)
     y, x = torch.meshgrid(at, at, indexing="ij")
     y, x = y.flatten(), x.flatten()
     return (y[:, None] - y).abs() * window + (x[:, None] - x).abs()

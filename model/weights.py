@@ -1,0 +1,166 @@
+"""Checkpoints: where they are, whether they are what they claim, and into the network with them.
+
+    python -m model.weights list
+    python -m model.weights fetch sam_vit_b
+
+Order of search: the path or URI that was asked for → the cache, under the published file name → the
+file bundled with this package. The digest of the file names the weights in every result (`revision`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from model.errors import CheckpointError
+from model.fetch import fetch
+from model.sam import Sam
+from model.sizes import SIZES, Size, size
+
+BUNDLED = Path(__file__).parent / "checkpoints"
+REVISION_DIGITS = 12
+# In published files and of no use here: MobileSAM's classifier, an index that is computed, and statistics
+# that are in the row.
+IGNORED = ("image_encoder.norm_head.", "image_encoder.head.", "pixel_mean", "pixel_std")
+IGNORED_ENDINGS = (".attention_bias_idxs",)
+UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError)
+
+Download = Callable[[str, Path], None]  # an s3:// URI into a file; the caller knows endpoint and credentials
+
+
+def load(
+    row: Size, checkpoint: str | Path | None = None, *, cache: Path | None = None, download: Download | None = None
+) -> tuple[Sam, str]:
+    """The network of `row` with trained weights, float32 on the CPU in eval mode, and the weights' revision.
+
+    `checkpoint`: a .safetensors or .pth/.pt file, an s3:// URI (needs `cache` and `download`), or None to
+    search. Raises CheckpointError with what to do.
+    """
+    path = find(row, checkpoint, cache=cache, download=download)
+    digest = verify(row, path)
+    with torch.device("meta"):  # no time spent on weights that are about to be replaced
+        sam = Sam(row)
+    fit(sam, read(path), path)
+    return sam.eval(), digest[:REVISION_DIGITS]
+
+
+def find(
+    row: Size, checkpoint: str | Path | None = None, *, cache: Path | None = None, download: Download | None = None
+) -> Path:
+    """The checkpoint's file. CheckpointError lists the places that were searched."""
+    if checkpoint is not None and str(checkpoint).startswith("s3://"):
+        return _from_s3(row, str(checkpoint), cache, download)
+    if checkpoint is not None:
+        places = [Path(checkpoint).expanduser()]
+    else:
+        places = [cache / row.filename] if cache and row.filename else []
+        places.append(BUNDLED / f"{row.name}.safetensors")
+    for place in places:
+        if place.is_file():
+            return place
+    raise CheckpointError(f"no weights for {row.name} at {', '.join(map(str, places))}; {_advice(row)}")
+
+
+def verify(row: Size, path: Path) -> str:
+    """The file's sha256. A file under the published name must be the published file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if row.sha256 and path.name == row.filename and digest != row.sha256:
+        raise CheckpointError(
+            f"{path} is not the published {row.filename} (sha256 {digest}, published {row.sha256}): partial or "
+            f"altered. Delete it and {_advice(row)}; weights of your own need another file name"
+        )
+    return digest
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Names and tensors of a checkpoint; no code from the file is run. CheckpointError where it cannot be read."""
+    try:
+        if path.suffix == ".safetensors":
+            content: object = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint, partial or another format: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"{path} holds no flat state dict: a mapping of names to tensors is needed")
+    return content
+
+
+def fit(sam: Sam, state: Mapping[str, Tensor], source: object) -> None:
+    """Put the tensors in their places as float32. CheckpointError names what is missing, left over or misshapen."""
+    state = {name: tensor for name, tensor in state.items() if not _ignored(name)}
+    own = sam.state_dict()
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    misshapen = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+    wrong = {"missing": missing, "unexpected": unexpected, "of another shape": sorted(misshapen)}
+    if any(wrong.values()):
+        told = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in wrong.items() if names)
+        raise CheckpointError(f"{source} is no checkpoint of {sam.row.name}: {told}")
+    sam.load_state_dict({name: tensor.to(own[name].dtype, copy=True) for name, tensor in state.items()}, assign=True)
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(IGNORED) or name.endswith(IGNORED_ENDINGS)
+
+
+def _some(names: list[str], shown: int = 5) -> str:
+    return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
+
+
+def _advice(row: Size) -> str:
+    if row.url is None:
+        return f"give the path of a checkpoint, or a seed for random weights ({row.name} is not published)"
+    return f"run `python -m model.weights fetch {row.name}`, or give the path of {row.filename}"
+
+
+def _from_s3(row: Size, uri: str, cache: Path | None, download: Download | None) -> Path:
+    """Fetched anew at every load: an object may have been replaced under its key."""
+    if cache is None or download is None:
+        raise CheckpointError(f"{uri}: an s3:// checkpoint of {row.name} needs a cache folder and S3 settings")
+    name = f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{uri.rpartition('/')[2]}"
+    path, partial = cache / name, cache / f"{name}.{os.getpid()}.part"
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        download(uri, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; MASKWORKS_CACHE is where fetched files go unless --cache says otherwise."""
+    parser = argparse.ArgumentParser(prog="python -m model.weights", description="Checkpoints of the known models.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="names, sizes, licences and addresses")
+    bring = commands.add_parser("fetch", help="bring a published checkpoint into the cache")
+    bring.add_argument("name", choices=[row.name for row in SIZES.values() if row.url])
+    bring.add_argument("--cache", type=Path, default=os.environ.get("MASKWORKS_CACHE", "~/.cache/maskworks"))
+    bring.add_argument("--url", help="another address of the same file, such as a mirror")
+    given = parser.parse_args(arguments)
+    if given.command == "list":
+        print("\n".join(_listed(row) for row in SIZES.values()))
+        return
+    try:
+        print(fetch(size(given.name), given.cache.expanduser(), given.url))
+    except CheckpointError as error:
+        raise SystemExit(str(error)) from error
+
+
+def _listed(row: Size) -> str:
+    where = row.url or f"bundled as {BUNDLED.name}/{row.name}.safetensors"
+    return f"{row.name:12} {row.parameters / 1e6:6.1f} M parameters  {row.licence:12} {where}"
+
+
+if __name__ == "__main__":
+    main()
