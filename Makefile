@@ -1,0 +1,66 @@
+# maskworks. `make` alone lists what there is.
+PYTHON  ?= python3
+PORT    ?= 8000
+WORKERS ?= 1
+DATA    ?= .maskworks
+DIR     ?= photos
+OUT     ?= demo-out
+
+VENV := .venv
+RUN  := $(VENV)/bin/python
+PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up put down reset test check bench
+
+help:  ## this list
+	@echo "maskworks: segment every image in a bucket"
+	@echo
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PORT=$(PORT) WORKERS=$(WORKERS) DATA=$(DATA) may be set, and every MASKWORKS_… setting"
+
+install: $(VENV)/.developer  ## .venv with everything the other targets need
+
+demo: $(VENV)/.runtime  ## photographs in, masks out: the whole service once, on this machine
+	@$(RUN) -m deploy.demo --data "$(DATA)/demo" --out "$(OUT)"
+
+up: $(VENV)/.runtime  ## the service in the foreground until Ctrl-C (PORT DATA WORKERS)
+	@exec $(RUN) -m deploy.local up --data "$(DATA)" --port "$(PORT)" --workers "$(WORKERS)"
+
+put: $(VENV)/.runtime  ## own pictures into the local bucket (DIR=photos)
+	@$(RUN) -m deploy.local put --data "$(DATA)" "$(DIR)"
+
+down: $(VENV)/.runtime  ## stop a service that was started elsewhere
+	@$(RUN) -m deploy.local down --data "$(DATA)"
+
+reset: $(VENV)/.runtime  ## forget its data
+	@$(RUN) -m deploy.local reset --data "$(DATA)"
+
+test: install  ## every test, on a real Postgres, Redis and S3
+	@$(RUN) -m pytest
+
+check: install  ## ruff, types
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+bench: install  ## the benchmarks; JSON into bench/results/
+	@$(RUN) -m bench
+
+# Stamps: pip runs again only when pyproject.toml has changed. What runs the service is apart from what
+# develops it, so that the first `make demo` fetches less.
+$(VENV)/.runtime: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing into $(VENV) (minutes, the first time) …"
+	@$(PIP) -e '.[worker,local]'
+	@touch $@
+
+$(VENV)/.developer: pyproject.toml $(VENV)/.runtime
+	@echo "installing what tests and checks need …"
+	@$(PIP) -e '.[worker,local,dev]'
+	@touch $@
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "maskworks needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian, apt install python3-venv" >&2; exit 1; }
