@@ -148,7 +148,7 @@ def _items_with_results() -> FromClause:
 
 
 _ITEM_COLUMNS: Sequence[ColumnElement[Any]] = (
-    items.c.index,
+    items.c.index.label("item_index"),  # a Row has a method `index`
     items.c.custom_id,
     items.c.image,
     _ITEM_STATE.label("state"),

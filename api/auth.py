@@ -1,0 +1,67 @@
+"""Who is asking: `Authorization: Bearer mw_…` → the tenant of that key."""
+
+import hashlib
+import time
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.errors import Unauthenticated
+from db.keys import read_key, valid_key, verified
+
+_REMEMBERED_SECONDS = 5.0
+_REMEMBERED_KEYS = 4096
+_bearer = HTTPBearer(auto_error=False, scheme_name="API key", description="`mw_…`, from `python -m db.keys create`")
+
+
+class KeyRing:
+    """Verifies keys against the database and remembers each good one for a few seconds, by its digest.
+
+    So a polling client costs one look-up now and then, and a revoked key works that much longer at most.
+    """
+
+    def __init__(self, engine: AsyncEngine, pepper: str) -> None:
+        self._engine = engine
+        self._pepper = pepper
+        self._seen: dict[bytes, tuple[float, str]] = {}
+
+    async def tenant(self, text: str) -> str | None:
+        """The key's tenant, or None where it is not valid."""
+        name = hashlib.sha256(text.encode("utf-8", "replace")).digest()
+        until, tenant = self._seen.get(name, (0.0, ""))
+        if until > time.monotonic():
+            return tenant
+        found = await self._look_up(text)
+        if found is not None:
+            self._remember(name, found)
+        return found
+
+    async def _look_up(self, text: str) -> str | None:
+        key = read_key(text)
+        if key is None:
+            return None
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(valid_key(key.prefix))).first()
+        return row.tenant_id if row is not None and verified(self._pepper, key, row.digest) else None
+
+    def _remember(self, name: bytes, tenant: str) -> None:
+        if len(self._seen) >= _REMEMBERED_KEYS:
+            self._seen.clear()
+        self._seen[name] = (time.monotonic() + _REMEMBERED_SECONDS, tenant)
+
+
+async def _tenant(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> str:
+    if credentials is None:
+        raise Unauthenticated("send the header `Authorization: Bearer <key>`")
+    keys: KeyRing = request.app.state.keys
+    tenant = await keys.tenant(credentials.credentials)
+    if tenant is None:
+        raise Unauthenticated("this key is unknown, expired or revoked")
+    return tenant
+
+
+Tenant = Annotated[str, Depends(_tenant)]

@@ -1,0 +1,34 @@
+"""The front door's two pools: a long download must not keep a status request waiting."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Path, Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.errors import JobNotFound
+from db.ids import read_job_id
+
+
+def _engine(request: Request) -> AsyncEngine:
+    engine: AsyncEngine = request.app.state.engine
+    return engine
+
+
+def _exports(request: Request) -> AsyncEngine:
+    engine: AsyncEngine = request.app.state.exports
+    return engine
+
+
+def _job_id(
+    job_id: Annotated[str, Path(description="`job_…`", examples=["job_0198a3c2f0b47d21a5e94c0b6f3d8e17"])],
+) -> UUID:
+    found = read_job_id(job_id)
+    if found is None:
+        raise JobNotFound(f"{job_id!r} is no job of yours")
+    return found
+
+
+Database = Annotated[AsyncEngine, Depends(_engine)]
+ExportDatabase = Annotated[AsyncEngine, Depends(_exports)]
+JobId = Annotated[UUID, Depends(_job_id)]

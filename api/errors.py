@@ -1,0 +1,210 @@
+"""Everything a request can fail with, and the one table that makes problem+json of it.
+
+Problem                what we refuse, with a detail for the client
+├─ InvalidBody         the body's shape; carries `errors: [{pointer, detail}]`
+│  ├─ NotSupported     a field of a feature that is not built
+│  └─ UnknownModel
+├─ InvalidParameter    a query parameter or header; carries `errors` too
+├─ Unauthenticated, JobNotFound, ItemNotFound, JobNotDone, IdempotencyKeyReused, UnsupportedMediaType,
+│  TooManyOpenItems
+└─ NotReady            the database is reachable but not migrated
+sqlalchemy, psycopg    the database is away: 503, come again
+HTTPException          Starlette's own: no route, wrong method, body too large
+Exception              ours to fix: 500, logged with its traceback
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypedDict
+
+import orjson
+import psycopg
+import sqlalchemy.exc
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+log = logging.getLogger("maskworks.api")
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+MAX_ERRORS_SHOWN = 100
+
+
+class FieldError(TypedDict):
+    """One thing wrong with a request. `pointer` is an RFC 6901 JSON pointer into the body ("" is all of it)."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Exception):
+    """A refusal with a detail for the client."""
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = list(errors)
+
+
+class InvalidBody(Problem):
+    """The body is not what the operation takes."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        first = errors[0]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        super().__init__(f"{first['pointer'] or 'body'}: {first['detail']}{more}", errors)
+
+
+class NotSupported(InvalidBody):
+    """The body asks for a feature that is not built."""
+
+
+class UnknownModel(InvalidBody):
+    """The body names a model that this installation does not serve."""
+
+
+class InvalidParameter(Problem):
+    """A query parameter or header has no usable value."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"{name}: {detail}", [{"pointer": f"/{name}", "detail": detail}])
+
+
+class Unauthenticated(Problem):
+    """No key, or none that we know."""
+
+
+class JobNotFound(Problem):
+    """No such job, or another tenant's."""
+
+
+class ItemNotFound(Problem):
+    """The job has no item of that index."""
+
+
+class JobNotDone(Problem):
+    """Only a final job can be deleted."""
+
+
+class IdempotencyKeyReused(Problem):
+    """The same Idempotency-Key came with another body before."""
+
+
+class UnsupportedMediaType(Problem):
+    """The body is not JSON."""
+
+
+class TooManyOpenItems(Problem):
+    """The tenant has as many unfinished items as it may have."""
+
+
+class NotReady(Problem):
+    """The database has not the revision that this code needs."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of the table. `retry` adds Retry-After; `detail` stands in where the exception's own text must not leak."""
+
+    status: HTTPStatus
+    reason: str
+    title: str
+    retry: bool = False
+    detail: str | None = None
+
+
+_DATABASE_AWAY = Kind(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "DATABASE_UNAVAILABLE",
+    "The database does not answer",
+    retry=True,
+    detail="Nothing was changed unless a repeat says so: try again, submits with an Idempotency-Key.",
+)
+
+TABLE: dict[type[Exception], Kind] = {
+    InvalidBody: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_REQUEST", "The request body is not valid"),
+    NotSupported: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "NOT_SUPPORTED", "This feature is not supported yet"),
+    UnknownModel: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "UNKNOWN_MODEL", "This model is not served here"),
+    InvalidParameter: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_PARAMETER", "A parameter is not valid"),
+    Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "A valid API key is needed"),
+    JobNotFound: Kind(HTTPStatus.NOT_FOUND, "JOB_NOT_FOUND", "There is no such job"),
+    ItemNotFound: Kind(HTTPStatus.NOT_FOUND, "ITEM_NOT_FOUND", "There is no such item"),
+    JobNotDone: Kind(HTTPStatus.CONFLICT, "JOB_NOT_DONE", "The job is not done"),
+    IdempotencyKeyReused: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was used for another body"
+    ),
+    UnsupportedMediaType: Kind(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json"
+    ),
+    TooManyOpenItems: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OPEN_ITEMS", "Too many open items", retry=True),
+    NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),
+    sqlalchemy.exc.OperationalError: _DATABASE_AWAY,
+    sqlalchemy.exc.InterfaceError: _DATABASE_AWAY,
+    sqlalchemy.exc.TimeoutError: _DATABASE_AWAY,
+    psycopg.OperationalError: _DATABASE_AWAY,
+    psycopg.InterfaceError: _DATABASE_AWAY,
+    Exception: Kind(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", "Something is wrong on our side", detail="The error was logged."
+    ),
+}
+
+_OF_STATUS: dict[int, tuple[str, str]] = {
+    404: ("NOT_FOUND", "There is nothing at this path"),
+    405: ("METHOD_NOT_ALLOWED", "This path does not take that method"),
+    413: ("BODY_TOO_LARGE", "The request body is too large"),
+}
+
+
+class ProblemResponse(Response):
+    media_type = PROBLEM_JSON
+
+
+def problem(request: Request, kind: Kind, detail: str, errors: Sequence[FieldError] = ()) -> ProblemResponse:
+    """An RFC 9457 body for this request."""
+    body: dict[str, Any] = {
+        "type": f"urn:maskworks:problem:{kind.reason.lower().replace('_', '-')}",
+        "title": kind.title,
+        "status": kind.status.value,
+        "detail": detail,
+        "instance": request.url.path,
+        "reason": kind.reason,
+    }
+    if errors:
+        body["errors"] = list(errors)[:MAX_ERRORS_SHOWN]
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.retry else {}
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return ProblemResponse(orjson.dumps(body), kind.status.value, headers)
+
+
+def kind_of(error: Exception) -> Kind:
+    """The table's row for the nearest class that it has."""
+    return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    kind = kind_of(error)
+    if kind is _DATABASE_AWAY:
+        log.warning("%s %s: %s", request.method, request.url.path, str(error).partition("\n")[0])
+    elif kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    errors = error.errors if isinstance(error, Problem) else ()
+    return problem(request, kind, kind.detail or str(error), errors)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    reason, title = _OF_STATUS.get(error.status_code, (status.name, status.phrase))
+    answer = problem(request, Kind(status, reason, title), title)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception of the table as problem+json."""
+    for cls in TABLE:
+        app.add_exception_handler(cls, _answer)
+    app.add_exception_handler(HTTPException, _answer_http)

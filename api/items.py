@@ -1,0 +1,151 @@
+"""Items of a job, their masks, and the stream of all results."""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy import Row, Select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import StreamingResponse
+
+from api import openapi
+from api.auth import Tenant
+from api.database import Database, ExportDatabase, JobId
+from api.errors import ItemNotFound, JobNotFound, NotSupported
+from api.export import FORMATS, Export
+from api.paging import PageSize, PageToken, next_token, read_index
+from api.views import Item, ItemPage, MaskPage, item_view, mask_views
+from db.ids import show_job_id
+from db.statements import read
+from db.states import ItemState
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], responses=openapi.PROBLEMS)
+
+
+class ResultFormat(StrEnum):
+    """Formats of results; those that are not built are refused by name."""
+
+    JSONL = "jsonl"
+    COCO = "coco"
+    COCO_RESULTS = "coco_results"
+    SA1B = "sa1b"
+    GEOJSON = "geojson"
+    PARQUET = "parquet"
+
+
+class _JSON(Response):
+    media_type = "application/json"
+
+
+async def _check_job(connection: AsyncConnection, tenant: str, job_id: UUID) -> None:
+    if (await connection.execute(read.job_state(tenant, job_id))).first() is None:
+        raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
+
+
+def _item_index(item_id: Annotated[str, Path(description="The item's index")]) -> int:
+    if not (item_id.isascii() and item_id.isdigit() and len(item_id) < 11 and int(item_id) < 2**31):
+        raise ItemNotFound(f"{item_id!r} is no index")
+    return int(item_id)
+
+
+async def _one(connection: AsyncConnection, tenant: str, job_id: UUID, index: int, query: Select[Any]) -> Row[Any]:
+    await _check_job(connection, tenant, job_id)
+    row: Row[Any] | None = (await connection.execute(query)).first()
+    if row is None:
+        raise ItemNotFound(f"the job has no item {index}")
+    return row
+
+
+@router.get("/items", response_model=ItemPage)
+async def list_items(
+    tenant: Tenant,
+    database: Database,
+    job_id: JobId,
+    state: Annotated[ItemState | None, Query(description="Only items in this state")] = None,
+    page_size: PageSize = 100,
+    page_token: PageToken = None,
+) -> Response:
+    """List a job's items by index."""
+    async with database.connect() as connection:
+        await _check_job(connection, tenant, job_id)
+        query = read.list_items(job_id, state, read_index(page_token), page_size)
+        rows = (await connection.execute(query)).all()
+    token = next_token(rows, page_size, rows[-1].item_index if rows else None)
+    return _page("items", [item_view(row) for row in rows], token)
+
+
+def _page(name: str, entries: list[dict[str, Any]], token: str | None) -> Response:
+    return _JSON(orjson.dumps({name: entries} if token is None else {name: entries, "next_page_token": token}))
+
+
+@router.get("/items/{item_id}", response_model=Item)
+async def get_item(tenant: Tenant, database: Database, job_id: JobId, item_id: str) -> Response:
+    """Read one item: its state, and why it failed where it did."""
+    index = _item_index(item_id)
+    async with database.connect() as connection:
+        row = await _one(connection, tenant, job_id, index, read.item(job_id, index))
+    return _JSON(orjson.dumps(item_view(row)))
+
+
+@router.get("/items/{item_id}/masks", response_model=MaskPage)
+async def list_masks(
+    tenant: Tenant,
+    database: Database,
+    job_id: JobId,
+    item_id: str,
+    page_size: PageSize = 1000,
+    page_token: PageToken = None,
+) -> Response:
+    """List the masks of one item, in the model's order. Empty until the item has succeeded."""
+    index = _item_index(item_id)
+    async with database.connect() as connection:
+        row = await _one(connection, tenant, job_id, index, read.item_masks(job_id, index))
+    last = read_index(page_token)
+    start = 0 if last is None else last + 1
+    masks = mask_views(row, start, start + page_size)
+    more = start + page_size < (row.mask_count or 0)
+    return _page("masks", masks, next_token(masks, page_size, start + page_size - 1) if more else None)
+
+
+@router.get("/results", response_class=StreamingResponse, responses=openapi.RESULTS_RESPONSES)
+async def stream_results(
+    tenant: Tenant,
+    database: Database,
+    exports: ExportDatabase,
+    job_id: JobId,
+    format: Annotated[ResultFormat, Query(description="jsonl and coco; the others are not supported yet")] = (
+        ResultFormat.JSONL
+    ),
+) -> Response:
+    """Stream every result of a job, in any of its states.
+
+    `jsonl` has one line per item that is final: the item with its `masks`. `coco` is a COCO dataset whose image
+    ids are the items' indexes. Both come from one snapshot.
+    """
+    export = FORMATS.get(format.value)
+    if export is None:
+        raise NotSupported([{"pointer": "/format", "detail": f"{format.value} is not supported yet"}])
+    async with database.connect() as connection:
+        await _check_job(connection, tenant, job_id)
+    name = f"{show_job_id(job_id)}.{export.suffix}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(await _started(export, exports, job_id), media_type=export.media_type, headers=headers)
+
+
+async def _started(export: Export, exports: ExportDatabase, job_id: UUID) -> AsyncIterator[bytes]:
+    """The stream, its first block already there: what fails before it is answered as a problem, not by a cut."""
+    blocks = export.blocks(exports, job_id)
+    first = await anext(blocks, b"")
+
+    async def all_blocks() -> AsyncIterator[bytes]:
+        try:
+            yield first
+            async for block in blocks:
+                yield block
+        finally:
+            await blocks.aclose()
+
+    return all_blocks()

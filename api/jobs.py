@@ -1,0 +1,254 @@
+"""Jobs: submit, list, read, cancel, delete."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from api import openapi
+from api.auth import Tenant
+from api.database import Database, JobId
+from api.errors import (
+    IdempotencyKeyReused,
+    InvalidParameter,
+    JobNotDone,
+    JobNotFound,
+    NotSupported,
+    TooManyOpenItems,
+    UnsupportedMediaType,
+)
+from api.paging import PageSize, PageToken, next_token, read_id
+from api.settings import Settings
+from api.submission import DryRun, ItemRow, Rules, Submission, read_submission
+from api.views import Job, JobPage, Validated, job_etag, job_view
+from db.ids import new_job_id, show_job_id
+from db.statements import read, stop, submit
+from db.statements.ingest import CUT_CHUNKS
+from db.states import FINAL_JOB_STATES, JobReason, JobState, chunk_size
+
+log = logging.getLogger("maskworks.api")
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=openapi.PROBLEMS)
+
+_POLL_SECONDS = (0.1, 1.0)
+
+
+@router.post("", status_code=202, responses=openapi.SUBMIT_RESPONSES, openapi_extra=openapi.SUBMIT_BODY)
+async def submit_job(
+    request: Request,
+    tenant: Tenant,
+    database: Database,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[!-~]+$")] = None,
+) -> Response:
+    """Submit a job.
+
+    The job, its items and its chunks are stored in one transaction: once this answers 202, every item will end
+    as succeeded, failed, cancelled or expired. With an `Idempotency-Key` a repeat answers with the same job.
+    """
+    settings: Settings = request.app.state.settings
+    body = await _json_body(request)
+    read_body = read_submission(body, Rules(settings.models, settings.max_items_inline))
+    if isinstance(read_body, DryRun):
+        return _json(200, _validated(read_body))
+    async with database.begin() as connection:
+        job_id = await _store(connection, tenant, read_body, idempotency_key, body, settings.max_open_items)
+        job = await _job(connection, tenant, job_id)
+    return _json(202, job, {"Location": f"/v1/jobs/{job.id}", "ETag": job_etag(job)})
+
+
+async def _json_body(request: Request) -> bytes:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("application/x-ndjson", "application/jsonl"):
+        raise NotSupported([{"pointer": "", "detail": "streamed items are not supported yet: send application/json"}])
+    if kind != "application/json":
+        raise UnsupportedMediaType(f"the body is {kind or 'of no named type'}")
+    return await request.body()
+
+
+def _validated(dry: DryRun) -> Validated:
+    counts = {"total": dry.n_items, "invalid": dry.n_invalid}
+    return Validated(valid=not dry.errors, counts=counts, errors=[{**e} for e in dry.errors])
+
+
+async def _store(
+    connection: AsyncConnection, tenant: str, job: Submission, key: str | None, body: bytes, max_open: int
+) -> UUID:
+    """The new job's id, or that of the job which this idempotency key made before."""
+    job_id, n_items = new_job_id(), len(job.items or ())
+    values = {
+        **_columns(job),
+        "id": job_id,
+        "tenant_id": tenant,
+        "n_items": n_items,
+        "chunk_size": chunk_size(n_items, prompted=job.prompted),
+        "idempotency_key": key,
+        "request_sha256": hashlib.sha256(body).digest() if key else None,
+    }
+    if (await connection.execute(submit.insert_job(values))).first() is None:
+        return await _made_before(connection, tenant, key or "", body)
+    await _check_open_items(connection, tenant, n_items, max_open)
+    if job.items is not None:
+        await _copy_items(connection, job_id, job.items)
+        await connection.execute(CUT_CHUNKS, {"job_id": job_id})
+    await connection.execute(stop.wake_dispatcher())
+    log.info("%s submitted by %s: %s, %s", show_job_id(job_id), tenant, job.model, job.input)
+    return job_id
+
+
+def _columns(job: Submission) -> dict[str, Any]:
+    return {
+        "state": JobState.INGESTING if job.items is None else JobState.PENDING,
+        "name": job.name,
+        "labels": job.labels,
+        "model": job.model,
+        "precision": job.precision,
+        "priority": job.priority,
+        "task": job.task,
+        "input": job.input,
+        "deadline": job.deadline,
+        "max_failure_ratio": job.max_failure_ratio,
+    }
+
+
+async def _made_before(connection: AsyncConnection, tenant: str, key: str, body: bytes) -> UUID:
+    before = (await connection.execute(submit.job_by_idempotency_key(tenant, key))).one()
+    if before.request_sha256 != hashlib.sha256(body).digest():
+        raise IdempotencyKeyReused(f"it made {show_job_id(before.id)} of another body")
+    job_id: UUID = before.id
+    return job_id
+
+
+async def _check_open_items(connection: AsyncConnection, tenant: str, n_items: int, max_open: int) -> None:
+    row = (await connection.execute(submit.open_items(tenant))).one()
+    limit = max_open if row.max_open_items is None else row.max_open_items
+    if row.open + n_items > limit:
+        raise TooManyOpenItems(f"{row.open} items are open, {n_items} more would exceed {limit}")
+
+
+async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[ItemRow] | Any) -> None:
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    async with driver.cursor() as cursor, cursor.copy(submit.COPY_ITEMS) as copy:
+        for row in rows:
+            await copy.write_row((job_id, *row))
+
+
+async def _job(connection: AsyncConnection, tenant: str, job_id: UUID) -> Job:
+    row = (await connection.execute(read.job(tenant, job_id))).first()
+    if row is None:
+        raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
+    return job_view(row)
+
+
+async def _read_job(database: AsyncEngine, tenant: str, job_id: UUID) -> Job:
+    async with database.connect() as connection:
+        return await _job(connection, tenant, job_id)
+
+
+def _json(status: int, body: Job | JobPage | Validated, headers: Mapping[str, str] | None = None) -> Response:
+    exclude = {"next_page_token"} if isinstance(body, JobPage) and body.next_page_token is None else None
+    content = body.model_dump_json(exclude=exclude)
+    return Response(content, status, dict(headers or {}), media_type="application/json")
+
+
+@router.get("", response_model=JobPage, openapi_extra=openapi.LABEL_PARAMETER)
+async def list_jobs(
+    request: Request,
+    tenant: Tenant,
+    database: Database,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state")] = None,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+) -> Response:
+    """List jobs, newest first."""
+    labels = {k.removeprefix("label."): v for k, v in request.query_params.items() if k.startswith("label.")}
+    if any("\0" in text for pair in labels.items() for text in pair):
+        raise InvalidParameter("label", "must not contain control characters")
+    async with database.connect() as connection:
+        query = read.list_jobs(tenant, state, labels, read_id(page_token), page_size)
+        rows = (await connection.execute(query)).all()
+    token = next_token(rows, page_size, rows[-1].id if rows else None)
+    return _json(200, JobPage(jobs=[job_view(row) for row in rows], next_page_token=token))
+
+
+@router.get("/{job_id}", response_model=Job, responses=openapi.NOT_MODIFIED)
+async def get_job(
+    request: Request,
+    tenant: Tenant,
+    database: Database,
+    job_id: JobId,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change, or for the end")] = 0,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Read a job.
+
+    With `wait`, answers once the ETag differs from `If-None-Match`, without one once the job is done, else at
+    the time's end.
+    """
+    job = await _awaited(request, database, tenant, job_id, time.monotonic() + wait, if_none_match)
+    etag = job_etag(job)
+    if _matches(if_none_match, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    return _json(200, job, {"ETag": etag, "Cache-Control": "no-cache"})
+
+
+async def _awaited(
+    request: Request, database: AsyncEngine, tenant: str, job_id: UUID, until: float, known: str | None
+) -> Job:
+    """Looks again and again, holding no connection in between."""
+    pause, longest = _POLL_SECONDS
+    while True:
+        job = await _read_job(database, tenant, job_id)
+        settled = job.done if known is None else not _matches(known, job_etag(job))
+        left = until - time.monotonic()
+        if settled or left <= 0 or await request.is_disconnected():
+            return job
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.5, longest)
+
+
+def _matches(if_none_match: str | None, etag: str) -> bool:
+    if if_none_match is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return "*" in tags or etag in tags
+
+
+@router.post("/{job_id}:cancel", response_model=Job)
+async def cancel_job(tenant: Tenant, database: Database, job_id: JobId) -> Response:
+    """Cancel a job.
+
+    Idempotent: a job that is done stays as it is. Finished items keep their results.
+    """
+    async with database.begin() as connection:
+        await _job(connection, tenant, job_id)
+        state = (await connection.execute(stop.lock_job(job_id))).scalar_one_or_none()
+        if state not in FINAL_JOB_STATES:
+            await connection.execute(stop.cancel_chunks(job_id))
+            await connection.execute(stop.stop_job(job_id, JobReason.CANCELLED_BY_CLIENT))
+            await connection.execute(stop.wake_dispatcher())
+            log.info("%s cancelled by %s", show_job_id(job_id), tenant)
+        job = await _job(connection, tenant, job_id)
+    return _json(200, job, {"ETag": job_etag(job)})
+
+
+@router.post("/{job_id}:retry", include_in_schema=False)
+async def retry_job(tenant: Tenant, job_id: JobId) -> Response:  # noqa: ARG001 - a key and a job id are still asked for
+    raise NotSupported([{"pointer": "", "detail": "retrying a job is not supported yet"}])
+
+
+@router.delete("/{job_id}", status_code=204)
+async def delete_job(tenant: Tenant, database: Database, job_id: JobId) -> Response:
+    """Delete a job that is done, with its items and results."""
+    async with database.begin() as connection:
+        job = await _job(connection, tenant, job_id)
+        if not job.done:
+            raise JobNotDone(f"{job.id} is {job.state.value}: cancel it first")
+        await connection.execute(read.delete_results(job_id))
+        await connection.execute(read.delete_job(tenant, job_id))
+    log.info("%s deleted by %s", job.id, tenant)
+    return Response(status_code=204)

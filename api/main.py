@@ -1,0 +1,60 @@
+"""The front door: `uvicorn --factory api.main:create_app`. Speaks HTTP and SQL; never torch, never Redis."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api import errors, health, items, jobs, models, openapi
+from api.auth import KeyRing
+from api.settings import Settings
+from db.engine import async_engine
+from db.migrate import head_revision
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application as a value. Without `settings` they are read from the environment's MASKWORKS_*."""
+    settings = settings or Settings()
+    app = FastAPI(
+        title="maskworks",
+        version=version("maskworks"),
+        summary="Segment every image in a bucket by one REST call.",
+        description=openapi.DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        redoc_url=None,
+        lifespan=_lifespan,
+        max_body_size=settings.max_body_bytes,
+    )
+    _open(app, settings)
+    for module in (jobs, items, models, health):
+        app.include_router(module.router)
+    errors.install(app)
+    openapi.install(app)
+    return app
+
+
+def _open(app: FastAPI, settings: Settings) -> None:
+    """Engines connect at their first use: the process starts, and says why it is not ready, without a database."""
+    url = settings.database_url.get_secret_value()
+    app.state.settings = settings
+    app.state.engine = async_engine(url, pool_size=settings.pool_size)
+    app.state.exports = async_engine(url, pool_size=settings.export_connections)
+    app.state.keys = KeyRing(app.state.engine, settings.key_pepper.get_secret_value())
+    app.state.revision = head_revision()
+    app.state.migrated = False
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+    _log_at(app.state.settings.log_level)
+    yield
+    await app.state.engine.dispose()
+    await app.state.exports.dispose()
+
+
+def _log_at(level: str) -> None:
+    """Our own lines; where nobody has configured logging they go to stderr."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("maskworks").setLevel(level.upper())

@@ -1,0 +1,80 @@
+"""Models that jobs may name, and whether a worker has them loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from sqlalchemy import Row
+
+from api import openapi
+from api.auth import Tenant
+from api.database import Database
+from api.settings import Settings
+from db.statements import read
+
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=openapi.PROBLEMS)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a model without loading it; a test compares it with model.sizes, which api must not import."""
+
+    parameters: int
+    licence: str
+
+
+FACTS: dict[str, Facts] = {
+    "sam_vit_h": Facts(641_090_608, "Apache-2.0"),
+    "sam_vit_l": Facts(312_342_832, "Apache-2.0"),
+    "sam_vit_b": Facts(93_735_472, "Apache-2.0"),
+    "mobile_sam": Facts(10_130_092, "Apache-2.0"),
+}
+
+
+class ModelWorker(BaseModel):
+    """One live worker that has the model loaded."""
+
+    device: str
+    precision: str
+    revision: str
+
+
+class Model(BaseModel):
+    name: str = Field(examples=["sam_tiny"])
+    default: bool = Field(description="What a job gets that names no model")
+    parameters: int | None
+    licence: str | None
+    loaded: bool = Field(description="Whether a worker seen within 30 s has it loaded")
+    workers: list[ModelWorker]
+
+
+class ModelPage(BaseModel):
+    models: list[Model]
+
+
+@router.get("")
+async def list_models(request: Request, tenant: Tenant, database: Database) -> ModelPage:  # noqa: ARG001 - a key is asked for
+    """List the models that jobs may name."""
+    settings: Settings = request.app.state.settings
+    async with database.connect() as connection:
+        rows = (await connection.execute(read.live_workers())).all()
+    return ModelPage(models=[_model(name, rows, settings) for name in settings.models])
+
+
+def _model(name: str, rows: Sequence[Row[Any]], settings: Settings) -> Model:
+    facts = FACTS.get(name)
+    live = [
+        ModelWorker(device=row.device, precision=row.precision, revision=row.model_revision)
+        for row in rows
+        if row.model == name
+    ]
+    return Model(
+        name=name,
+        default=name == settings.default_model,
+        parameters=facts.parameters if facts else None,
+        licence=facts.licence if facts else None,
+        loaded=bool(live),
+        workers=live,
+    )

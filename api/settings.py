@@ -1,0 +1,49 @@
+"""What the front door is configured by: one frozen object, read from MASKWORKS_* once, in `create_app`."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of the API process; each is the environment's MASKWORKS_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="MASKWORKS_", frozen=True, extra="ignore")
+
+    database_url: SecretStr = Field(
+        description="Postgres, as an SQLAlchemy URL: `postgresql+psycopg://user:password@host:5432/maskworks`"
+    )
+    key_pepper: SecretStr = Field(
+        min_length=1,
+        description="Secret mixed into every stored API key digest; the same for the API and `python -m db.keys`",
+    )
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("sam_tiny",),
+        min_length=1,
+        description="Models that jobs may name, comma separated; the first is the default of a job that names none",
+    )
+    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body accepted")
+    max_items_inline: int = Field(default=100_000, ge=1, description="Most items one job may carry in its body")
+    max_open_items: int = Field(
+        default=20_000_000,
+        ge=1,
+        description="Unfinished items a tenant may have before submits are refused with 429 "
+        "(a tenant's row may set its own)",
+    )
+    pool_size: int = Field(default=8, ge=1, le=100, description="Postgres connections for requests, per process")
+    export_connections: int = Field(
+        default=4, ge=1, le=100, description="Postgres connections for streaming results, per process"
+    )
+    log_level: str = Field(default="INFO", description="Least severity that the API logs")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @property
+    def default_model(self) -> str:
+        return self.models[0]
