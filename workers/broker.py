@@ -4,7 +4,7 @@ Measured reasons are in DECISIONS.md, section "Queue".
 """
 
 from celery import Celery
-from kombu import Queue
+from kombu.entity import Queue
 
 from db.states import queue_name
 from workers.settings import Settings
@@ -22,7 +22,7 @@ def build_app(settings: Settings) -> Celery:
         # Threads: the loop stays alive for signals while a chunk computes, and CUDA is never forked.
         worker_pool="threads",
         worker_concurrency=settings.slots,
-        task_queues=[Queue(queue_name(model)) for model in settings.models],
+        task_queues=[Queue(queue_name(model)) for model in settings.models],  # type: ignore[no-untyped-call]
         task_default_queue=queue_name(settings.models[0]),
         # A message is acknowledged when a slot takes it: from then on the lease in Postgres stands for it, and the
         # messages that Redis holds can be compared with the rows that are `dispatched`, one for one.

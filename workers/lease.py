@@ -64,7 +64,7 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
         task=row.task,
         reasons=dict(row.reasons),
         queue_ms=max(0.0, round(waited, 3)),
-        items=[Item(*item) for item in missing],
+        items=[Item(index, image, prompts, suspect) for index, image, prompts, suspect in missing],
     )
 
 

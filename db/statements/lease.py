@@ -91,7 +91,7 @@ def claim(job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Upd
     )
 
 
-def missing_items(job_id: UUID, lo: int, hi: int) -> Select[tuple[int, str, object, bool]]:
+def missing_items(job_id: UUID, lo: int, hi: int) -> Select[int, str, object, bool]:
     """Items of [lo, hi) without a result, and whether each is a suspect: what a claim has to work on."""
     here = and_(items.c.job_id == job_id, items.c.index >= lo, items.c.index < hi)
     return (

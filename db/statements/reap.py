@@ -115,19 +115,19 @@ def bury(job_id: UUID, chunk_no: int) -> Update:
     )
 
 
-def unfinished_ended_jobs() -> Select[tuple[UUID]]:
+def unfinished_ended_jobs() -> Select[UUID]:
     """Running jobs whose chunks are all final: whoever ended the last one died before it finished the job."""
     open_chunk = exists().where(and_(chunks.c.job_id == jobs.c.id, chunks.c.state.in_(_UNFINISHED)))
     return select(jobs.c.id).where(jobs.c.state == JobState.RUNNING, ~open_chunk)
 
 
-def overdue_jobs() -> Select[tuple[UUID]]:
+def overdue_jobs() -> Select[UUID]:
     return select(jobs.c.id).where(
         jobs.c.state.in_([s for s in JobState if s not in FINAL_JOB_STATES]), jobs.c.deadline <= now()
     )
 
 
-def failing_jobs() -> Select[tuple[UUID]]:
+def failing_jobs() -> Select[UUID]:
     """Open jobs whose failures exceed `max_failure_ratio` of all their items."""
     failures = (
         select(func.coalesce(func.sum(chunks.c.n_err), literal(0)))

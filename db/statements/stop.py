@@ -42,7 +42,7 @@ def _state(state: JobState) -> ColumnElement[JobState]:
     return cast(literal(state, JOB_STATE), JOB_STATE)
 
 
-def lock_job(job_id: UUID) -> Select[tuple[JobState]]:
+def lock_job(job_id: UUID) -> Select[JobState]:
     """The job's state, its row locked against every other ending of it. No row: no such job."""
     return select(jobs.c.state).where(jobs.c.id == job_id).with_for_update(key_share=True)
 
@@ -108,6 +108,6 @@ def _end(
     return select(ended.c.id, ended.c.state).add_cte(event.cte("event"))
 
 
-def wake_dispatcher() -> Select[tuple[None]]:
+def wake_dispatcher() -> Select[None]:
     """Wake the leader at this transaction's commit."""
     return select(func.pg_notify(WAKE_CHANNEL, ""))
