@@ -100,7 +100,9 @@ class LeaseKeeper:
         self._thread.start()
 
     def stop(self) -> None:
+        """End the thread; a renewal under way is waited for."""
         self._stop.set()
+        self._thread.join(self._lease_seconds)
 
     def add(self, claim: Claim) -> None:
         with self._lock:

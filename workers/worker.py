@@ -39,6 +39,7 @@ class Worker:
         self._models = Models(settings)
         self._bench: Bench | None = None
         self._registered: list[Model] = []
+        self._watchdog = threading.Thread(target=self._live, name="watchdog", daemon=True)
 
     def start(self) -> None:
         """Load and warm the models, start every thread, register. Raises ModelError when weights can not be had."""
@@ -51,7 +52,7 @@ class Worker:
         pipeline.start()
         keeper.start()
         self._sign()
-        threading.Thread(target=self._live, name="watchdog", daemon=True).start()
+        self._watchdog.start()
         if self.settings.health_dir is not None:
             self.settings.health_dir.mkdir(parents=True, exist_ok=True)
             (self.settings.health_dir / "loaded").touch()
@@ -81,11 +82,13 @@ class Worker:
             return
         self._bench.pipeline.stop()
         self._bench.keeper.stop()
+        self._watchdog.join(_SEEN_EVERY)
         try:
             with self._engine.begin() as connection:
                 connection.execute(dispatch.GONE, {"id": self.id})
         except DBAPIError:
             log.warning("could not sign off; the register forgets this worker by itself", exc_info=True)
+        self._engine.dispose()
 
     def _live(self) -> None:
         while not self.stopping.wait(_SEEN_EVERY):
