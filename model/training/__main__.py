@@ -1,0 +1,75 @@
+"""`python -m model.training --minutes N`: render scenes, train, stop and resume.
+
+    python -m model.training render --scenes 20000     scenes first (about 60 ms each on a core)
+    python -m model.training --minutes 360             train; SIGTERM saves and stops
+    python -m model.training --minutes 720 --resume    go on, from before the learning rate fell
+
+Everything is kept in --folder (default ~/.cache/maskworks/training): scenes, state, log, overlays, best export.
+"""
+
+import argparse
+import multiprocessing
+import os
+import socket
+from pathlib import Path
+
+from model.training.loop import Plan, train
+from model.training.store import CHUNK, HELD_OUT_SEED, default_folder, render
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m model.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", nargs="?", choices=["train", "render"], default="train")
+    parser.add_argument("--folder", type=Path, default=default_folder(), help="scenes, state, log, exports")
+    parser.add_argument("--minutes", type=float, default=360, help="active minutes in all, pauses not counted")
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's state")
+    parser.add_argument("--scenes", type=int, default=20_000, help="to render, or to use")
+    parser.add_argument("--model", default="sam_tiny")
+    parser.add_argument("--device", choices=["cpu"], default="cpu")
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="of one thread each")
+    parser.add_argument("--images", type=int, default=6, help="a process and step")
+    parser.add_argument("--measure-every", type=float, default=300, help="seconds between held-out figures")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> None:
+    asked = _arguments()
+    if not (asked.folder / "held-out" / "images-0000.npy").exists():
+        render(asked.folder / "held-out", CHUNK, HELD_OUT_SEED)
+    if asked.action == "render":
+        render(asked.folder / "scenes", asked.scenes)
+        return
+    if not (asked.folder / "scenes" / "images-0000.npy").exists():
+        render(asked.folder / "scenes", asked.scenes)
+    plan = Plan(
+        model=asked.model,
+        folder=asked.folder,
+        minutes=asked.minutes,
+        images=asked.images,
+        seed=asked.seed,
+        resume=asked.resume,
+        measure_every=asked.measure_every,
+        scenes=asked.scenes,
+    )
+    port = _free_port()
+    context = multiprocessing.get_context("spawn")
+    others = [
+        context.Process(target=train, args=(plan, rank, asked.processes, port), daemon=True)
+        for rank in range(1, asked.processes)
+    ]
+    for process in others:
+        process.start()
+    train(plan, 0, asked.processes, port)
+    for process in others:
+        process.join(60)
+
+
+if __name__ == "__main__":
+    main()

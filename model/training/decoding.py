@@ -1,0 +1,80 @@
+"""The decoder as training runs it: all four tokens, an early exit for deep supervision, a quarter of the pixels.
+
+It runs the published modules, not copies of them, so what is learned here is what `Sam.decode` uses.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.mask_decoder import MASK_TOKENS, MaskDecoder
+from model.prompt_encoder import PromptEncoder
+from model.sam import Sam
+
+TOKENS = list(range(1 + MASK_TOKENS))  # the IoU token, then the mask tokens
+Phase = tuple[int, int] | None  # which of the last up-convolution's 2x2 pixels; None: all of them
+
+
+@dataclass(frozen=True)
+class Answer:
+    logits: Tensor  # (B, n, 4, P)
+    iou: Tensor  # (B, n, 4) predicted
+
+
+def sparse_tokens(encoder: PromptEncoder, points: Tensor, kinds: Tensor) -> Tensor:
+    """points (…, T, 2) model pixels xy, kinds (…, T) → (…, T, C): the published embeddings, clicks and boxes mixed."""
+    table = torch.cat([encoder.not_a_point_embed.weight, *(e.weight for e in encoder.point_embeddings)])
+    position: Tensor = encoder.pe_layer((points + 0.5) / encoder.image_size)
+    return position * (kinds >= 0).unsqueeze(-1) + table[kinds + 1]
+
+
+def upscaled(decoder: MaskDecoder, source: Tensor, phase: Phase) -> Tensor:
+    """source (N, h·w, C) → features (N, P, C/8); of one phase: every second pixel of the 4h x 4w grid, row by row."""
+    if phase is None:
+        features = decoder.upscale(source)  # (N, L, y1, x1, y2, x2, c)
+        g = decoder.grid
+        return features.unflatten(1, (g, g)).permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(1, 6)
+    first, norm, _, second, _ = decoder.output_upscaling
+    x = F.linear(source, first.weight.permute(2, 3, 1, 0).flatten(0, 2), first.bias.repeat(4))
+    x = F.gelu(F.layer_norm(x.unflatten(-1, (2, 2, -1)), norm.weight.shape, norm.weight, norm.bias, norm.eps))
+    x = F.gelu(F.linear(x, second.weight[:, :, phase[0], phase[1]].mT, second.bias))  # (N, L, y1, x1, c)
+    g = decoder.grid
+    return x.unflatten(1, (g, g)).permute(0, 1, 3, 2, 4, 5).flatten(1, 4)
+
+
+def pick_phase(masks: Tensor, phase: Phase) -> Tensor:
+    """(…, 4h, 4w) → (…, P) in the order of `upscaled`."""
+    return masks.flatten(-2) if phase is None else masks[..., phase[0] :: 2, phase[1] :: 2].flatten(-2)
+
+
+def _read(decoder: MaskDecoder, tokens: Tensor, prompt: Tensor, cells: Tensor, pe: Tensor, phase: Phase) -> Answer:
+    seen = decoder.transformer.last_look(tokens[:, :, TOKENS], prompt[:, :, TOKENS], cells, pe)
+    groups, prompts = seen.shape[:2]
+    decoded = decoder.read_out(seen, cells.expand(groups, prompts, -1, -1), list(range(MASK_TOKENS)))
+    features = upscaled(decoder, decoded.source, phase)
+    logits = torch.matmul(decoded.hyper, features.mT).unflatten(0, (groups, prompts))
+    return Answer(logits, decoded.iou.unflatten(0, (groups, prompts)))
+
+
+def answer(
+    sam: Sam, embedding: Tensor, points: Tensor, kinds: Tensor, masks: Tensor | None, phase: Phase, deep: bool
+) -> list[Answer]:
+    """embedding (B, C, h, w), points (B, n, T, 2), kinds (B, n, T), masks (B, n, 4h, 4w) logits of a previous
+    round or None → the decoder's answer, preceded by the early exit's if `deep`."""
+    decoder, prompts = sam.mask_decoder, points.shape[1]
+    prompt = decoder.prompt(sparse_tokens(sam.prompt_encoder, points, kinds))
+    cells = embedding.flatten(2).mT.unsqueeze(1)  # (B, 1, L, C)
+    if masks is None:
+        cells = cells + sam.prompt_encoder.dense(None).unsqueeze(0)
+    else:
+        dense = sam.prompt_encoder.dense(masks.flatten(0, 1).unsqueeze(1))
+        cells = cells + dense.unflatten(0, (-1, prompts))
+    pe = sam.prompt_encoder.dense_pe()
+    tokens, answers = prompt, []
+    for layer in decoder.transformer.layers:
+        tokens, cells = layer(tokens, cells, prompt, pe)
+        answers.append((tokens, cells))
+    wanted = answers if deep else answers[-1:]
+    return [_read(decoder, t, prompt, c, pe, phase) for t, c in wanted]

@@ -1,0 +1,171 @@
+"""The training loop of one process: batches in, weights out, state on disk every few minutes.
+
+Stops and resumes anywhere: `state.pt` holds weights, average, optimiser and clock. `constant.pt` is the state
+just before the learning rate falls; a later session with more minutes goes on from there.
+"""
+
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from model.sizes import Size, size
+from model.training.average import Average
+from model.training.initialise import fresh
+from model.training.objective import AffinityHead, Weights, step_loss
+from model.training.progress import Progress
+from model.training.prompts import make_batch
+from model.training.replicas import Gradients, broadcast, join, leave
+from model.training.schedule import CORRECT_FROM, DECAY_FROM, ActiveClock, learning_rate
+from model.training.store import Store
+
+SAVE_EVERY = 180.0  # active seconds
+CORRECTION_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, as asked for on the command line."""
+
+    model: str
+    folder: Path
+    minutes: float
+    images: int = 6  # a process and step
+    prompts: int = 16
+    peak: float = 1.2e-3
+    clip: float = 1.0
+    seed: int = 0
+    resume: bool = False
+    measure_every: float = 300.0  # active seconds
+    scenes: int | None = None  # use only the first so many (smoke tests)
+    threads: int = 1
+
+    @property
+    def row(self) -> Size:
+        return size(self.model)
+
+
+class Loop:
+    """Everything that changes while training."""
+
+    def __init__(self, plan: Plan, rank: int, world: int) -> None:
+        torch.set_num_threads(plan.threads)
+        self.plan, self.rank, self.world = plan, rank, world
+        self.sam = fresh(plan.row, plan.seed).train()
+        self.head = AffinityHead(plan.row.out_chans)
+        self.model = nn.ModuleDict({"sam": self.sam, "head": self.head})
+        self.average = Average(self.sam)
+        self.optimiser = self._optimiser()
+        self.clock, self.step, self.progress = ActiveClock(), 0, 0.0
+        self.saved_at, self.kept_constant, self.stop = 0.0, False, False
+        if plan.resume:
+            self._load()
+        self.saved_at = self.clock.seconds
+        broadcast(self.model, world)
+        self.gradients = Gradients([p for p in self.model.parameters()], rank, world)
+        self.store = Store(plan.folder / "scenes")
+
+    def _optimiser(self) -> torch.optim.AdamW:
+        """No weight decay on embeddings, norms, biases."""
+        decayed, free = [], []
+        for name, p in self.model.named_parameters():
+            plain = p.ndim < 2 or "embed" in name.split(".")[-2] or "token.weight" in name or "mask_tokens" in name
+            (free if plain or "attention_biases" in name or "point_embeddings" in name else decayed).append(p)
+        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": free, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.plan.peak, betas=(0.9, 0.98), foreach=True)
+
+    def run(self) -> None:
+        """Train until the minutes are used up or a signal asks to stop; the first process saves and reports."""
+        report = Progress(self.plan.folder, self.plan.row) if self.rank == 0 else None
+        self._listen()
+        measured = self.clock.seconds
+        while True:
+            began = time.monotonic()
+            parts, stop = self._step()
+            self.clock.add(time.monotonic() - began)
+            if report is not None:
+                report.step(self.step, self.clock.seconds, parts)
+                if not self.kept_constant and self.progress >= DECAY_FROM:
+                    self._save("constant.pt")
+                    self.kept_constant = True
+                if self.clock.seconds - self.saved_at > SAVE_EVERY:
+                    self.saved_at = self.clock.seconds
+                    self._save("state.pt")
+                if self.clock.seconds - measured > self.plan.measure_every:
+                    measured = self.clock.seconds
+                    report.measure(self.step, self.clock.seconds, self.average)
+            if stop:
+                break
+        if report is not None:
+            self._save("state.pt")
+            report.measure(self.step, self.clock.seconds, self.average)
+
+    def _step(self) -> tuple[dict[str, float], bool]:
+        plan, row = self.plan, self.plan.row
+        rng = np.random.default_rng([plan.seed, self.step, self.rank])
+        together = np.random.default_rng([plan.seed, self.step])  # decisions every process must share
+        if self.step % 50 == 0:
+            self.store.refresh()
+        batch = make_batch(rng, self.store, plan.images, plan.prompts, row.image_size, row.pixel_mean, row.pixel_std, plan.scenes)
+        corrections = self.progress >= CORRECT_FROM and together.random() < CORRECTION_SHARE
+        self.gradients.clear()
+        loss, parts = step_loss(self.sam, self.head, batch, rng, Weights(iou=2.0, corrections=corrections))
+        torch.autograd.backward(loss)
+        elapsed = self.clock.seconds / (60 * plan.minutes)
+        self.progress, stop = self.gradients.share(elapsed, self.stop or elapsed >= 1)
+        norm = self.gradients.clip(plan.clip)
+        rate = learning_rate(plan.peak, self.step, self.progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        if np.isfinite(norm):
+            self.optimiser.step()
+        if self.rank == 0:
+            self.average.update(self.sam)
+        self.step += 1
+        return {name: float(value) for name, value in parts.items()} | {"norm": norm, "lr": rate}, stop
+
+    def _listen(self) -> None:
+        """SIGTERM and SIGINT: finish the step, save, stop. The first process decides for all."""
+
+        def ask(_signal: int, _frame: FrameType | None) -> None:
+            self.stop = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, ask if self.rank == 0 else signal.SIG_IGN)
+
+    def _save(self, name: str) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state,
+            "updates": self.average.updates,
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.clock.seconds,
+            "kept_constant": self.kept_constant,
+        }
+        part = self.plan.folder / f".{name}.part"
+        torch.save(state, part)
+        part.rename(self.plan.folder / name)
+
+    def _load(self) -> None:
+        """From the state before the decay if there is one (its learning rate was still high), else the last."""
+        constant = self.plan.folder / "constant.pt"
+        state = torch.load(constant if constant.exists() else self.plan.folder / "state.pt", weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.state, self.average.updates = state["average"], state["updates"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.clock.seconds = state["step"], state["seconds"]
+
+
+def train(plan: Plan, rank: int, world: int, port: int) -> None:
+    """One process's whole run; a spawned process starts here."""
+    cv2.setNumThreads(1)
+    join(rank, world, port)
+    Loop(plan, rank, world).run()
+    leave(world)

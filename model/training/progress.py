@@ -1,0 +1,96 @@
+"""What a run leaves to look at: a log of losses, held-out figures, overlays, and the best average so far.
+
+In the run's folder: `log.jsonl` (one object a line), `overlays/*.png`, `best.safetensors` (the average with
+the best held-out figures, exported as it would ship).
+"""
+
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.sam import Sam
+from model.sizes import Size
+from model.training.average import Average
+from model.training.export import export
+from model.training.held_out import Figures, Question, ask, figures, question
+from model.training.store import Store
+
+SCENES = 60
+LINES_EVERY = 50  # steps
+PAINTED = 12  # scenes in an overlay
+
+
+class Progress:
+    def __init__(self, folder: Path, row: Size) -> None:
+        self.folder, self.row = folder, row
+        self.log = folder / "log.jsonl"
+        (folder / "overlays").mkdir(parents=True, exist_ok=True)
+        store = Store(folder / "held-out")
+        asked = [question(store[k], row.image_size, k) for k in range(SCENES)]
+        self.questions = [q for q in asked if q is not None]
+        self.sums: dict[str, float] = defaultdict(float)
+        self.best = self._best_so_far()
+
+    def _best_so_far(self) -> float:
+        if not self.log.exists():
+            return 0.0
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return max((line["top"] + line["oracle"] + line["box"] for line in lines if "oracle" in line), default=0.0)
+
+    def _write(self, line: dict[str, float]) -> None:
+        rounded = {k: round(v, 6) for k, v in line.items()}
+        with self.log.open("a") as file:
+            file.write(json.dumps(rounded | {"at": time.strftime("%H:%M:%S")}) + "\n")
+
+    def step(self, step: int, seconds: float, parts: dict[str, float]) -> None:
+        for name, value in parts.items():
+            self.sums[name] += value / LINES_EVERY
+        if step % LINES_EVERY == 0:
+            self._write({"step": step, "minutes": seconds / 60, **self.sums})
+            self.sums.clear()
+
+    def measure(self, step: int, seconds: float, average: Average) -> Figures:
+        """Held-out figures of the average; an overlay; the export, if it is the best so far."""
+        sam = Sam(self.row)
+        sam.load_state_dict(average.state)
+        sam.eval()
+        found = figures(sam, self.questions)
+        self._write({"step": step, "minutes": seconds / 60, **found.row()})
+        cv2.imwrite(str(self.folder / "overlays" / f"{step:06d}.png"), overlay(sam, self.questions[:PAINTED]))
+        total = found.top + found.oracle + found.box
+        if total >= self.best:
+            self.best = total
+            export(average.state, self.folder / "best.safetensors")
+        return found
+
+
+def _outlined(image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(image, contours, -1, colour, 1), np.uint8)
+
+
+def overlay(sam: Sam, questions: list[Question]) -> NDArray[np.uint8]:
+    """BGR sheet: for each scene the image, the first region's click with its three masks, its box with its mask.
+
+    White is the right outline; red, green and blue the three answers, best-ranked first.
+    """
+    cells = []
+    for asked in questions:
+        clicks, predicted, boxed = (t.numpy() for t in ask(sam, asked))
+        bgr = np.ascontiguousarray(asked.image[..., ::-1])
+        click, box = bgr.copy(), bgr.copy()
+        _outlined(click, asked.masks[0], (255, 255, 255))
+        for colour, k in zip([(0, 0, 255), (0, 255, 0), (255, 0, 0)], np.argsort(-predicted[0]), strict=True):
+            _outlined(click, clicks[0, k], colour)
+        x, y = asked.clicks[0].astype(int)
+        cv2.drawMarker(click, (int(x), int(y)), (0, 255, 255), cv2.MARKER_CROSS, 9, 2)
+        _outlined(box, asked.masks[0], (255, 255, 255))
+        _outlined(box, boxed[0], (0, 0, 255))
+        cells.append(np.concatenate([bgr, click, box], 1))
+    rows = [np.concatenate(cells[k : k + 2], 1) for k in range(0, len(cells) - 1, 2)]
+    return np.asarray(np.concatenate(rows, 0), np.uint8)

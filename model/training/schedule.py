@@ -1,0 +1,35 @@
+"""Warm-up, constant, decay, by time: a run is given minutes, not steps, because it shares its machine.
+
+Only active time counts: a pause (SIGSTOP while somebody measures) shows as one absurdly long step, which is
+counted as a usual one.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+DECAY_FROM = 0.7  # share of the run at which the learning rate starts to fall
+CORRECT_FROM = 0.75  # and at which correction clicks begin
+WARM_UP_STEPS = 150
+FLOOR = 0.01
+PAUSE = 20.0  # seconds; a step longer than this and five usual ones was a pause
+
+
+def learning_rate(peak: float, step: int, progress: float) -> float:
+    """Peak after a linear warm-up, then a half cosine from DECAY_FROM to the end."""
+    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+    falling = min(1.0, max(0.0, (progress - DECAY_FROM) / (1 - DECAY_FROM)))
+    return peak * warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * falling)))
+
+
+@dataclass
+class ActiveClock:
+    """Seconds of training so far, pauses left out."""
+
+    seconds: float = 0.0
+    usual: float = field(default=1.0)
+
+    def add(self, seconds: float) -> None:
+        if seconds > PAUSE and seconds > 5 * self.usual:
+            seconds = self.usual
+        self.usual += 0.05 * (seconds - self.usual)
+        self.seconds += seconds
