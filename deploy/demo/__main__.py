@@ -1,0 +1,190 @@
+"""`python -m deploy.demo` (`make demo`): the whole service once, on photographs, over its own REST API.
+
+Starts the embedded stack, uploads, submits one automatic and one prompted job, draws what came back,
+stops everything. Exit code 0 means that all of it worked.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from deploy.demo.drawing import draw
+from deploy.demo.photographs import PHOTOGRAPHS, folder
+from deploy.local.__main__ import progress, stop_at_signals
+from deploy.local.errors import StackError, tail
+from deploy.local.s3 import s3_client
+from deploy.local.stack import Stack, stack
+
+PREFIX = "photographs"
+JOB_SECONDS = 240.0
+WORK = ("fetch", "decode", "encode", "mask", "rle", "store")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that succeeded: `lines` are its items with their masks, `coco` the whole as COCO JSON."""
+
+    title: str
+    lines: list[dict[str, Any]]
+    coco: bytes
+    seconds: float
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(".maskworks/demo"), help="data folder of its stack")
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), help="where overlays and COCO JSON go")
+    options = parser.parse_args(arguments)
+    console = Console(highlight=False, soft_wrap=True)
+    stop_at_signals()
+    try:
+        with stack(options.data, say=progress(console)) as running:
+            show(running, options.out, console)
+    except StackError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"the demo failed: {error}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; everything is stopped")
+        return 130
+    return 0
+
+
+def show(running: Stack, out: Path, console: Console) -> None:
+    """Everything that happens while the stack is up. Raises StackError when anything is not as it should."""
+    upload(running)
+    with running.client() as client:
+        jobs = [run(running, client, title, body, console) for title, body in bodies(running)]
+        warning = about_weights(client)
+    out.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        write(job, out)
+        console.print(table(job))
+    if warning:
+        console.print(f"\n[bold yellow]{warning}[/]")
+    console.print(f"\noverlays and COCO JSON are in {out.resolve()}\n")
+
+
+def upload(running: Stack) -> None:
+    access = running.stores.s3
+    client = s3_client(access.endpoint_url, access.access_key, access.secret_key)
+    for name in PHOTOGRAPHS:
+        client.upload_file(str(folder() / name), running.bucket, f"{PREFIX}/{name}")
+    client.close()
+
+
+def bodies(running: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The two jobs, as a client would POST them."""
+    prefix = f"s3://{running.bucket}/{PREFIX}/"
+    yield "automatic", {"name": "everything", "task": {"type": "auto"}, "input": {"prefix": prefix}}
+    items = [
+        {"custom_id": name, "image": prefix + name, "prompts": [each.prompt() for each in objects]}
+        for name, objects in PHOTOGRAPHS.items()
+        if objects
+    ]
+    yield "prompted", {"name": "objects", "task": {"type": "prompted"}, "input": {"items": items}}
+
+
+def run(running: Stack, client: httpx.Client, title: str, body: dict[str, Any], console: Console) -> Finished:
+    """Submit, watch, fetch."""
+    start = time.monotonic()
+    job = answer(client.post("/v1/jobs", json=body)).json()
+    job = watch(running, client, job["id"], title, console)
+    seconds = time.monotonic() - start
+    if job["state"] != "succeeded":
+        raise StackError(
+            f"the {title} job ended {job['state']}: {job['error'] or job['failures']}\n{worker_log(running)}"
+        )
+    results = f"/v1/jobs/{job['id']}/results"
+    text = answer(client.get(results, params={"format": "jsonl"})).text
+    lines = [json.loads(line) for line in text.splitlines()]
+    if sorted(name_of(line) for line in lines) != expected(title):
+        raise StackError(f"the {title} job answered for {sorted(name_of(line) for line in lines)}")
+    coco = answer(client.get(results, params={"format": "coco"})).content
+    return Finished(title, lines, coco, seconds)
+
+
+def watch(running: Stack, client: httpx.Client, job_id: str, title: str, console: Console) -> dict[str, Any]:
+    """Follow a job to its end with a bar, by the API's long poll."""
+    deadline = time.monotonic() + JOB_SECONDS
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        bar = bars.add_task(title, total=None)
+        etag = ""
+        while True:
+            polled = client.get(f"/v1/jobs/{job_id}", params={"wait": 5}, headers={"If-None-Match": etag})
+            running.supervisor.wait_for_failure(0)
+            if polled.status_code != httpx.codes.NOT_MODIFIED:
+                job: dict[str, Any] = answer(polled).json()
+                etag = polled.headers["ETag"]
+                counts = job["counts"]
+                bars.update(bar, total=counts["total"] or None, completed=counts["succeeded"] + counts["failed"])
+                if job["done"]:
+                    return job
+            if time.monotonic() > deadline:
+                raise StackError(f"the {title} job has not ended after {JOB_SECONDS:.0f} s\n{worker_log(running)}")
+
+
+def answer(response: httpx.Response) -> httpx.Response:
+    if response.is_error:
+        raise StackError(f"{response.request.method} {response.url} answered {response.status_code}: {response.text}")
+    return response
+
+
+def worker_log(running: Stack) -> str:
+    log = running.folder.logs / "worker-1.log"
+    return f"--- the end of {log} ---\n{tail(log)}"
+
+
+def name_of(line: dict[str, Any]) -> str:
+    return str(line["image"]).rsplit("/", 1)[1]
+
+
+def expected(title: str) -> list[str]:
+    return sorted(name for name, objects in PHOTOGRAPHS.items() if objects or title == "automatic")
+
+
+def about_weights(client: httpx.Client) -> str:
+    """A plain word where the model has never seen a picture."""
+    models = answer(client.get("/v1/models")).json()["models"]
+    seeded = sorted(
+        {model["name"] for model in models for worker in model["workers"] if worker["revision"].startswith("seeded")}
+    )
+    if not seeded:
+        return ""
+    return f"{', '.join(seeded)} has random weights as yet: the trip is real, the masks mean nothing."
+
+
+def write(job: Finished, out: Path) -> None:
+    """Overlays and COCO JSON of one job into a folder, over what an earlier run left."""
+    for old in (*out.glob(f"{job.title}-*.png"), *out.glob(f"{job.title}.coco.json")):
+        old.unlink()
+    (out / f"{job.title}.coco.json").write_bytes(job.coco)
+    for line in job.lines:
+        masks = [mask["segmentation"] for mask in line["masks"]]
+        name = name_of(line)
+        draw(folder() / name, masks, out / f"{job.title}-{Path(name).stem}.png")
+
+
+def table(job: Finished) -> Table:
+    shown = Table(title=f"{job.title}: {len(job.lines)} images in {job.seconds:.1f} s", title_justify="left")
+    for heading, justify in (("image", "left"), ("size", "right"), ("masks", "right"), ("seconds", "right")):
+        shown.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for line in sorted(job.lines, key=name_of):
+        height, width = line["size"]
+        spent = sum(line["timings_ms"].get(step, 0) for step in WORK) / 1000
+        shown.add_row(name_of(line), f"{width}x{height}", str(len(line["masks"])), f"{spent:.2f}")
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(main())
