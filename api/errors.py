@@ -9,7 +9,7 @@ Problem                what we refuse, with a detail for the client
 │  TooManyOpenItems
 └─ NotReady            the database is reachable but not migrated
 sqlalchemy, psycopg    the database is away: 503, come again
-HTTPException          Starlette's own: no route, wrong method, body too large
+HTTPException          Starlette's own: no route, wrong method
 Exception              ours to fix: 500, logged with its traceback
 """
 
@@ -23,6 +23,7 @@ import orjson
 import psycopg
 import sqlalchemy.exc
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 log = logging.getLogger("maskworks.api")
@@ -96,6 +97,10 @@ class UnsupportedMediaType(Problem):
     """The body is not JSON."""
 
 
+class BodyTooLarge(Problem):
+    """The body has more bytes than this installation takes."""
+
+
 class TooManyOpenItems(Problem):
     """The tenant has as many unfinished items as it may have."""
 
@@ -138,6 +143,7 @@ TABLE: dict[type[Exception], Kind] = {
     UnsupportedMediaType: Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json"
     ),
+    BodyTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "BODY_TOO_LARGE", "The request body is too large"),
     TooManyOpenItems: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OPEN_ITEMS", "Too many open items", retry=True),
     NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),
     sqlalchemy.exc.OperationalError: _DATABASE_AWAY,
@@ -153,7 +159,6 @@ TABLE: dict[type[Exception], Kind] = {
 _OF_STATUS: dict[int, tuple[str, str]] = {
     404: ("NOT_FOUND", "There is nothing at this path"),
     405: ("METHOD_NOT_ALLOWED", "This path does not take that method"),
-    413: ("BODY_TOO_LARGE", "The request body is too large"),
 }
 
 
@@ -203,8 +208,18 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     return answer
 
 
+async def _answer_parameters(request: Request, error: Exception) -> Response:
+    """FastAPI's own check of parameters, as InvalidParameter."""
+    assert isinstance(error, RequestValidationError)
+    found: list[FieldError] = [
+        {"pointer": "/" + "/".join(str(part) for part in e["loc"][1:]), "detail": e["msg"]} for e in error.errors()
+    ]
+    return problem(request, TABLE[InvalidParameter], f"{found[0]['pointer']}: {found[0]['detail']}", found)
+
+
 def install(app: FastAPI) -> None:
     """Answer every exception of the table as problem+json."""
     for cls in TABLE:
         app.add_exception_handler(cls, _answer)
     app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(RequestValidationError, _answer_parameters)

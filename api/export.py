@@ -33,7 +33,7 @@ async def _jsonl(engine: AsyncEngine, job_id: UUID) -> AsyncGenerator[bytes, Non
     async with _snapshot(engine) as connection:
         lines = (
             orjson.dumps({**item_view(row), "masks": mask_views(row)}) + b"\n"
-            async for row in _rows(connection, read.final_items(job_id, with_masks=True))
+            async for row in _rows(connection, read.final_items(job_id))
         )
         async for block in _blocks(lines):
             yield block

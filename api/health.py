@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.database import Database
+from api.database import Database, Reads
 from api.errors import NotReady
 
 router = APIRouter(tags=["health"])
@@ -19,10 +19,10 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz")
-async def readyz(request: Request, database: Database) -> dict[str, str]:
+async def readyz(request: Request, database: Database, reads: Reads) -> dict[str, str]:
     """Postgres answers and has the revision that this code needs; else 503."""
     state = request.app.state
-    found = await _revision(database)
+    found = await _revision(reads)
     if found != state.revision:
         state.migrated = False
         raise NotReady(f"the database is at revision {found}, {state.revision} is needed: run python -m db.migrate")
@@ -34,8 +34,8 @@ async def readyz(request: Request, database: Database) -> dict[str, str]:
     return {"status": "ready", "revision": state.revision}
 
 
-async def _revision(database: AsyncEngine) -> str | None:
-    async with database.connect() as connection:
+async def _revision(reads: AsyncEngine) -> str | None:
+    async with reads.connect() as connection:
         try:
             found: str | None = (await connection.execute(_REVISION)).scalar_one_or_none()
         except ProgrammingError:  # no table yet: nothing was ever migrated

@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 
 from api import openapi
 from api.auth import Tenant
-from api.database import Database, ExportDatabase, JobId
+from api.database import ExportDatabase, JobId, Reads
 from api.errors import ItemNotFound, JobNotFound, NotSupported
 from api.export import FORMATS, Export
 from api.paging import PageSize, PageToken, next_token, read_index
@@ -41,7 +41,7 @@ class _JSON(Response):
 
 
 async def _check_job(connection: AsyncConnection, tenant: str, job_id: UUID) -> None:
-    if (await connection.execute(read.job_state(tenant, job_id))).first() is None:
+    if (await connection.execute(read.JOB_STATE, {"tenant": tenant, "job_id": job_id})).first() is None:
         raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
 
 
@@ -53,7 +53,7 @@ def _item_index(item_id: Annotated[str, Path(description="The item's index")]) -
 
 async def _one(connection: AsyncConnection, tenant: str, job_id: UUID, index: int, query: Select[Any]) -> Row[Any]:
     await _check_job(connection, tenant, job_id)
-    row: Row[Any] | None = (await connection.execute(query)).first()
+    row: Row[Any] | None = (await connection.execute(query, {"job_id": job_id, "index": index})).first()
     if row is None:
         raise ItemNotFound(f"the job has no item {index}")
     return row
@@ -62,14 +62,14 @@ async def _one(connection: AsyncConnection, tenant: str, job_id: UUID, index: in
 @router.get("/items", response_model=ItemPage)
 async def list_items(
     tenant: Tenant,
-    database: Database,
+    reads: Reads,
     job_id: JobId,
     state: Annotated[ItemState | None, Query(description="Only items in this state")] = None,
     page_size: PageSize = 100,
     page_token: PageToken = None,
 ) -> Response:
     """List a job's items by index."""
-    async with database.connect() as connection:
+    async with reads.connect() as connection:
         await _check_job(connection, tenant, job_id)
         query = read.list_items(job_id, state, read_index(page_token), page_size)
         rows = (await connection.execute(query)).all()
@@ -82,18 +82,18 @@ def _page(name: str, entries: list[dict[str, Any]], token: str | None) -> Respon
 
 
 @router.get("/items/{item_id}", response_model=Item)
-async def get_item(tenant: Tenant, database: Database, job_id: JobId, item_id: str) -> Response:
+async def get_item(tenant: Tenant, reads: Reads, job_id: JobId, item_id: str) -> Response:
     """Read one item: its state, and why it failed where it did."""
     index = _item_index(item_id)
-    async with database.connect() as connection:
-        row = await _one(connection, tenant, job_id, index, read.item(job_id, index))
+    async with reads.connect() as connection:
+        row = await _one(connection, tenant, job_id, index, read.ITEM)
     return _JSON(orjson.dumps(item_view(row)))
 
 
 @router.get("/items/{item_id}/masks", response_model=MaskPage)
 async def list_masks(
     tenant: Tenant,
-    database: Database,
+    reads: Reads,
     job_id: JobId,
     item_id: str,
     page_size: PageSize = 1000,
@@ -101,8 +101,8 @@ async def list_masks(
 ) -> Response:
     """List the masks of one item, in the model's order. Empty until the item has succeeded."""
     index = _item_index(item_id)
-    async with database.connect() as connection:
-        row = await _one(connection, tenant, job_id, index, read.item_masks(job_id, index))
+    async with reads.connect() as connection:
+        row = await _one(connection, tenant, job_id, index, read.ITEM_MASKS)
     last = read_index(page_token)
     start = 0 if last is None else last + 1
     masks = mask_views(row, start, start + page_size)
@@ -113,7 +113,7 @@ async def list_masks(
 @router.get("/results", response_class=StreamingResponse, responses=openapi.RESULTS_RESPONSES)
 async def stream_results(
     tenant: Tenant,
-    database: Database,
+    reads: Reads,
     exports: ExportDatabase,
     job_id: JobId,
     format: Annotated[ResultFormat, Query(description="jsonl and coco; the others are not supported yet")] = (
@@ -128,7 +128,7 @@ async def stream_results(
     export = FORMATS.get(format.value)
     if export is None:
         raise NotSupported([{"pointer": "/format", "detail": f"{format.value} is not supported yet"}])
-    async with database.connect() as connection:
+    async with reads.connect() as connection:
         await _check_job(connection, tenant, job_id)
     name = f"{show_job_id(job_id)}.{export.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api import openapi
 from api.auth import Tenant
-from api.database import Database, JobId
+from api.database import Database, JobId, Reads
 from api.errors import (
+    BodyTooLarge,
     IdempotencyKeyReused,
     InvalidParameter,
     JobNotDone,
@@ -51,7 +52,7 @@ async def submit_job(
     as succeeded, failed, cancelled or expired. With an `Idempotency-Key` a repeat answers with the same job.
     """
     settings: Settings = request.app.state.settings
-    body = await _json_body(request)
+    body = await _json_body(request, settings.max_body_bytes)
     read_body = read_submission(body, Rules(settings.models, settings.max_items_inline))
     if isinstance(read_body, DryRun):
         return _json(200, _validated(read_body))
@@ -61,13 +62,18 @@ async def submit_job(
     return _json(202, job, {"Location": f"/v1/jobs/{job.id}", "ETag": job_etag(job)})
 
 
-async def _json_body(request: Request) -> bytes:
+async def _json_body(request: Request, limit: int) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("application/x-ndjson", "application/jsonl"):
         raise NotSupported([{"pointer": "", "detail": "streamed items are not supported yet: send application/json"}])
     if kind != "application/json":
         raise UnsupportedMediaType(f"the body is {kind or 'of no named type'}")
-    return await request.body()
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > limit:
+            raise BodyTooLarge(f"more than {limit} bytes")
+    return bytes(body)
 
 
 def _validated(dry: DryRun) -> Validated:
@@ -138,14 +144,14 @@ async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[Item
 
 
 async def _job(connection: AsyncConnection, tenant: str, job_id: UUID) -> Job:
-    row = (await connection.execute(read.job(tenant, job_id))).first()
+    row = (await connection.execute(read.JOB, {"tenant": tenant, "job_id": job_id})).first()
     if row is None:
         raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
     return job_view(row)
 
 
-async def _read_job(database: AsyncEngine, tenant: str, job_id: UUID) -> Job:
-    async with database.connect() as connection:
+async def _read_job(reads: AsyncEngine, tenant: str, job_id: UUID) -> Job:
+    async with reads.connect() as connection:
         return await _job(connection, tenant, job_id)
 
 
@@ -159,7 +165,7 @@ def _json(status: int, body: Job | JobPage | Validated, headers: Mapping[str, st
 async def list_jobs(
     request: Request,
     tenant: Tenant,
-    database: Database,
+    reads: Reads,
     state: Annotated[JobState | None, Query(description="Only jobs in this state")] = None,
     page_size: PageSize = 50,
     page_token: PageToken = None,
@@ -168,7 +174,7 @@ async def list_jobs(
     labels = {k.removeprefix("label."): v for k, v in request.query_params.items() if k.startswith("label.")}
     if any("\0" in text for pair in labels.items() for text in pair):
         raise InvalidParameter("label", "must not contain control characters")
-    async with database.connect() as connection:
+    async with reads.connect() as connection:
         query = read.list_jobs(tenant, state, labels, read_id(page_token), page_size)
         rows = (await connection.execute(query)).all()
     token = next_token(rows, page_size, rows[-1].id if rows else None)
@@ -179,7 +185,7 @@ async def list_jobs(
 async def get_job(
     request: Request,
     tenant: Tenant,
-    database: Database,
+    reads: Reads,
     job_id: JobId,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change, or for the end")] = 0,
     if_none_match: Annotated[str | None, Header()] = None,
@@ -189,7 +195,7 @@ async def get_job(
     With `wait`, answers once the ETag differs from `If-None-Match`, without one once the job is done, else at
     the time's end.
     """
-    job = await _awaited(request, database, tenant, job_id, time.monotonic() + wait, if_none_match)
+    job = await _awaited(request, reads, tenant, job_id, time.monotonic() + wait, if_none_match)
     etag = job_etag(job)
     if _matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
@@ -197,12 +203,12 @@ async def get_job(
 
 
 async def _awaited(
-    request: Request, database: AsyncEngine, tenant: str, job_id: UUID, until: float, known: str | None
+    request: Request, reads: AsyncEngine, tenant: str, job_id: UUID, until: float, known: str | None
 ) -> Job:
     """Looks again and again, holding no connection in between."""
     pause, longest = _POLL_SECONDS
     while True:
-        job = await _read_job(database, tenant, job_id)
+        job = await _read_job(reads, tenant, job_id)
         settled = job.done if known is None else not _matches(known, job_etag(job))
         left = until - time.monotonic()
         if settled or left <= 0 or await request.is_disconnected():

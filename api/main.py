@@ -25,7 +25,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
         lifespan=_lifespan,
-        max_body_size=settings.max_body_bytes,
     )
     _open(app, settings)
     for module in (jobs, items, models, health):
@@ -40,8 +39,9 @@ def _open(app: FastAPI, settings: Settings) -> None:
     url = settings.database_url.get_secret_value()
     app.state.settings = settings
     app.state.engine = async_engine(url, pool_size=settings.pool_size)
+    app.state.reads = app.state.engine.execution_options(isolation_level="AUTOCOMMIT")
     app.state.exports = async_engine(url, pool_size=settings.export_connections)
-    app.state.keys = KeyRing(app.state.engine, settings.key_pepper.get_secret_value())
+    app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value())
     app.state.revision = head_revision()
     app.state.migrated = False
 

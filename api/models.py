@@ -6,11 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-from sqlalchemy import Row
 
 from api import openapi
 from api.auth import Tenant
-from api.database import Database
+from api.database import Reads
 from api.settings import Settings
 from db.statements import read
 
@@ -55,15 +54,15 @@ class ModelPage(BaseModel):
 
 
 @router.get("")
-async def list_models(request: Request, tenant: Tenant, database: Database) -> ModelPage:  # noqa: ARG001 - a key is asked for
+async def list_models(request: Request, tenant: Tenant, reads: Reads) -> ModelPage:  # noqa: ARG001 - a key is asked for
     """List the models that jobs may name."""
     settings: Settings = request.app.state.settings
-    async with database.connect() as connection:
-        rows = (await connection.execute(read.live_workers())).all()
+    async with reads.connect() as connection:
+        rows = (await connection.execute(read.LIVE_WORKERS)).all()
     return ModelPage(models=[_model(name, rows, settings) for name in settings.models])
 
 
-def _model(name: str, rows: Sequence[Row[Any]], settings: Settings) -> Model:
+def _model(name: str, rows: Sequence[Any], settings: Settings) -> Model:
     facts = FACTS.get(name)
     live = [
         ModelWorker(device=row.device, precision=row.precision, revision=row.model_revision)
