@@ -123,8 +123,8 @@ class Dispatcher:
 
     def _too_few(self, messages: int) -> bool:
         with self._engine.connect() as connection:
-            dispatched: int = connection.execute(dispatch.DISPATCHED, {"age": _SETTLE}).scalar_one()
-        return messages < dispatched
+            expected: int = connection.execute(dispatch.EXPECTED_MESSAGES, {"age": _SETTLE}).scalar_one()
+        return messages < expected
 
     def _tidy(self) -> None:
         if time.monotonic() - self._tidied < _HOUSEKEEPING and self._tidied:

@@ -71,13 +71,13 @@ RING_AGAIN: TextClause = text(
 )
 """Dispatched chunks whose message has been on its way for longer than `age` seconds: to be sent again."""
 
-DISPATCHED: TextClause = text(
+EXPECTED_MESSAGES: TextClause = text(
     """
     SELECT count(*) FROM chunks
-    WHERE state = 'dispatched' AND dispatched_at < clock_timestamp() - make_interval(secs => :age)
+    WHERE state IN ('dispatched', 'leased') AND dispatched_at < clock_timestamp() - make_interval(secs => :age)
     """
 )
-"""How many messages Redis should hold, of those sent more than `age` seconds ago."""
+"""How many messages Redis should hold, queued or unacknowledged, of those sent more than `age` seconds ago."""
 
 SEEN: TextClause = text(
     """
