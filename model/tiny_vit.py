@@ -100,7 +100,7 @@ class Attention(nn.Module):
         b, h, w, c = x.shape
         qkv = self.qkv(self.norm(x)).view(b, h * w, self.heads, 3 * c // self.heads)
         q, k, v = qkv.transpose(1, 2).chunk(3, dim=3)  # each (B, heads, h*w, d): heads outside q, k, v here
-        bias = self.attention_biases[:, offset_indexes(self.window, x.device)]  # (heads, h*w, h*w)
+        bias = self.attention_biases[:, offset_indexes(h, x.device, self.window)]  # (heads, h*w, h*w)
         scores = torch.matmul(q * q.shape[-1] ** -0.5, k.mT) + bias
         out = torch.matmul(scores.softmax(-1), v).transpose(1, 2).reshape(b, h, w, c)
         projected: Tensor = self.proj(out)
@@ -108,15 +108,16 @@ class Attention(nn.Module):
 
 
 @lru_cache
-def offset_indexes(window: int, device: torch.device) -> Tensor:
-    """Index of |dy|, |dx| between every two cells of a window, (window², window²): first come, first numbered.
+def offset_indexes(side: int, device: torch.device, window: int | None = None) -> Tensor:
+    """Index of |dy|, |dx| between every two cells of a square, (side², side²): first come, first numbered.
 
     Scanning cell pairs row by row meets every offset in the first row, so the number is |dy|*window + |dx|.
+    A square smaller than the window (training at low resolution) looks up the window's own numbers.
     """
-    at = torch.arange(window, device=device)
+    at = torch.arange(side, device=device)
     y, x = torch.meshgrid(at, at, indexing="ij")
     y, x = y.flatten(), x.flatten()
-    return (y[:, None] - y).abs() * window + (x[:, None] - x).abs()
+    return (y[:, None] - y).abs() * (window or side) + (x[:, None] - x).abs()
 
 
 class Mlp(nn.Module):
