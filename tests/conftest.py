@@ -46,15 +46,18 @@ class Bucket:
 
 
 @pytest.fixture(scope="session")
-def stores() -> Iterator[Stores]:
+def passable_folder() -> Iterator[Path]:
     # Not tmp_path: pytest closes its folders to others, and Postgres under root runs as somebody else.
     folder = Path(tempfile.mkdtemp(prefix="maskworks-test-"))
     folder.chmod(0o711)
-    try:
-        with run_stores(folder / "data", fast=True) as running:
-            yield running
-    finally:
-        shutil.rmtree(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def stores(passable_folder: Path) -> Iterator[Stores]:
+    with run_stores(passable_folder / "stores", fast=True) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -61,9 +61,11 @@ def dispatcher(folder: DataFolder, settings: Mapping[str, str]) -> Command:
 
 def worker(folder: DataFolder, settings: Mapping[str, str], number: int) -> Command:
     name = f"worker-{number}"
+    # Workers need not know each other; looking for neighbours costs a second at the start.
+    words = ("celery", "-A", "workers.main", "worker", "-n", f"{name}@%h", "-l", "INFO")
     return Command(
         name=name,
-        argv=(sys.executable, "-m", "celery", "-A", "workers.main", "worker", "-n", f"{name}@%h", "-l", "INFO"),
+        argv=(sys.executable, "-m", *words, "--without-gossip", "--without-mingle"),
         log=folder.new_log(name),
         cwd=ROOT,
         environment=environment(settings),
