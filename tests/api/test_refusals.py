@@ -1,0 +1,178 @@
+"""Bodies that are refused: the status, the reason, and a pointer to the field."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Service, body
+
+pytestmark = pytest.mark.anyio
+IMAGE = "s3://bucket/a.jpg"
+POINT = {"points": [[1, 2]], "labels": [1]}
+
+
+def auto(**task: Any) -> dict[str, Any]:
+    return {**body(1), "task": {"type": "auto", **task}}
+
+
+def with_item(**item: Any) -> dict[str, Any]:
+    return {"task": {"type": "auto"}, "input": {"items": [{"image": IMAGE}, {"image": IMAGE, **item}]}}
+
+
+def prompted(*prompts: Any) -> dict[str, Any]:
+    items = [{"image": IMAGE, "prompts": [POINT]}, {"image": IMAGE, "prompts": list(prompts)}]
+    return {"task": {"type": "prompted"}, "input": {"items": items}}
+
+
+def with_input(**given: Any) -> dict[str, Any]:
+    return {"task": {"type": "auto"}, "input": given}
+
+
+MALFORMED: list[tuple[str, dict[str, Any], str]] = [
+    ("no task", {"input": body(1)["input"]}, "/task"),
+    ("no input", {"task": {"type": "auto"}}, "/input"),
+    ("unknown field", {**body(1), "colour": 1}, "/colour"),
+    ("unknown task", {**body(1), "task": {"type": "paint"}}, "/task/type"),
+    ("task without type", {**body(1), "task": {}}, "/task/type"),
+    ("task of another kind", {**body(1), "task": 3}, "/task"),
+    ("parameter out of range", auto(points_per_side=0), "/task/points_per_side"),
+    ("parameter as text", auto(points_per_side="32"), "/task/points_per_side"),
+    ("unknown parameter", auto(points=3), "/task/points"),
+    ("threshold over 1", auto(pred_iou_thresh=1.5), "/task/pred_iou_thresh"),
+    ("prompts in the task", {**body(1), "task": {"type": "prompted", "prompts": [POINT]}}, "/task/prompts"),
+    ("priority 10", {**body(1), "priority": 10}, "/priority"),
+    ("ratio 2", {**body(1), "max_failure_ratio": 2}, "/max_failure_ratio"),
+    ("precision", {**body(1), "precision": "double"}, "/precision"),
+    ("past deadline", {**body(1), "deadline": "2001-01-01T00:00:00Z"}, "/deadline"),
+    ("deadline without a zone", {**body(1), "deadline": "2090-01-01T00:00:00"}, "/deadline"),
+    ("label that is no text", {**body(1), "labels": {"run": 7}}, "/labels/run"),
+    ("control character in a name", {**body(1), "name": "a\u0007b"}, "/name"),
+    ("nul in a name", {**body(1), "name": "a\0b"}, "/name"),
+    ("no items", with_input(items=[]), "/input/items"),
+    ("neither items nor prefix", with_input(), "/input"),
+    ("items and prefix", with_input(items=[{"image": IMAGE}], prefix="s3://bucket/"), "/input"),
+    ("glob with items", with_input(items=[{"image": IMAGE}], glob="*"), "/input/glob"),
+    ("prefix is no uri", with_input(prefix="bucket/p"), "/input/prefix"),
+    ("prefix without a bucket", with_input(prefix="s3:///p"), "/input/prefix"),
+    ("prompted prefix", {"task": {"type": "prompted"}, "input": {"prefix": "s3://bucket/p/"}}, "/input/prefix"),
+    ("item without image", with_input(items=[{"custom_id": "a"}]), "/input/items/0/image"),
+    ("unknown field of an item", with_item(url="x"), "/input/items/1/url"),
+    ("second of two equal custom_ids", with_item(custom_id="0"), "/input/items/1/custom_id"),
+    ("empty custom_id", with_item(custom_id=""), "/input/items/1/custom_id"),
+    ("control character in a custom_id", with_item(custom_id="a\nb"), "/input/items/1/custom_id"),
+    ("prompts in an automatic job", with_item(prompts=[POINT]), "/input/items/1/prompts"),
+    ("empty prompts in an automatic job", with_item(prompts=[]), "/input/items/1/prompts"),
+    ("no prompts in a prompted job", {**body(1), "task": {"type": "prompted"}}, "/input/items/0/prompts"),
+    ("empty prompts in a prompted job", prompted(), "/input/items/1/prompts"),
+    ("empty prompt", prompted({}), "/input/items/1/prompts/0"),
+    ("point of three numbers", prompted({"points": [[1, 2, 3]], "labels": [1]}), "/input/items/1/prompts/0/points/0"),
+    ("point of text", prompted(POINT, {"points": [[1, "x"]], "labels": [1]}), "/input/items/1/prompts/1/points/0/1"),
+    ("label 2", prompted({"points": [[1, 2]], "labels": [2]}), "/input/items/1/prompts/0/labels/0"),
+    ("points without labels", prompted({"points": [[1, 2]]}), "/input/items/1/prompts/0"),
+    ("box of three", prompted({"box": [1, 2, 3]}), "/input/items/1/prompts/0/box/3"),
+    ("box inside out", prompted({"box": [5, 5, 1, 1]}), "/input/items/1/prompts/0"),
+    ("mask that is no RLE", prompted({"mask": {"size": [2, 2], "counts": "!!"}}), "/input/items/1/prompts/0/mask"),
+    ("two prompts of one id", prompted({**POINT, "id": "1"}, POINT), "/input/items/1/prompts/1/id"),
+    ("nul in a prompt id", prompted({**POINT, "id": "\0"}), "/input/items/1/prompts/0/id"),
+    ("unknown field of a prompt", prompted({**POINT, "text": "cat"}), "/input/items/1/prompts/0/text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "pointer"), [c[1:] for c in MALFORMED], ids=[c[0] for c in MALFORMED])
+async def test_a_malformed_body_is_pointed_into(service: Service, given: dict[str, Any], pointer: str) -> None:
+    answer = await service.client.post("/v1/jobs", json=given)
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["reason"] == "INVALID_REQUEST"
+    assert [e["pointer"] for e in problem["errors"]] == [pointer]
+    assert problem["errors"][0]["detail"]
+    assert problem["instance"] == "/v1/jobs" and problem["status"] == 422
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "a.jpg", "https://bucket/a.jpg", "S3://bucket/a.jpg", "s3://bucket", "s3://bucket/", "s3:///a.jpg",
+        "s3://Bucket/a.jpg", "s3://b/a.jpg", "s3://bu..cket/a.jpg", "s3://bucket//a.jpg", "s3://bucket/a//b.jpg",
+        "s3://bucket/../a.jpg", "s3://bucket/a/..", "s3://bucket/a/./b.jpg", "s3://bucket/folder/",
+        "s3://user:password@bucket/a.jpg", "s3://bucket:80/a.jpg", "s3://bucket/a\n.jpg", "s3://bucket/a\u2028.jpg",
+        "s3://bucket/" + "a" * 1025, "",
+    ],
+)  # fmt: skip
+async def test_an_image_is_strictly_an_object(service: Service, uri: str) -> None:
+    answer = await service.client.post("/v1/jobs", json=with_input(items=[{"image": uri}]))
+    assert answer.status_code == 422, uri
+    assert [e["pointer"] for e in answer.json()["errors"]] == ["/input/items/0/image"]
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://bucket/a..jpg", "s3://my.bucket-1/ä ö/日本 %2F?x#y.jpg", "s3://bucket/" + "a" * 1024]
+)
+async def test_unusual_keys_are_keys(service: Service, uri: str) -> None:
+    answer = await service.client.post("/v1/jobs", json=with_input(items=[{"image": uri}]))
+    assert answer.status_code == 202, answer.text
+    items = (await service.client.get(f"{answer.headers['location']}/items")).json()["items"]
+    assert [i["image"] for i in items] == [uri]
+
+
+NOT_BUILT: list[tuple[dict[str, Any], str]] = [
+    ({**body(1), "output": {"uri": "s3://bucket/out/", "formats": ["coco"]}}, "/output"),
+    ({**body(1), "webhook": {"url": "https://x"}}, "/webhook"),
+    (with_input(manifest="s3://bucket/m.jsonl"), "/input/manifest"),
+    ({**body(1), "task": {"type": "text", "text": "a cat"}}, "/task/type"),
+]
+
+
+@pytest.mark.parametrize(("given", "pointer"), NOT_BUILT, ids=[c[1] for c in NOT_BUILT])
+async def test_what_is_not_built_is_refused_by_name(service: Service, given: dict[str, Any], pointer: str) -> None:
+    answer = await service.client.post("/v1/jobs", json=given)
+    assert answer.status_code == 422
+    assert answer.json()["reason"] == "NOT_SUPPORTED"
+    assert [e["pointer"] for e in answer.json()["errors"]] == [pointer]
+
+
+async def test_null_asks_for_nothing(service: Service) -> None:
+    await service.submit(1, output=None, webhook=None, name=None, model=None)
+
+
+async def test_an_unknown_model(service: Service) -> None:
+    answer = await service.client.post("/v1/jobs", json={**body(1), "model": "sam_vit_z"})
+    assert (answer.status_code, answer.json()["reason"]) == (422, "UNKNOWN_MODEL")
+    assert [e["pointer"] for e in answer.json()["errors"]] == ["/model"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'"x"', b'{"a": NaN}', b'{"a": "\xff"}', b"[" * 100_000])
+async def test_what_is_no_json_object(service: Service, content: bytes) -> None:
+    answer = await service.client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["reason"]) == (422, "INVALID_REQUEST")
+    assert [e["pointer"] for e in answer.json()["errors"]] == [""]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        ("application/x-ndjson", 422, "NOT_SUPPORTED"),
+        ("text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("", 415, "UNSUPPORTED_MEDIA_TYPE"),
+    ],
+)
+async def test_other_content_types(service: Service, kind: str, status: int, reason: str) -> None:
+    answer = await service.client.post("/v1/jobs", content=b"{}", headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["reason"]) == (status, reason)
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "a b", "\u00e4"])
+async def test_an_unusable_idempotency_key(service: Service, key: str) -> None:
+    headers = {"Idempotency-Key": key.encode("latin-1")}
+    answer = await service.client.post("/v1/jobs", json=body(1), headers=headers)  # type: ignore[arg-type]
+    assert (answer.status_code, answer.json()["reason"]) == (422, "INVALID_PARAMETER")
+
+
+async def test_many_errors_are_cut_to_the_first(service: Service) -> None:
+    given = copy.deepcopy(body(500))
+    for item in given["input"]["items"]:
+        item["image"] = "x"
+    problem = (await service.client.post("/v1/jobs", json=given)).json()
+    assert len(problem["errors"]) == 100 and "499 more" in problem["detail"]
