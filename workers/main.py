@@ -22,7 +22,12 @@ register(app, worker)
 def _start(**_: Any) -> None:
     """Before Celery connects to Redis: no message is taken until the models are warm."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    worker.start()
+    try:
+        worker.start()
+    except Exception as error:
+        # Celery logs what a signal handler raises and goes on; a worker without its models must not take work.
+        logging.getLogger(__name__).critical("the worker can not start: %s", error, exc_info=True)
+        raise SystemExit(1) from error
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
