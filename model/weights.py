@@ -99,7 +99,9 @@ def read(path: Path) -> dict[str, Tensor]:
 def fit(sam: Sam, state: Mapping[str, Tensor], source: object) -> None:
     """Put the tensors in their places as float32. CheckpointError names what is missing, left over or misshapen."""
     state = {name: tensor for name, tensor in state.items() if not _ignored(name)}
-    own = sam.state_dict()
+    # A BatchNorm's batch counter matters to training alone: a file that was exported for inference may leave it out.
+    counters = {name: tensor for name, tensor in sam.state_dict().items() if name.endswith("num_batches_tracked")}
+    state, own = counters | state, sam.state_dict()
     missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     misshapen = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
     wrong = {"missing": missing, "unexpected": unexpected, "of another shape": sorted(misshapen)}
