@@ -31,6 +31,7 @@ REVISION_DIGITS = 12
 # In published files and of no use here: MobileSAM's classifier, an index that is computed, and statistics
 # that are in the row.
 IGNORED = ("image_encoder.norm_head.", "image_encoder.head.", "pixel_mean", "pixel_std")
+COUNTER = ".num_batches_tracked"
 IGNORED_ENDINGS = (".attention_bias_idxs",)
 UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError)
 
@@ -100,7 +101,7 @@ def fit(sam: Sam, state: Mapping[str, Tensor], source: object) -> None:
     """Put the tensors in their places as float32. CheckpointError names what is missing, left over or misshapen."""
     state = {name: tensor for name, tensor in state.items() if not _ignored(name)}
     # A BatchNorm's batch counter matters to training alone: a file that was exported for inference may leave it out.
-    counters = {name: tensor for name, tensor in sam.state_dict().items() if name.endswith("num_batches_tracked")}
+    counters = {name: torch.zeros((), dtype=torch.long) for name in sam.state_dict() if name.endswith(COUNTER)}
     state, own = counters | state, sam.state_dict()
     missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     misshapen = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
