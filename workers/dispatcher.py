@@ -112,7 +112,7 @@ class Dispatcher:
             return
         restarted = self._run_id is not None and bell.run_id != self._run_id
         self._run_id = bell.run_id
-        age = self._settings.lease_seconds
+        age = 3 * self._settings.lease_seconds
         if restarted or self._too_few(bell.messages):
             age = _SETTLE
         with self._engine.begin() as connection:
