@@ -6,7 +6,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from model.spec import Automatic
+from model.rules import Rules
 
 Window = tuple[int, int, int, int]
 
@@ -33,13 +33,12 @@ def _length(side: int, count: int, overlap: int) -> int:
     return ceil((overlap * (count - 1) + side) / count)
 
 
-def grid(task: Automatic, layer: int) -> NDArray[np.float64]:
+def grid(rules: Rules, layer: int) -> NDArray[np.float64]:
     """float64 (N, 2) xy in [0, 1], x fastest, for windows of `layer`. N may be 0."""
-    if task.point_grids is not None:
-        rows = task.point_grids[layer] if layer < len(task.point_grids) else ()
+    if rules.point_grids is not None:
+        rows = rules.point_grids[layer] if layer < len(rules.point_grids) else ()
         return np.asarray(rows, dtype=np.float64).reshape(-1, 2)
-    assert task.points_per_side is not None and task.crop_n_points_downscale_factor is not None
-    side = int(task.points_per_side / task.crop_n_points_downscale_factor**layer)
+    side = int(rules.points_per_side / rules.crop_n_points_downscale_factor**layer)
     if side == 0:
         return np.zeros((0, 2))
     steps = (np.arange(side) + 0.5) / side

@@ -59,7 +59,7 @@ def resize(image: Pixels, frame: Frame) -> Pixels:
     height, width = frame.resized
     if crop.shape[:2] == (height, width):
         return crop
-    return np.asarray(Pillow.fromarray(crop).resize((width, height), Pillow.Resampling.BILINEAR))
+    return np.array(Pillow.fromarray(crop).resize((width, height), Pillow.Resampling.BILINEAR))
 
 
 def to_model(points: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:

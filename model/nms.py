@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def nms(boxes: NDArray[np.floating], scores: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
+def nms(boxes: NDArray[np.number], scores: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
     """(N, 4) x0, y0, x1, y1 and (N,) scores → indices kept, by score descending (ties: lower index first).
 
     A box goes when its float32 IoU with a kept one is > threshold. Boxes without area have IoU NaN or 0 with

@@ -37,7 +37,11 @@ def encode(mask: Mask2D) -> RLE:
 def decode(rle: RLE) -> Mask2D:
     """RLE → bool (H, W). Raises RLEError where the runs do not add up to H·W."""
     height, width = rle["size"]
-    lengths = checked_runs(rle)
+    return mask_of(checked_runs(rle), height, width)
+
+
+def mask_of(lengths: Runs, height: int, width: int) -> Mask2D:
+    """Run lengths → bool (H, W)."""
     values = np.zeros(len(lengths), dtype=np.bool_)
     values[1::2] = True
     return np.repeat(values, lengths).reshape(width, height).T
@@ -166,3 +170,33 @@ def decompress(counts: str | bytes) -> Runs:
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
     return values
+
+
+def placed(lengths: Runs, size: tuple[int, int], corner: tuple[int, int], image: tuple[int, int]) -> Runs:
+    """Runs of a crop of `size` (h, w) with its `corner` x0, y0 in an `image` (H, W) → runs of the image.
+
+    Foreground runs are split where they pass from one column of a shorter crop into the next.
+    """
+    height, full = size[0], image[0]
+    if size == image:
+        return lengths
+    ends = np.cumsum(lengths)[1::2]
+    starts = ends - lengths[1::2]
+    starts, ends = starts[ends > starts], ends[ends > starts]
+    if height < full:
+        first = starts // height
+        spans = (ends - 1) // height - first + 1
+        which = np.repeat(np.arange(len(starts)), spans)
+        column = first[which] + np.arange(len(which)) - np.repeat(np.cumsum(spans) - spans, spans)
+        starts = np.maximum(starts[which], column * height)
+        ends = np.minimum(ends[which], (column + 1) * height)
+        shift = (column + corner[0]) * full + corner[1] - column * height
+    else:
+        shift = np.asarray(corner[0] * full)
+    flips = np.stack([starts + shift, ends + shift], 1).reshape(-1)
+    return _without_empty_tail(np.diff(np.concatenate([[0], flips, [image[0] * image[1]]])))
+
+
+def _without_empty_tail(lengths: Runs) -> Runs:
+    """Encoders write no last background run where the foreground reaches the last pixel."""
+    return lengths[:-1] if len(lengths) > 1 and lengths[-1] == 0 else lengths

@@ -1,19 +1,34 @@
-"""Low-resolution logits → measures and masks at the size of their crop, in bounded memory.
+"""Low-resolution logits → stability, boxes and runs at the size of their crop, in bounded memory.
 
 On the CPU by `cells`; elsewhere densely, a chunk of masks at a time, the chunk's size taken from H·W.
 """
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model import rle
-from model.cells import FAR, Grid
+from model.cells import Cells
 from model.frames import Frame
-from model.measures import Measures
 
 DENSE_PIXELS = 1 << 27  # full-size logits held at a time by the dense path: 0.5 GB of float32
-CELL_LOGITS = 1 << 21  # low-resolution logits gone through at a time by the cell path: 8 MB
+CELL_LOGITS = 1 << 19  # low-resolution logits gone through at a time by the cell path: 2 MB
+
+
+@dataclass(frozen=True)
+class Stable:
+    """The masks of N that are stable enough: their `index` (K,), `stability` float32 (K,), inclusive `boxes` (K, 4).
+
+    Boxes are x0, y0, x1, y1 in crop pixels of logit > 0; zeros for an empty mask. Host arrays.
+    """
+
+    index: NDArray[np.int64]
+    stability: NDArray[np.float32]
+    boxes: NDArray[np.int64]
 
 
 def dense(logits: Tensor, frame: Frame, side: int) -> Tensor:
@@ -23,46 +38,78 @@ def dense(logits: Tensor, frame: Frame, side: int) -> Tensor:
     return F.interpolate(model[..., :tall, :wide], frame.size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def measures(logits: Tensor, frame: Frame, side: int, offset: float) -> Measures:
-    """Counts at ±offset and boxes at 0 of float32 (N, low, low) logits, in crop pixels."""
+def stable(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
+    """Keeps those of float32 (N, low, low) whose stability is ≥ threshold; all of them where that is 0.
+
+    Stability is the count of logits > +offset over that of logits > −offset; NaN, which passes no threshold,
+    where the latter is 0.
+    """
     cpu = logits.device.type == "cpu"
-    grid = Grid(frame, side, logits.shape[-1]) if cpu else None
-    step = _step(logits, frame, side, cpu)
-    parts = [
-        grid.measures(p, offset) if grid else _dense_measures(dense(p, frame, side), offset)
-        for p in torch.split(logits, step)
-    ]
-    return Measures(*(torch.cat([getattr(p, n) for p in parts]) for n in ("above", "below", "boxes")))
+    step = _cell_step(logits) if cpu else _dense_step(frame, side)
+    measure = _measure_cells if cpu else _measure_dense
+    parts = [measure(part, frame, side, offset, threshold) for part in torch.split(logits, step)]
+    starts = range(0, len(logits), step)
+    return Stable(
+        np.concatenate([np.zeros(0, np.int64), *(p.index + s for p, s in zip(parts, starts, strict=False))]),
+        np.concatenate([np.zeros(0, np.float32), *(p.stability for p in parts)]),
+        np.concatenate([np.zeros((0, 4), np.int64), *(p.boxes for p in parts)]),
+    )
 
 
-def _step(logits: Tensor, frame: Frame, side: int, cpu: bool) -> int:
-    if cpu:
-        return max(CELL_LOGITS // (logits.shape[-1] ** 2), 1)
+def _cell_step(logits: Tensor) -> int:
+    return max(CELL_LOGITS // (logits.shape[1] * logits.shape[2]), 1)
+
+
+def _dense_step(frame: Frame, side: int) -> int:
     return max(DENSE_PIXELS // (frame.size[0] * frame.size[1] + side * side), 1)
 
 
-def _dense_measures(full: Tensor, offset: float) -> Measures:
-    """Of (N, H, W) full-size logits; no flat index over N·H·W is ever formed (they pass 2^31)."""
-    above, below = ((full > t).sum(2, dtype=torch.int32).sum(1) for t in (offset, -offset))
+def _ratio(above: NDArray[np.int64], below: NDArray[np.int64]) -> NDArray[np.float32]:
+    with np.errstate(invalid="ignore"):
+        ratio: NDArray[np.float32] = np.divide(above, below, dtype=np.float32, casting="same_kind")
+    return ratio
+
+
+def _passing(stability: NDArray[np.float32], threshold: float) -> NDArray[np.int64]:
+    return np.flatnonzero(stability >= threshold) if threshold > 0 else np.arange(len(stability))
+
+
+def _measure_cells(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
+    """Boxes, which cost as much again, are taken of those that pass only."""
+    stability = _ratio(*Cells(logits.numpy(), frame, side).counts(offset))
+    index = _passing(stability, threshold)
+    if len(index) == 0:
+        return Stable(index, stability[index], np.zeros((0, 4), np.int64))
+    return Stable(index, stability[index], Cells(logits.numpy()[index], frame, side).boxes())
+
+
+def _measure_dense(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
+    """Of full-size logits; no flat index over N·H·W is ever formed (they pass 2^31)."""
+    full = dense(logits, frame, side)
+    counts = [(full > t).sum(2, dtype=torch.int32).sum(1) for t in (offset, -offset)]
     inside = full > 0
     (y0, y1), (x0, x1) = _extent(inside.any(2)), _extent(inside.any(1))
-    boxes = torch.stack([x0, y0, x1, y1], 1)
-    return Measures(above, below, torch.where(y1[:, None] < 0, 0, boxes))
+    empty = y1 < 0
+    boxes = [v.where(~empty, 0) for v in (x0, y0, x1, y1)]
+    host = torch.stack([*counts, *boxes]).cpu().numpy()
+    stability = _ratio(host[0], host[1])
+    index = _passing(stability, threshold)
+    return Stable(index, stability[index], host[2:].T[index])
 
 
 def _extent(on: Tensor) -> tuple[Tensor, Tensor]:
-    """bool (N, L) → first and last set index (FAR and −1 where none is)."""
+    """bool (N, L) → first and last set index (L and −1 where none is)."""
     at = torch.arange(on.shape[1], device=on.device)
-    return torch.where(on, at, FAR).amin(1), torch.where(on, at, -1).amax(1)
+    return torch.where(on, at, on.shape[1]).amin(1), torch.where(on, at, -1).amax(1)
 
 
 def runs(logits: Tensor, frame: Frame, side: int) -> list[rle.Runs]:
     """Run lengths, column-major over the crop, of logit > 0 at the crop's size; only they reach the host."""
     if logits.device.type == "cpu":
-        grid = Grid(frame, side, logits.shape[-1])
-        return [rle.runs(grid.mask(mask)) for mask in logits]
-    step = _step(logits, frame, side, cpu=False)
-    return [r for part in torch.split(logits, step) for r in _dense_runs(dense(part, frame, side) > 0)]
+        parts = torch.split(logits, _cell_step(logits))
+        return [rle.runs(mask) for part in parts for mask in Cells(part.numpy(), frame, side).masks()]
+    chunks = torch.split(logits, _dense_step(frame, side))
+    return [r for chunk in chunks for r in _dense_runs(dense(chunk, frame, side) > 0)]
 
 
 def _dense_runs(masks: Tensor) -> list[rle.Runs]:
@@ -72,9 +119,7 @@ def _dense_runs(masks: Tensor) -> list[rle.Runs]:
     owner, at = (columns[:, 1:] != columns[:, :-1]).nonzero(as_tuple=True)
     sizes = torch.bincount(owner, minlength=count)
     packed = torch.cat([columns[:, 0].long(), sizes, at + 1]).cpu().numpy()
-    first, ends = packed[:count], packed[count : 2 * count].cumsum()
-    flips = packed[2 * count :]
-    return [
-        rle.from_changes(flips[a:b], bool(f), total)
-        for f, a, b in zip(first, ends - packed[count : 2 * count], ends, strict=True)
-    ]
+    sizes_host, flips = packed[count : 2 * count], packed[2 * count :]
+    ends = sizes_host.cumsum()
+    found = zip(packed[:count], ends - sizes_host, ends, strict=True)
+    return [rle.from_changes(flips[a:b], bool(inside), total) for inside, a, b in found]
