@@ -13,37 +13,42 @@ from torch import Tensor, nn
 from model.layers import Mlp, neck
 from model.sizes import Size
 
-SCORES_BYTES = 32 << 20  # attention scores held at a time on a CPU: more falls out of the caches
+SLICE_BYTES = 4 << 20  # of positions a thread adds up at a time: more falls out of the caches
 
 
 class Attention(nn.Module):
     """Multi-head self-attention on a grid, with relative positions added from the unscaled queries."""
 
-    def __init__(self, dim: int, heads: int, grid: int) -> None:
+    def __init__(self, row: Size, window: int) -> None:
         super().__init__()
-        self.heads = heads
+        dim, side = row.embed_dim, window or row.grid
+        self.heads, self.window = row.num_heads, window
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
-        self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid - 1, dim // heads))
-        self.rel_pos_w = nn.Parameter(torch.zeros(2 * grid - 1, dim // heads))
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * side - 1, dim // self.heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * side - 1, dim // self.heads))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, s, s, C) -> (B, s, s, C); B counts windows, or images in a global block."""
-        b, h, w, c = x.shape
-        qkv = self.qkv(x).view(b, h * w, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.unbind(0)  # each (B, heads, h*w, d)
-        rel_h, rel_w = self._relative(q.unflatten(2, (h, w)))
-        out = attend(q, k, v, rel_h, rel_w)
-        out = out.transpose(1, 2).reshape(b, h, w, c)
-        projected: Tensor = self.proj(out)
-        return projected
+        """(B, h, w, C) -> the same, inside windows or, with `window` 0, over the whole grid."""
+        h, w = x.shape[1:3]
+        qkv = self.qkv(x)
+        if self.window:
+            qkv = to_windows(qkv, self.window, self.qkv.bias)
+        seen = self._attend(qkv)
+        out: Tensor = self.proj(from_windows(seen, self.window, h, w) if self.window else seen)
+        return out
 
-    def _relative(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """q (B, heads, h, w, d) -> its products with the row and column offsets, (B, heads, h, w, h | w)."""
-        h, w = q.shape[2:4]
-        rows = gather_relative(self.rel_pos_h, h)  # (h, h, d)
-        columns = gather_relative(self.rel_pos_w, w)  # (w, w, d)
-        return torch.matmul(q, rows.mT), torch.einsum("bnhwd,wkd->bnhwk", q, columns)
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """(B, s, s, 3*C) -> (B, s, s, C); B counts windows, or images in a global block."""
+        b, h, w, _ = qkv.shape
+        qkv = qkv.view(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2)
+        q, k, v = qkv.contiguous().unbind(0)  # each (B*heads, h*w, d)
+        grid = torch.unflatten(q, 1, (h, w))
+        rel_h = torch.matmul(grid, gather_relative(self.rel_pos_h, h).mT)  # (B*heads, h, w, h)
+        rel_w = torch.matmul(grid.transpose(1, 2), gather_relative(self.rel_pos_w, w).mT).transpose(1, 2)
+        attend = attend_augmented if q.is_cuda else attend_sliced
+        seen = torch.unflatten(attend(q, k, v, rel_h, rel_w), 0, (b, self.heads))
+        return seen.transpose(1, 2).reshape(b, h, w, -1)
 
 
 def gather_relative(table: Tensor, side: int) -> Tensor:
@@ -52,28 +57,80 @@ def gather_relative(table: Tensor, side: int) -> Tensor:
     return table[at[:, None] - at[None, :] + side - 1]
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d) + rel_h + rel_w) v, a slice of query rows at a time.
+def attend_sliced(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d) + rel_h + rel_w) v, never holding more than a few MB of positions.
 
-    q, k, v (B, heads, h*w, d); rel_h (B, heads, h, w, h), rel_w (B, heads, h, w, w).
+    q, k, v (G, h*w, d) with G images, windows and heads; rel_h (G, h, w, h), rel_w (G, h, w, w).
+    On a CPU the positions of a slice stay in the cache between being added up and being read.
     """
-    b, n, length, d = q.shape
-    h, w = rel_h.shape[2:4]
-    q = (q * d**-0.5).unflatten(2, (h, w))
-    step = max(1, min(h, SCORES_BYTES // (b * n * w * length * 4)))
-    out = [
-        _attend_rows(q[:, :, r : r + step], k, v, rel_h[:, :, r : r + step], rel_w[:, :, r : r + step])
-        for r in range(0, h, step)
-    ]
-    return torch.cat(out, 2) if len(out) > 1 else out[0]
+    groups, length = q.shape[:2]
+    h, w = rel_h.shape[1:3]
+    budget = SLICE_BYTES * torch.get_num_threads() // (length * q.element_size())  # rows of scores
+    some, rows = max(1, budget // (h * w)), min(h, max(1, budget // w))
+    buffer = q.new_empty(some, rows, w, h, w)
+    out = []
+    for g in range(0, groups, some):
+        part = slice(g, g + some)
+        done = [
+            _attend_slice(q, k[part], v[part], rel_h, rel_w, part, slice(r, min(h, r + rows)), buffer)
+            for r in range(0, h, rows)
+        ]
+        out.append(torch.cat(done, 1) if len(done) > 1 else done[0])
+    return torch.cat(out) if len(out) > 1 else out[0]
 
 
-def _attend_rows(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    b, n, r, w, _ = q.shape
-    bias = rel_h[..., :, None] + rel_w[..., None, :]  # (B, heads, r, w, h, w)
-    bias = bias.view(b * n, r * w, -1)
-    scores = torch.baddbmm(bias, q.flatten(2, 3).flatten(0, 1), k.flatten(0, 1).mT)
-    return torch.bmm(scores.softmax(-1), v.flatten(0, 1)).view(b, n, r * w, -1)
+def _attend_slice(
+    q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor, part: slice, rows: slice, buffer: Tensor
+) -> Tensor:
+    w = rel_h.shape[2]
+    here = buffer[: len(k), : rows.stop - rows.start]  # training needs every slice kept, inference reuses one
+    a, b = rel_h[part, rows, :, :, None], rel_w[part, rows, :, None, :]
+    bias = torch.add(a, b, out=None if torch.is_grad_enabled() else here)
+    queries = q[part, rows.start * w : rows.stop * w]
+    bias = bias.flatten(3).flatten(1, 2)  # (g, rows*w, h*w)
+    return F.scaled_dot_product_attention(queries[None], k[None], v[None], attn_mask=bias[None])[0]
+
+
+def attend_augmented(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
+    """The same as `attend_sliced` through a stock fused kernel, without any bias tensor.
+
+    [q / sqrt(d), rel_h, rel_w] · [k, one-hot row, one-hot column] are the scores with their positions.
+    """
+    d, h, w = q.shape[-1], *rel_h.shape[1:3]
+    queries = torch.cat([q * d**-0.5, rel_h.flatten(1, 2), rel_w.flatten(1, 2)], -1)
+    one = torch.eye(max(h, w), dtype=k.dtype, device=k.device)
+    at = torch.cat([one[:h, :h].repeat_interleave(w, 0), one[:w, :w].repeat(h, 1)], 1)  # (h*w, h+w)
+    keys = torch.cat([k, at.expand(len(k), -1, -1)], -1)
+    values = F.pad(v, (0, h + w))  # the kernel wants one width
+    return F.scaled_dot_product_attention(queries[None], keys[None], values[None], scale=1.0)[0, ..., :d]
+
+
+def to_windows(x: Tensor, window: int, padding: Tensor | None = None) -> Tensor:
+    """(B, h, w, C) -> (B * rows * columns, window, window, C), padded right and below to whole windows.
+
+    The padding is zeros, or `padding` (C,): what a projection makes of zeros, so that only real cells have
+    to be projected. It is attended to like any other cell: published weights expect it.
+    """
+    b, h, w, c = x.shape
+    down, right = -h % window, -w % window
+    if down or right:
+        whole = x.new_zeros(b, h + down, w + right, c) if padding is None else _filled(x, down, right, padding)
+        whole[:, :h, :w] = x
+        x = whole
+    rows, columns = x.shape[1] // window, x.shape[2] // window
+    return x.view(b, rows, window, columns, window, c).transpose(2, 3).reshape(-1, window, window, c)
+
+
+def _filled(x: Tensor, down: int, right: int, padding: Tensor) -> Tensor:
+    b, h, w, _ = x.shape
+    return padding.to(x.dtype).expand(b, h + down, w + right, -1).contiguous()
+
+
+def from_windows(x: Tensor, window: int, h: int, w: int) -> Tensor:
+    """(B * rows * columns, window, window, C) -> (B, h, w, C), without the padding."""
+    rows, columns = -(-h // window), -(-w // window)
+    x = x.view(-1, rows, columns, window, window, x.shape[-1]).transpose(2, 3)
+    return x.reshape(-1, rows * window, columns * window, x.shape[-1])[:, :h, :w]
 
 
 class Block(nn.Module):
@@ -81,33 +138,16 @@ class Block(nn.Module):
 
     def __init__(self, row: Size, window: int) -> None:
         super().__init__()
-        self.window = window
         self.norm1 = nn.LayerNorm(row.embed_dim, eps=1e-6)
-        self.attn = Attention(row.embed_dim, row.num_heads, window or row.grid)
+        self.attn = Attention(row, window)
         self.norm2 = nn.LayerNorm(row.embed_dim, eps=1e-6)
         self.mlp = Mlp(row.embed_dim, int(row.embed_dim * row.mlp_ratio), F.gelu)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, h, w, C) -> the same."""
-        normed = self.norm1(x)
-        x = x + (windowed(self.attn, normed, self.window) if self.window else self.attn(normed))
+        x = x + self.attn(self.norm1(x))
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
-
-
-def windowed(attention: nn.Module, x: Tensor, window: int) -> Tensor:
-    """Attention inside windows of (B, h, w, C), zero-padded right and below to whole windows.
-
-    The padding comes after norm1 and is attended to like any other cell: published weights expect it.
-    """
-    b, h, w, c = x.shape
-    down, right = -h % window, -w % window
-    x = F.pad(x, (0, 0, 0, right, 0, down)) if down or right else x
-    rows, columns = x.shape[1] // window, x.shape[2] // window
-    # (B, rows, win, columns, win, C) -> (B*rows*columns, win, win, C)
-    x = x.view(b, rows, window, columns, window, c).transpose(2, 3).reshape(-1, window, window, c)
-    x = attention(x).view(b, rows, columns, window, window, c).transpose(2, 3)
-    return x.reshape(b, rows * window, columns * window, c)[:, :h, :w]
 
 
 class PatchEmbed(nn.Module):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.image_encoder import windowed
+from model.image_encoder import from_windows, to_windows
 from model.layers import neck
 from model.sizes import Size, Stage
 
@@ -146,7 +146,8 @@ class TinyVitBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)
-        x = x + windowed(self.attn, x, self.window)
+        h, w = x.shape[1:3]
+        x = x + from_windows(self.attn(to_windows(x, self.window)), self.window, h, w)
         x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         x = x + self.mlp(x)
         return x.permute(0, 3, 1, 2)
