@@ -1,0 +1,58 @@
+"""Imports point one way. Read from the source, so that an import inside a function counts too."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("api", "workers", "model", "db", "deploy")
+ALLOWED = {
+    "db": {"db"},
+    "model": {"model"},
+    "workers": {"workers", "model", "db"},
+    "api": {"api", "db", "model.spec", "model.rle"},
+    "deploy": {"deploy", "db", "model.rle"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports, `from a import b` as both `a` and `a.b` where that is a module of ours."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            ours = {name for name in inner if (ROOT / Path(*name.split("."))).with_suffix(".py").exists()}
+            names |= ours or {node.module}
+    return names
+
+
+def allowed(name: str, package: str) -> bool:
+    return any(name == root or name.startswith(root + ".") for root in ALLOWED[package])
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_stands_below_it(package: str) -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for name in imported(path)
+        if name.split(".")[0] in PACKAGES and not allowed(name, package)
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("package", ["api", "workers", "db", "deploy"])
+def test_torch_lives_in_model_alone(package: str) -> None:
+    users = [p for p in sorted((ROOT / package).rglob("*.py")) if any(n.split(".")[0] == "torch" for n in imported(p))]
+    assert users == []
+
+
+@pytest.mark.parametrize("module", ["api.main", "workers.dispatcher", "workers.worker", "deploy.local.__main__"])
+def test_importing_it_leaves_torch_out(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
