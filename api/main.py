@@ -43,7 +43,6 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.exports = async_engine(url, pool_size=settings.export_connections)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value())
     app.state.revision = head_revision()
-    app.state.migrated = False
 
 
 @asynccontextmanager

@@ -2,16 +2,15 @@
 
 import hashlib
 import zlib
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+import orjson
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
 from db.ids import show_job_id
 from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState
-from db.tables import MaskRow
 
 
 class Counts(BaseModel):
@@ -216,25 +215,28 @@ def item_view(row: Row[Any]) -> dict[str, Any]:
 
 
 def mask_views(row: Row[Any], start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
-    """The masks [start, stop) of a result row, as the JSON of `MaskBody`; their counts are cut out, never decoded."""
-    masks: Sequence[MaskRow] = row.masks or ()
-    if not masks:
+    """The masks [start, stop) of a result row, as the JSON of `MaskBody`; their counts are cut out, never decoded.
+
+    `row.masks` is the JSON of a list of `db.tables.MaskRow`.
+    """
+    if not row.mask_count:
         return []
     rle = (zlib.decompress(row.rle) if row.codec == 1 else row.rle).decode("ascii")
     size = [row.height, row.width]
-    return [_mask_view(start + i, mask, rle, size) for i, mask in enumerate(masks[start:stop])]
+    return [_mask_view(start + i, mask, rle, size) for i, mask in enumerate(orjson.loads(row.masks)[start:stop])]
 
 
-def _mask_view(index: int, mask: MaskRow, rle: str, size: list[int]) -> dict[str, Any]:
-    point = None if mask.point_x is None else [[mask.point_x, mask.point_y]]
+def _mask_view(index: int, mask: dict[str, Any], rle: str, size: list[int]) -> dict[str, Any]:
+    offset = mask["offset"]
+    point = None if mask["point_x"] is None else [[mask["point_x"], mask["point_y"]]]
     return {
         "id": index,
-        "prompt_id": mask.prompt,
-        "segmentation": {"size": size, "counts": rle[mask.offset : mask.offset + mask.length]},
-        "bbox": [mask.x, mask.y, mask.w, mask.h],
-        "area": mask.area,
-        "predicted_iou": mask.predicted_iou,
-        "stability_score": mask.stability_score,
+        "prompt_id": mask["prompt"],
+        "segmentation": {"size": size, "counts": rle[offset : offset + mask["length"]]},
+        "bbox": [mask["x"], mask["y"], mask["w"], mask["h"]],
+        "area": mask["area"],
+        "predicted_iou": mask["predicted_iou"],
+        "stability_score": mask["stability_score"],
         "point_coords": point,
-        "crop_box": [mask.crop_x, mask.crop_y, mask.crop_w, mask.crop_h],
+        "crop_box": [mask["crop_x"], mask["crop_y"], mask["crop_w"], mask["crop_h"]],
     }

@@ -1,0 +1,163 @@
+"""The process: what it imports, its settings, health, models, its OpenAPI document, and uvicorn over it."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import func, insert, text
+
+from api.main import create_app
+from api.models import FACTS
+from api.settings import Settings
+from db.migrate import head_revision
+from db.tables import workers
+from model.sizes import SIZES
+from tests.api.conftest import PEPPER, Service, body, serving, settings
+
+pytestmark = pytest.mark.anyio
+
+
+def test_the_front_door_knows_no_torch_and_no_broker() -> None:
+    script = "import sys, api.main; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    loaded = set(done.stdout.split())
+    assert "fastapi" in loaded
+    assert not loaded & {"torch", "celery", "redis", "workers", "deploy", "boto3"}
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASKWORKS_DATABASE_URL", "postgresql+psycopg://u:p@h/d")
+    monkeypatch.setenv("MASKWORKS_KEY_PEPPER", "x")
+    monkeypatch.setenv("MASKWORKS_MODELS", "sam_vit_b, sam_tiny")
+    monkeypatch.setenv("MASKWORKS_POOL_SIZE", "3")
+    read = Settings()
+    assert (read.models, read.default_model, read.pool_size) == (("sam_vit_b", "sam_tiny"), "sam_vit_b", 3)
+    assert "p@h" not in repr(read) and "'x'" not in repr(read)
+    with pytest.raises(ValidationError):
+        read.pool_size = 4  # type: ignore[misc]
+    monkeypatch.delenv("MASKWORKS_KEY_PEPPER")
+    with pytest.raises(ValidationError, match="key_pepper"):
+        create_app()
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+async def test_health(service: Service) -> None:
+    async with serving(settings(service.database)) as client:
+        assert (await client.get("/healthz")).json() == {"status": "ok"}
+        assert (await client.get("/readyz")).json() == {"status": "ready", "revision": head_revision()}
+
+
+async def test_an_old_database_is_not_ready(new_database: Callable[[], str]) -> None:
+    from sqlalchemy import create_engine
+
+    url = new_database()
+    async with serving(settings(url)) as client:
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+        old = await client.get("/readyz")
+        with engine.begin() as connection:
+            connection.execute(text("DROP TABLE alembic_version"))
+        bare = await client.get("/readyz")
+        engine.dispose()
+    for answer in (old, bare):
+        assert (answer.status_code, answer.json()["reason"]) == (503, "NOT_READY")
+        assert "db.migrate" in answer.json()["detail"]
+
+
+async def test_models_and_who_has_them_loaded(service: Service) -> None:
+    row = {"id": "w", "model": "sam_tiny", "model_revision": "abc", "device": "cuda:0", "precision": "fast", "slots": 2}
+    now = func.clock_timestamp()
+    with service.engine.begin() as connection:
+        connection.execute(insert(workers).values(**row, loaded_at=now, seen_at=now))
+    listed = (await service.client.get("/v1/models")).json()["models"]
+    assert [(m["name"], m["default"], m["loaded"]) for m in listed] == [
+        ("sam_tiny", True, True),
+        ("null", False, False),
+    ]
+    assert listed[0]["workers"] == [{"device": "cuda:0", "precision": "fast", "revision": "abc"}]
+    assert listed[0]["licence"] == "Apache-2.0"
+    with service.engine.begin() as connection:
+        connection.execute(workers.delete())
+
+
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_facts_are_the_models_own(name: str) -> None:
+    assert (FACTS[name].parameters, FACTS[name].licence) == (SIZES[name].parameters, SIZES[name].licence)
+
+
+async def test_the_document_reads_well(service: Service) -> None:
+    document = (await service.client.get("/openapi.json")).json()
+    operations = {(m, p): o for p, methods in document["paths"].items() for m, o in methods.items()}
+    assert ("post", "/v1/jobs/{job_id}:cancel") in operations
+    assert all(o["summary"] and o["tags"] and o["description"] for o in operations.values())
+    named = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(document)))
+    assert named <= set(document["components"]["schemas"])
+    assert {"JobRequest", "Automatic", "Prompt", "ProblemBody"} <= named | {"JobRequest"}
+    submit = operations["post", "/v1/jobs"]["requestBody"]["content"]["application/json"]
+    for example in submit["examples"].values():
+        assert (await service.client.post("/v1/jobs", json=example["value"])).status_code == 202
+    assert (await service.client.get("/docs")).status_code == 200
+
+
+@contextmanager
+def uvicorn(environment: dict[str, str]) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "api.main:create_app", "--port", str(port)]
+    env = {**os.environ, **environment}
+    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        _, log = process.communicate(timeout=20)
+        assert "Traceback" not in log and "submitted by" in log
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_ready(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if client.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("uvicorn did not become ready")
+
+
+def test_as_a_process(module_database: str, engine: Any) -> None:
+    from tests.api.conftest import new_tenant
+
+    _, key = new_tenant(engine)
+    environment = {
+        "MASKWORKS_DATABASE_URL": module_database,
+        "MASKWORKS_KEY_PEPPER": PEPPER,
+        "MASKWORKS_REDIS_URL": "redis://127.0.0.1:1/0",  # nobody there: a submit never needs it
+    }
+    with uvicorn(environment) as url, httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as client:
+        wait_ready(client)
+        job = client.post("/v1/jobs", json=body(10_000))
+        assert job.status_code == 202
+        with client.stream("GET", f"/v1/jobs/{job.json()['id']}/results") as stream:
+            assert stream.status_code == 200
+        assert client.post(f"/v1/jobs/{job.json()['id']}:cancel").json()["counts"]["cancelled"] == 10_000
+        lines = client.get(f"/v1/jobs/{job.json()['id']}/results").text.splitlines()
+        assert len(lines) == 10_000
+        assert client.delete(f"/v1/jobs/{job.json()['id']}").status_code == 204

@@ -1,0 +1,107 @@
+import hashlib
+import hmac
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine, func, select, update
+from sqlalchemy.pool import NullPool
+
+from db import keys
+from db.tables import api_keys
+
+PEPPER = "pepper"
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = create_engine(database, poolclass=NullPool)
+    yield engine
+    engine.dispose()
+
+
+def run(database: str, *arguments: str, pepper: str = PEPPER) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "MASKWORKS_DATABASE_URL": database, "MASKWORKS_KEY_PEPPER": pepper}
+    return subprocess.run(
+        [sys.executable, "-m", "db.keys", *arguments], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_key_reads_back() -> None:
+    key = keys.new_key()
+    assert re.fullmatch(r"mw_[0-9a-f]{12}_[A-Za-z0-9_-]{43}", str(key))
+    assert keys.read_key(str(key)) == key
+    assert key.secret not in repr(key)
+    assert len({str(keys.new_key()) for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("text", ["", "mw", "mw_", "mw_abc", "mw_abc_", "mw__x", "xx_abc_def", "mw_a\0_b", "mw_ä_b"])
+def test_what_is_no_key(text: str) -> None:
+    assert keys.read_key(text) is None
+
+
+def test_a_secret_is_stored_as_its_hmac() -> None:
+    key = keys.new_key()
+    digest = keys.digest(PEPPER, key.secret)
+    assert digest == hmac.new(b"pepper", key.secret.encode(), hashlib.sha256).digest()
+    assert keys.verified(PEPPER, key, digest)
+    assert not keys.verified("another pepper", key, digest)
+    assert not keys.verified(PEPPER, keys.ApiKey(key.prefix, key.secret[:-1]), digest)
+
+
+def test_create_prints_the_key_and_nothing_else(database: str, engine: Engine) -> None:
+    made = run(database, "create", "--name", "laptop")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout.count("\n") == 1
+    key = keys.read_key(made.stdout.strip())
+    assert key is not None
+    with engine.connect() as connection:
+        row = connection.execute(keys.valid_key(key.prefix)).one()
+        stored = connection.execute(select(api_keys)).one()
+    assert row.tenant_id == "default" and keys.verified(PEPPER, key, row.digest)
+    assert key.secret.encode() not in stored.digest and stored.name == "laptop"
+
+
+def test_list_shows_no_secret(database: str) -> None:
+    made = run(database, "create", "--name", "laptop").stdout.strip()
+    listed = run(database, "list")
+    key = keys.read_key(made)
+    assert key is not None and listed.returncode == 0
+    assert key.prefix in listed.stdout and key.secret not in listed.stdout
+    assert "laptop" in listed.stdout and "valid" in listed.stdout
+
+
+def test_a_revoked_key_is_no_longer_valid(database: str, engine: Engine) -> None:
+    made = run(database, "create", "--name", "laptop").stdout.strip()
+    key = keys.read_key(made)
+    assert key is not None
+    assert run(database, "revoke", key.prefix).returncode == 0
+    with engine.connect() as connection:
+        assert connection.execute(keys.valid_key(key.prefix)).first() is None
+    again = run(database, "revoke", key.prefix)
+    assert again.returncode == 1 and key.prefix in again.stderr
+    assert "revoked" in run(database, "list").stdout
+
+
+def test_an_expired_key_is_no_longer_valid(engine: Engine) -> None:
+    key = keys.new_key()
+    with engine.begin() as connection:
+        connection.execute(keys.insert_key(key, PEPPER, "short", "default"))
+        assert connection.execute(keys.valid_key(key.prefix)).first() is not None
+        connection.execute(update(api_keys).values(expires_at=func.clock_timestamp()))
+        assert connection.execute(keys.valid_key(key.prefix)).first() is None
+
+
+def test_an_unknown_tenant_is_named(database: str) -> None:
+    made = run(database, "create", "--name", "x", "--tenant", "nobody")
+    assert (made.returncode, made.stdout) == (1, "") and "nobody" in made.stderr
+
+
+def test_missing_settings_are_named() -> None:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MASKWORKS_")}
+    command = [sys.executable, "-m", "db.keys", "list"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "MASKWORKS_KEY_PEPPER" in done.stderr
