@@ -6,7 +6,7 @@ beside the image: the segmenter checks that (`PromptOutOfBounds`).
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,16 @@ Point = tuple[Coordinate, Coordinate]
 Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+Some = TypeVar("Some", bound=tuple[Any, ...])
+
+
+def _not_empty(values: Some) -> Some:
+    """A min_length would add its own error to each error inside."""
+    if not values:
+        raise ValueError("at least one is needed")
+    return values
 
 
 class _MaskPrompt:
@@ -84,13 +94,6 @@ class Prompt:
         return len(self.points) == 1 and self.box is None and self.mask is None
 
 
-def _not_empty(prompts: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
-    """A min_length would add its own error to each error inside a prompt."""
-    if not prompts:
-        raise ValueError("at least one prompt is needed")
-    return prompts
-
-
 @dataclass(frozen=True, config=_CONFIG)
 class Prompted:
     """Masks for given prompts. A prompt without an id takes its index; ids are unique."""
@@ -129,7 +132,8 @@ class Automatic:
     point_grids: (
         Annotated[
             tuple[Annotated[tuple[tuple[Fraction, Fraction], ...], Field(max_length=16384)], ...],
-            Field(min_length=1, max_length=5),
+            Field(max_length=5),
+            AfterValidator(_not_empty),
         ]
         | None
     ) = None

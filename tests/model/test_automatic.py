@@ -15,7 +15,7 @@ LOOSE: dict[str, Any] = {
     "points_per_side": 6,
     "points_per_batch": 7,  # leaves a last partial batch of 1: peers have dropped it
     "pred_iou_thresh": 0.05,
-    "stability_score_thresh": 0.8,
+    "stability_score_thresh": 0.5,
     "stability_score_offset": 1.0,
     "box_nms_thresh": 0.7,
     "crop_n_layers": 0,
@@ -66,10 +66,11 @@ def test_odd_sizes(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_crops(layers: int) -> None:
-    count = compare(photograph("coffee.png", 240), crop_n_layers=layers, crop_n_points_downscale_factor=2)
-    assert count > 5
-    crops = {tuple(m.crop_box) for m in ours(photograph("coffee.png", 240), crop_n_layers=layers)}
-    assert len(crops) > 2, "only part of the crops was prompted"
+    loose = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.4, "crop_nms_thresh": 0.9}
+    image = photograph("coffee.png", 240)
+    assert compare(image, crop_n_layers=layers, crop_n_points_downscale_factor=2, **loose) > 5
+    crops = {tuple(m.crop_box) for m in ours(image, crop_n_layers=layers, **loose)}
+    assert len(crops) > 3, "only part of the crops was prompted"
 
 
 def test_crops_of_a_tiny_image() -> None:
