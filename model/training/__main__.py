@@ -18,7 +18,9 @@ from model.training.store import CHUNK, HELD_OUT_SEED, default_folder, render
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m model.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m model.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("action", nargs="?", choices=["train", "render"], default="train")
     parser.add_argument("--folder", type=Path, default=default_folder(), help="scenes, state, log, exports")
     parser.add_argument("--minutes", type=float, default=360, help="active minutes in all, pauses not counted")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from model.layers import LayerNorm2d
 from model.mask_decoder import MASK_TOKENS, MaskDecoder
 from model.prompt_encoder import PromptEncoder
 from model.sam import Sam
@@ -25,7 +26,8 @@ class Answer:
 
 def sparse_tokens(encoder: PromptEncoder, points: Tensor, kinds: Tensor) -> Tensor:
     """points (…, T, 2) model pixels xy, kinds (…, T) → (…, T, C): the published embeddings, clicks and boxes mixed."""
-    table = torch.cat([encoder.not_a_point_embed.weight, *(e.weight for e in encoder.point_embeddings)])
+    kinds_of = [encoder.not_a_point_embed.weight, *encoder.point_embeddings.parameters()]
+    table = torch.cat(kinds_of)
     position: Tensor = encoder.pe_layer((points + 0.5) / encoder.image_size)
     return position * (kinds >= 0).unsqueeze(-1) + table[kinds + 1]
 
@@ -35,13 +37,19 @@ def upscaled(decoder: MaskDecoder, source: Tensor, phase: Phase) -> Tensor:
     if phase is None:
         features = decoder.upscale(source)  # (N, L, y1, x1, y2, x2, c)
         g = decoder.grid
-        return features.unflatten(1, (g, g)).permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(1, 6)
+        cells = features.view(len(features), g, g, *features.shape[2:])
+        whole: Tensor = cells.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(1, 6)
+        return whole
     first, norm, _, second, _ = decoder.output_upscaling
+    assert isinstance(first, nn.ConvTranspose2d) and isinstance(second, nn.ConvTranspose2d)
+    assert isinstance(norm, LayerNorm2d) and first.bias is not None
     x = F.linear(source, first.weight.permute(2, 3, 1, 0).flatten(0, 2), first.bias.repeat(4))
-    x = F.gelu(F.layer_norm(x.unflatten(-1, (2, 2, -1)), norm.weight.shape, norm.weight, norm.bias, norm.eps))
-    x = F.gelu(F.linear(x, second.weight[:, :, phase[0], phase[1]].mT, second.bias))  # (N, L, y1, x1, c)
+    x = x.view(*x.shape[:-1], 2, 2, -1)  # (N, L, y1, x1, c)
+    x = F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
+    x = F.gelu(F.linear(x, second.weight[:, :, phase[0], phase[1]].mT, second.bias))
     g = decoder.grid
-    return x.unflatten(1, (g, g)).permute(0, 1, 3, 2, 4, 5).flatten(1, 4)
+    out: Tensor = x.view(len(x), g, g, *x.shape[2:]).permute(0, 1, 3, 2, 4, 5).flatten(1, 4)
+    return out
 
 
 def pick_phase(masks: Tensor, phase: Phase) -> Tensor:
@@ -54,8 +62,8 @@ def _read(decoder: MaskDecoder, tokens: Tensor, prompt: Tensor, cells: Tensor, p
     groups, prompts = seen.shape[:2]
     decoded = decoder.read_out(seen, cells.expand(groups, prompts, -1, -1), list(range(MASK_TOKENS)))
     features = upscaled(decoder, decoded.source, phase)
-    logits = torch.matmul(decoded.hyper, features.mT).unflatten(0, (groups, prompts))
-    return Answer(logits, decoded.iou.unflatten(0, (groups, prompts)))
+    logits = torch.matmul(decoded.hyper, features.mT)
+    return Answer(logits.view(groups, prompts, *logits.shape[1:]), decoded.iou.view(groups, prompts, -1))
 
 
 def answer(
@@ -70,7 +78,7 @@ def answer(
         cells = cells + sam.prompt_encoder.dense(None).unsqueeze(0)
     else:
         dense = sam.prompt_encoder.dense(masks.flatten(0, 1).unsqueeze(1))
-        cells = cells + dense.unflatten(0, (-1, prompts))
+        cells = cells + dense.view(len(cells), prompts, *dense.shape[1:])
     pe = sam.prompt_encoder.dense_pe()
     tokens, answers = prompt, []
     for layer in decoder.transformer.layers:

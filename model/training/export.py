@@ -9,11 +9,7 @@ from torch import Tensor
 
 def export(state: dict[str, Tensor], path: Path) -> None:
     """Write `state` (a Sam's; the auxiliary head is not in it) in float16; BatchNorm's step counters stay out."""
-    half = {
-        name: value.to(torch.float16).contiguous()
-        for name, value in state.items()
-        if value.is_floating_point()
-    }
+    half = {name: value.to(torch.float16).contiguous() for name, value in state.items() if value.is_floating_point()}
     part = path.with_name("." + path.name)
     save_file(half, part, metadata={"format": "pt", "licence": "Apache-2.0"})
     part.rename(path)

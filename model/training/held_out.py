@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.evaluation.clicks import farthest_inside
 from model.sam import Sam
 from model.training.prompts import Pixels, right_masks
 from model.training.scenes import Scene
@@ -46,22 +47,14 @@ class Question:
     boxes: NDArray[np.float32]  # (n, 4)
 
 
-def farthest_inside(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """xy of the pixel farthest from the mask's boundary (the image's edge counts as one)."""
-    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    y, x = divmod(int(depth.argmax()), mask.shape[1])
-    return x, y
-
-
 def question(scene: Scene, side: int, seed: int) -> Question | None:
     """The regions asked about in one scene; None if it has none large enough."""
     rng = np.random.default_rng([SEED, seed])
-    image = cv2.resize(scene.image, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    leaves = cv2.resize(scene.leaves, (side, side), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
+    image = np.asarray(cv2.resize(scene.image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    leaves = np.asarray(cv2.resize(scene.leaves, (side, side), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     areas = Pixels(leaves).areas
     weight = np.sqrt(areas) * np.where(scene.table[:, 3] > 0, 0.5, 1)
-    masks = []
+    masks: list[NDArray[np.bool_]] = []
     for leaf in rng.choice(256, 4 * REGIONS, p=weight / weight.sum()):
         members = right_masks(scene.table, areas, int(leaf))
         levels = [k for k in range(len(members)) if areas[members[k]].sum() >= MIN_SHARE * side * side]
@@ -108,4 +101,5 @@ def figures(sam: Sam, questions: list[Question]) -> Figures:
         true.append(found.ravel())
     r = float(np.corrcoef(np.concatenate(predicted), np.concatenate(true))[0, 1])
     count = sum(len(asked.masks) for asked in questions)
-    return Figures(*(float(np.concatenate(x).mean()) for x in (top, oracle, boxes)), r, count)
+    mean_top, mean_oracle, mean_box = (float(np.concatenate(x).mean()) for x in (top, oracle, boxes))
+    return Figures(mean_top, mean_oracle, mean_box, r, count)

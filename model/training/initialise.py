@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from model.sam import Sam
 from model.sizes import Size
-from model.transformer import Attention
+from model.transformer import Attention, TwoWayBlock
 
 SHARPNESS = 1.41
 
 
 def _orthogonal(n: int) -> Tensor:
-    return torch.linalg.qr(torch.randn(n, n))[0]
+    rotation: Tensor = torch.linalg.qr(torch.randn(n, n))[0]
+    return rotation
 
 
 def _look_by_position(attention: Attention, directions: Tensor) -> None:
@@ -46,17 +47,18 @@ def fresh(row: Size, seed: int) -> Sam:
     pe = sam.prompt_encoder.dense_pe()  # (cells, C)
     _, _, directions = torch.linalg.svd(pe - pe.mean(0), full_matrices=False)
     transformer = sam.mask_decoder.transformer
-    inner = transformer.final_attn_token_to_image.q_proj.out_features
-    attentions = [layer.cross_attn_token_to_image for layer in transformer.layers]
-    for attention in (*attentions, transformer.final_attn_token_to_image):
-        _look_by_position(attention, directions[:inner].T)
-    first = transformer.layers[0].self_attn
+    last = transformer.final_attn_token_to_image
+    blocks = [layer for layer in transformer.layers if isinstance(layer, TwoWayBlock)]
+    for attention in (*(block.cross_attn_token_to_image for block in blocks), last):
+        _look_by_position(attention, directions[: last.q_proj.out_features].T)
+    first = blocks[0].self_attn
     for projection in (first.v_proj, first.out_proj):
         nn.init.eye_(projection.weight)
         nn.init.zeros_(projection.bias)
     for token in (sam.mask_decoder.iou_token, sam.mask_decoder.mask_tokens):
         token.weight.mul_(0.1)
     prompts = sam.prompt_encoder
-    for embedding in (*prompts.point_embeddings, prompts.not_a_point_embed, prompts.no_mask_embed):
-        embedding.weight.mul_(0.2)
+    for part in (prompts.point_embeddings, prompts.not_a_point_embed, prompts.no_mask_embed):
+        for weight in part.parameters():
+            weight.mul_(0.2)
     return sam

@@ -22,7 +22,8 @@ from model.training.objective import AffinityHead, Weights, step_loss
 from model.training.progress import Progress
 from model.training.prompts import make_batch
 from model.training.replicas import Gradients, broadcast, join, leave
-from model.training.schedule import CORRECT_FROM, DECAY_FROM, ActiveClock, learning_rate
+from model.training.resolution import set_side
+from model.training.schedule import CORRECT_FROM, DECAY_FROM, ActiveClock, learning_rate, side_at
 from model.training.store import Store
 
 SAVE_EVERY = 180.0  # active seconds
@@ -63,17 +64,19 @@ class Loop:
         self.average = Average(self.sam)
         self.optimiser = self._optimiser()
         self.clock, self.step, self.progress = ActiveClock(), 0, 0.0
+        self.side = plan.row.image_size
         self.saved_at, self.kept_constant, self.stop = 0.0, False, False
         if plan.resume:
             self._load()
         self.saved_at = self.clock.seconds
         broadcast(self.model, world)
-        self.gradients = Gradients([p for p in self.model.parameters()], rank, world)
+        self.gradients = Gradients(list(self.model.parameters()), rank, world)
         self.store = Store(plan.folder / "scenes")
 
     def _optimiser(self) -> torch.optim.AdamW:
         """No weight decay on embeddings, norms, biases."""
-        decayed, free = [], []
+        decayed: list[nn.Parameter] = []
+        free: list[nn.Parameter] = []
         for name, p in self.model.named_parameters():
             plain = p.ndim < 2 or "embed" in name.split(".")[-2] or "token.weight" in name or "mask_tokens" in name
             (free if plain or "attention_biases" in name or "point_embeddings" in name else decayed).append(p)
@@ -99,12 +102,12 @@ class Loop:
                     self._save("state.pt")
                 if self.clock.seconds - measured > self.plan.measure_every:
                     measured = self.clock.seconds
-                    report.measure(self.step, self.clock.seconds, self.average)
+                    report.measure(self.step, self.clock.seconds, self.average, self.side)
             if stop:
                 break
         if report is not None:
             self._save("state.pt")
-            report.measure(self.step, self.clock.seconds, self.average)
+            report.measure(self.step, self.clock.seconds, self.average, self.side)
 
     def _step(self) -> tuple[dict[str, float], bool]:
         plan, row = self.plan, self.plan.row
@@ -112,7 +115,13 @@ class Loop:
         together = np.random.default_rng([plan.seed, self.step])  # decisions every process must share
         if self.step % 50 == 0:
             self.store.refresh()
-        batch = make_batch(rng, self.store, plan.images, plan.prompts, row.image_size, row.pixel_mean, row.pixel_std, plan.scenes)
+        wanted = side_at(row.image_size, self.progress)
+        if wanted != self.side:
+            self.side = wanted
+            set_side(self.sam, wanted)
+        batch = make_batch(
+            rng, self.store, plan.images, plan.prompts, self.side, row.pixel_mean, row.pixel_std, plan.scenes
+        )
         corrections = self.progress >= CORRECT_FROM and together.random() < CORRECTION_SHARE
         self.gradients.clear()
         loss, parts = step_loss(self.sam, self.head, batch, rng, Weights(iou=2.0, corrections=corrections))
@@ -147,20 +156,23 @@ class Loop:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.clock.seconds,
-            "kept_constant": self.kept_constant,
         }
         part = self.plan.folder / f".{name}.part"
         torch.save(state, part)
         part.rename(self.plan.folder / name)
 
     def _load(self) -> None:
-        """From the state before the decay if there is one (its learning rate was still high), else the last."""
+        """The last state; but if these minutes are so many that the decay lies ahead again, the one from before it."""
+        state = torch.load(self.plan.folder / "state.pt", weights_only=True)
         constant = self.plan.folder / "constant.pt"
-        state = torch.load(constant if constant.exists() else self.plan.folder / "state.pt", weights_only=True)
+        if constant.exists() and state["seconds"] < DECAY_FROM * 60 * self.plan.minutes:
+            state = torch.load(constant, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.state, self.average.updates = state["average"], state["updates"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.clock.seconds = state["step"], state["seconds"]
+        self.progress = self.clock.seconds / (60 * self.plan.minutes)
+        self.kept_constant = self.progress >= DECAY_FROM
 
 
 def train(plan: Plan, rank: int, world: int, port: int) -> None:

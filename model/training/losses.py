@@ -30,7 +30,7 @@ def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def least_loss(pairs: Tensor, valid: Tensor) -> Tensor:
-    """pairs (…, G, T) of the three tokens, valid (…, G) → (…): each right mask's best token, averaged over the masks."""
+    """pairs (…, G, T) of the three tokens, valid (…, G) → (…): the mean over right masks of their best token."""
     best = pairs.min(-1).values * valid
     own = pairs.masked_fill(~valid.unsqueeze(-1), torch.inf).min(-2).values
     own = torch.where(torch.isfinite(own), own, 0.0).sum(-1)

@@ -52,11 +52,17 @@ def _round_loss(found: Answer, targets: Tensor, batch: Batch, iou_weight: float)
     single = true.gather(2, index.expand(-1, -1, 1, 4)).squeeze(2)[..., :1]
     best = torch.cat([single, true.max(2).values[..., 1:]], -1)
     iou = ((found.iou - best).square().mean(-1) * answerable).sum() / count
-    parts = {"masks": masks.detach(), "iou": iou.detach(), "true": (best[..., 1:].max(-1).values * answerable).sum() / count}
+    parts = {
+        "masks": masks.detach(),
+        "iou": iou.detach(),
+        "true": (best[..., 1:].max(-1).values * answerable).sum() / count,
+    }
     return masks + iou_weight * iou, parts
 
 
-def step_loss(sam: Sam, head: AffinityHead, batch: Batch, rng: np.random.Generator, weights: Weights) -> tuple[Tensor, dict[str, Tensor]]:
+def step_loss(
+    sam: Sam, head: AffinityHead, batch: Batch, rng: np.random.Generator, weights: Weights
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss to differentiate and its parts, as zero-dimensional tensors."""
     embedding = sam.encode(batch.pixels)
     phase: Phase = None if weights.corrections else (int(rng.integers(2)), int(rng.integers(2)))
@@ -91,7 +97,13 @@ def _error_click(rng: np.random.Generator, wrong: Tensor, inside: Tensor) -> tup
 
 
 def _corrections(
-    sam: Sam, embedding: Tensor, batch: Batch, before: Answer, targets: Tensor, rng: np.random.Generator, weights: Weights
+    sam: Sam,
+    embedding: Tensor,
+    batch: Batch,
+    before: Answer,
+    targets: Tensor,
+    rng: np.random.Generator,
+    weights: Weights,
 ) -> Tensor:
     """One more round: a click in the error of the best mask, that mask fed back, the sampled level wanted alone."""
     side = batch.targets.shape[-1]
@@ -99,15 +111,17 @@ def _corrections(
     wanted = targets.gather(2, asked.expand(-1, -1, 1, targets.shape[-1]))  # (B, n, 1, P)
     with torch.no_grad():
         chosen = true_iou(before.logits, wanted).squeeze(2).argmax(-1)
-        previous = before.logits.gather(2, chosen[..., None, None].expand(-1, -1, 1, before.logits.shape[-1])).squeeze(2)
-    wrong = ((previous > 0) != (wanted.squeeze(2) > 0.5)).unflatten(-1, (side, side))
-    inside = (wanted.squeeze(2) > 0.5).unflatten(-1, (side, side))
+        previous = before.logits.gather(2, chosen[..., None, None].expand(-1, -1, 1, before.logits.shape[-1])).squeeze(
+            2
+        )
+    wrong = ((previous > 0) != (wanted.squeeze(2) > 0.5)).view(*batch.sampled.shape, side, side)
+    inside = (wanted.squeeze(2) > 0.5).view(*batch.sampled.shape, side, side)
     points = torch.cat([torch.zeros_like(batch.points[:, :, :1]), batch.points], 2)
     kinds = torch.cat([torch.full_like(batch.kinds[:, :, :1], PADDING), batch.kinds], 2)
     for b, n in torch.nonzero(wrong.flatten(-2).any(-1)).tolist():
         xy, kind = _error_click(rng, wrong[b, n], inside[b, n])
         points[b, n, 0], kinds[b, n, 0] = torch.tensor(xy), kind
-    (found,) = answer(sam, embedding, points, kinds, previous.unflatten(-1, (side, side)), None, deep=False)
+    (found,) = answer(sam, embedding, points, kinds, previous.view(*batch.sampled.shape, side, side), None, deep=False)
     only = batch.valid & (torch.arange(batch.valid.shape[-1]) == batch.sampled.unsqueeze(-1))
     again = Batch(batch.pixels, points, kinds, batch.targets, only, batch.sampled)
     return _round_loss(found, targets, again, weights.iou)[0]

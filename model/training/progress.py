@@ -18,6 +18,7 @@ from model.sizes import Size
 from model.training.average import Average
 from model.training.export import export
 from model.training.held_out import Figures, Question, ask, figures, question
+from model.training.resolution import set_side
 from model.training.store import Store
 
 SCENES = 60
@@ -30,9 +31,7 @@ class Progress:
         self.folder, self.row = folder, row
         self.log = folder / "log.jsonl"
         (folder / "overlays").mkdir(parents=True, exist_ok=True)
-        store = Store(folder / "held-out")
-        asked = [question(store[k], row.image_size, k) for k in range(SCENES)]
-        self.questions = [q for q in asked if q is not None]
+        self.store = Store(folder / "held-out")
         self.sums: dict[str, float] = defaultdict(float)
         self.best = self._best_so_far()
 
@@ -40,7 +39,12 @@ class Progress:
         if not self.log.exists():
             return 0.0
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]
-        return max((line["top"] + line["oracle"] + line["box"] for line in lines if "oracle" in line), default=0.0)
+        full = [line for line in lines if line.get("side") == self.row.image_size]
+        return max((line["top"] + line["oracle"] + line["box"] for line in full), default=0.0)
+
+    def _questions(self, side: int) -> list[Question]:
+        asked = [question(self.store[k], side, k) for k in range(SCENES)]
+        return [q for q in asked if q is not None]
 
     def _write(self, line: dict[str, float]) -> None:
         rounded = {k: round(v, 6) for k, v in line.items()}
@@ -54,16 +58,18 @@ class Progress:
             self._write({"step": step, "minutes": seconds / 60, **self.sums})
             self.sums.clear()
 
-    def measure(self, step: int, seconds: float, average: Average) -> Figures:
+    def measure(self, step: int, seconds: float, average: Average, side: int) -> Figures:
         """Held-out figures of the average; an overlay; the export, if it is the best so far."""
         sam = Sam(self.row)
         sam.load_state_dict(average.state)
         sam.eval()
-        found = figures(sam, self.questions)
-        self._write({"step": step, "minutes": seconds / 60, **found.row()})
-        cv2.imwrite(str(self.folder / "overlays" / f"{step:06d}.png"), overlay(sam, self.questions[:PAINTED]))
+        set_side(sam, side)
+        questions = self._questions(side)
+        found = figures(sam, questions)
+        self._write({"step": step, "minutes": seconds / 60, "side": side, **found.row()})
+        cv2.imwrite(str(self.folder / "overlays" / f"{step:06d}.png"), overlay(sam, questions[:PAINTED]))
         total = found.top + found.oracle + found.box
-        if total >= self.best:
+        if side == self.row.image_size and total >= self.best:
             self.best = total
             export(average.state, self.folder / "best.safetensors")
         return found

@@ -5,6 +5,7 @@ have up to three right masks: whole, part, fine; a box has one.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -135,9 +136,7 @@ def right_masks(table: NDArray[np.uint8], areas: NDArray[np.intp], leaf: int) ->
 
 def low_resolution(leaves: NDArray[np.uint8], members: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(K, 256) memberships → (K, S/4, S/4): is at least half of each 4x4 cell inside? (By four samples.)"""
-    cover = sum(
-        members[:, leaves[dy::4, dx::4]].astype(np.uint8) for dy in (1, 3) for dx in (1, 3)
-    )
+    cover = sum(members[:, leaves[dy::4, dx::4]].astype(np.uint8) for dy in (1, 3) for dx in (1, 3))
     return np.asarray(cover) >= 2
 
 
@@ -188,18 +187,25 @@ def make_batch(
     count = min(scenes or len(store), len(store))
     views = [augment(rng, store[int(rng.integers(count))], side) for _ in range(images)]
     rows = [_example(rng, view, prompts, mean, std) for view in views]
-    pixels, points, kinds, targets, valid, sampled = (torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True))
+    pixels, points, kinds, targets, valid, sampled = (
+        torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)
+    )
     return Batch(pixels.permute(0, 3, 1, 2), points, kinds, targets.float(), valid, sampled)
 
 
 def _example(
-    rng: np.random.Generator, view: View, prompts: int, mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> tuple[NDArray[np.generic], ...]:
+    rng: np.random.Generator,
+    view: View,
+    prompts: int,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> tuple[NDArray[Any], ...]:
     points, kinds, members, sampled = draw_prompts(rng, view, prompts)
     cells = low_resolution(view.leaves, members.reshape(-1, 256))
     targets = cells.reshape(prompts, LEVELS, *cells.shape[1:])
-    valid = targets.any((2, 3))
+    valid = np.asarray(targets.any((2, 3)))
     pixels = np.zeros(view.image.shape, np.float32)
     tall, wide = view.size
-    pixels[:tall, :wide] = (view.image[:tall, :wide] - np.float32(mean)) / np.float32(std)
+    raw = view.image[:tall, :wide].astype(np.float32)
+    pixels[:tall, :wide] = (raw - np.array(mean, np.float32)) / np.array(std, np.float32)
     return pixels, points, kinds, targets, valid, sampled

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from model.training.shapes import Mask
 from model.training.sprites import Sprite, blend, make_sprite
-from model.training.textures import Floats, Image, Palette, make_bank, ramp, random_colour, random_palette, surface
+from model.training.textures import (
+    Floats,
+    Image,
+    Palette,
+    blurred,
+    make_bank,
+    ramp,
+    random_colour,
+    random_palette,
+    surface,
+)
 
 SIDE = 320  # px; training crops 256 and less out of it
 MAX_LEAVES = 255
@@ -97,8 +107,8 @@ class Stage:
 def _lit(rng: np.random.Generator, image: Image, strength: float) -> Image:
     """Uneven light: a low-resolution random field, enlarged."""
     field = rng.normal(0, strength, (3, 3)).astype(np.float32)
-    gain = cv2.resize(field, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC)
-    return np.clip(image * (1 + gain)[..., None], 0, 255).astype(np.uint8)
+    gain = np.asarray(cv2.resize(field, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC))
+    return np.asarray(np.clip(image * (1 + gain)[..., None], 0, 255), np.uint8)
 
 
 def _skyline(rng: np.random.Generator, level: float) -> Floats:
@@ -131,10 +141,10 @@ def _grounds(stage: Stage) -> None:
             stage.add_ground(below, fresh())
         return
     bend = surface(rng, stage.bank[:40], np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1), SIDE, SIDE)
-    bend = cv2.GaussianBlur(bend, (0, 0), 6).astype(np.float32)
+    bent = blurred(bend, 6).astype(np.float32)
     points = rng.uniform(0, SIDE, (int(rng.integers(2, 6)), 2))
     warp = float(rng.uniform(0, 0.5))
-    square = np.stack([np.hypot(x + warp * bend[..., 0] - px, y + warp * bend[..., 1] - py) for px, py in points])
+    square = np.stack([np.hypot(x + warp * bent[..., 0] - px, y + warp * bent[..., 1] - py) for px, py in points])
     nearest = square.argmin(0)
     for k in range(1, len(points)):
         stage.add_ground(((nearest == k) * 255).astype(np.uint8), fresh())
@@ -148,7 +158,12 @@ def _size(rng: np.random.Generator, low: float, high: float, power: float = 1.6)
 
 def _shadow(rng: np.random.Generator, size: float, light: tuple[float, float]) -> tuple[float, float, float, float]:
     reach = size * float(rng.uniform(0.02, 0.12)) + 1
-    return light[0] * reach, light[1] * reach, max(0.6, reach * float(rng.uniform(0.2, 0.9))), float(rng.uniform(0.2, 0.75))
+    return (
+        light[0] * reach,
+        light[1] * reach,
+        max(0.6, reach * float(rng.uniform(0.2, 0.9))),
+        float(rng.uniform(0.2, 0.75)),
+    )
 
 
 def _place(stage: Stage, size: float, light: tuple[float, float], shadows: float, centre: tuple[float, float]) -> None:
@@ -197,8 +212,7 @@ def _cluster_sprite(stage: Stage, palette: Palette, size: float, kind: str, roun
     if rng.random() < 0.4:  # low contrast against the ground, as old coins on felt
         at = stage.image[SIDE // 2, SIDE // 2].astype(np.float32)
         base = np.clip(at + rng.normal(0, 40), 0, 255).astype(np.float32)
-    sprite = make_sprite(rng, stage.bank, palette, size, base, "circle" if round_kind else kind)
-    return sprite
+    return make_sprite(rng, stage.bank, palette, size, base, "circle" if round_kind else kind)
 
 
 def _vary(rng: np.random.Generator, sprite: Sprite) -> Sprite:
@@ -211,11 +225,14 @@ def _vary(rng: np.random.Generator, sprite: Sprite) -> Sprite:
         turned = np.ascontiguousarray(turned[:, ::-1] if flip else turned)
         h, w = turned.shape[:2]
         size = (max(4, round(w * scale)), max(4, round(h * scale)))
-        return cv2.resize(turned, size, interpolation=interpolation)
+        return np.asarray(cv2.resize(turned, size, interpolation=interpolation), np.uint8)
 
     rgb = np.clip(move(sprite.rgb, cv2.INTER_LINEAR) * gain, 0, 255).astype(np.uint8)
     return Sprite(
-        rgb, move(sprite.alpha, cv2.INTER_LINEAR), move(sprite.parts, cv2.INTER_NEAREST), move(sprite.fines, cv2.INTER_NEAREST)
+        rgb,
+        move(sprite.alpha, cv2.INTER_LINEAR),
+        move(sprite.parts, cv2.INTER_NEAREST),
+        move(sprite.fines, cv2.INTER_NEAREST),
     )
 
 
@@ -249,24 +266,25 @@ def _camera(rng: np.random.Generator, image: Image) -> Image:
     if rng.random() < 0.6:
         image = _lit(rng, image, float(rng.uniform(0.02, 0.2)))
     if rng.random() < 0.15:
-        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+        image = np.repeat(grey[..., None], 3, -1)
     draw = rng.random()
     if draw < 0.55:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.3)))
+        image = blurred(image, float(rng.uniform(0.4, 1.3)))
     elif draw < 0.65:
         small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        image = np.asarray(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.uint8)
     if rng.random() < 0.6:
-        sigma = float(rng.uniform(1, 10))
-        noise = cv2.randn(np.empty((SIDE, SIDE, 3), np.int16), 0, sigma)
-        image = cv2.add(image, noise, dtype=cv2.CV_8U)
+        spread = np.full(3, float(rng.uniform(1, 10)))
+        noise = cv2.randn(np.empty((SIDE, SIDE, 3), np.int16), np.zeros(3), spread)
+        image = np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), np.uint8)
     contrast, lift = float(rng.uniform(0.75, 1.2)), float(rng.normal(0, 10))
     curve = np.clip((np.arange(256) - 128) * contrast + 128 + lift, 0, 255).astype(np.uint8)
     image = curve[image]
     if rng.random() < 0.6:
         quality = int(rng.integers(35, 96))
         _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = cv2.imdecode(code, cv2.IMREAD_COLOR).astype(np.uint8)
+        image = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
     return image
 
 
@@ -309,7 +327,7 @@ def render_scene(seed: int, bank: Image) -> Scene:
     stage = Stage(rng, bank, random_palette(rng), blank, np.zeros((SIDE, SIDE), np.uint8), [])
     _grounds(stage)
     if rng.random() < 0.35:  # depth of field: the ground is out of focus, the things are not
-        stage.image = cv2.GaussianBlur(stage.image, (0, 0), float(rng.uniform(1, 5)))
+        stage.image = blurred(stage.image, float(rng.uniform(1, 5)))
     _populate(stage)
     _separate(stage)
     table = np.zeros((256, 4), np.uint8)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 DECAY_FROM = 0.7  # share of the run at which the learning rate starts to fall
 CORRECT_FROM = 0.75  # and at which correction clicks begin
+SIDES = ((0.0, 2), (0.45, 1.5), (0.65, 1))  # from this share of the run on: the full side divided by this
 WARM_UP_STEPS = 150
 FLOOR = 0.01
 PAUSE = 20.0  # seconds; a step longer than this and five usual ones was a pause
@@ -19,6 +20,12 @@ def learning_rate(peak: float, step: int, progress: float) -> float:
     warm = min(1.0, (step + 1) / WARM_UP_STEPS)
     falling = min(1.0, max(0.0, (progress - DECAY_FROM) / (1 - DECAY_FROM)))
     return peak * warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * falling)))
+
+
+def side_at(full: int, progress: float) -> int:
+    """Model pixels a side: low resolution first, where a picture costs a quarter and shapes are learned as well."""
+    divisor = next(d for start, d in reversed(SIDES) if progress >= start)
+    return int(full / divisor)
 
 
 @dataclass

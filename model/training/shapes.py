@@ -12,7 +12,20 @@ Points = NDArray[np.float64]  # (n, 2) xy, roughly within [-1, 1]
 
 SUBPIXEL = 4  # fractional bits of cv2's fixed-point coordinates
 
-KINDS = ("ellipse", "blob", "polygon", "rectangle", "rounded", "star", "smooth", "ring", "capsule", "stroke", "glyph", "leaf")
+KINDS = (
+    "ellipse",
+    "blob",
+    "polygon",
+    "rectangle",
+    "rounded",
+    "star",
+    "smooth",
+    "ring",
+    "capsule",
+    "stroke",
+    "glyph",
+    "leaf",
+)
 ODDS = np.array([0.18, 0.18, 0.09, 0.11, 0.09, 0.03, 0.13, 0.02, 0.05, 0.05, 0.03, 0.04])
 FONTS = (cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabdefghkmnprstuwxyz0123456789&?@#"
@@ -51,7 +64,7 @@ def _smooth(rng: np.random.Generator) -> Points:
     for _ in range(3):
         following = np.roll(points, -1, axis=0)
         points = np.stack([0.75 * points + 0.25 * following, 0.25 * points + 0.75 * following], 1).reshape(-1, 2)
-    return points / np.abs(points).max()
+    return np.asarray(points / np.abs(points).max(), np.float64)
 
 
 def _star(rng: np.random.Generator) -> Points:
@@ -126,12 +139,13 @@ def roughen(rng: np.random.Generator, mask: Mask, noise: Mask) -> Mask:
     soft = cv2.GaussianBlur(mask, (0, 0), sigma).astype(np.float32)
     reach = float(rng.uniform(0.3, 1.2))
     edge = 128 + (soft - 128 + (noise.astype(np.float32) - 128) * reach * (soft > 8) * (soft < 247)) * 3
-    rough = cv2.min(np.clip(edge, 0, 255).astype(np.uint8), np.where(soft > 8, 255, 0).astype(np.uint8))
+    rough: Mask = np.where(soft > 8, np.clip(edge, 0, 255), 0).astype(np.uint8)
     count, pieces, stats, _ = cv2.connectedComponentsWithStats((rough > 90).astype(np.uint8))
     if count <= 2:
         return rough
     main = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    return np.where(cv2.dilate((pieces == main).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, rough, 0).astype(np.uint8)
+    near = np.asarray(cv2.dilate((pieces == main).astype(np.uint8), np.ones((3, 3), np.uint8)))
+    return np.where(near > 0, rough, 0).astype(np.uint8)
 
 
 def draw(rng: np.random.Generator, size: float, kind: str | None = None, aspect: float | None = None) -> Mask:

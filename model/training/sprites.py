@@ -92,11 +92,11 @@ def _attach(canvas: Canvas, size: float) -> None:
         for x, y, mask in spots:
             placed = stamp((canvas.alpha.shape[0], canvas.alpha.shape[1]), mask, x, y)
             if behind:
-                placed = cv2.subtract(placed, canvas.alpha)
+                placed = np.asarray(cv2.subtract(placed, canvas.alpha), np.uint8)
             canvas.paint(placed, colour)
             canvas.n_parts += 1
             canvas.parts[placed > 127] = canvas.n_parts
-            canvas.alpha = cv2.max(canvas.alpha, placed)
+            canvas.alpha = np.maximum(canvas.alpha, placed)
 
 
 def _bands(rng: np.random.Generator, h: int, w: int) -> Labels:
@@ -108,10 +108,10 @@ def _bands(rng: np.random.Generator, h: int, w: int) -> Labels:
         across = (y / h - 0.5) * np.cos(angle) - (x / w - 0.5) * np.sin(angle)
         field += float(rng.normal(0, 0.5)) * across**2
         cuts = np.sort(rng.uniform(-0.4, 0.4, int(rng.integers(1, 4))))
-        return np.searchsorted(cuts, field.ravel()).reshape(h, w).astype(np.uint8)
+        return np.asarray(np.searchsorted(cuts, field.ravel()).reshape(h, w), np.uint8)
     points = rng.uniform(0.1, 0.9, (int(rng.integers(2, 6)), 2)) * (w, h)
     square = (x[None] - points[:, 0, None, None]) ** 2 + (y[None] - points[:, 1, None, None]) ** 2
-    return square.argmin(0).astype(np.uint8)
+    return np.asarray(square.argmin(0), np.uint8)
 
 
 def _divide(canvas: Canvas) -> None:
@@ -181,7 +181,9 @@ def _shade(canvas: Canvas) -> None:
     light /= np.linalg.norm(light) + 1e-6
     strength = float(rng.uniform(0, 0.5))
     if rng.random() < 0.5:
-        ball = cv2.GaussianBlur(canvas.alpha, (0, 0), max(1.0, min(h, w) * float(rng.uniform(0.05, 0.2)))).astype(np.float32)
+        ball = cv2.GaussianBlur(canvas.alpha, (0, 0), max(1.0, min(h, w) * float(rng.uniform(0.05, 0.2)))).astype(
+            np.float32
+        )
         dx, dy = cv2.Sobel(ball, cv2.CV_32F, 1, 0), cv2.Sobel(ball, cv2.CV_32F, 0, 1)
         slope = dx * light[0] + dy * light[1]
         gain = 1 + strength * slope / (float(np.abs(slope).max()) + 1e-6)
@@ -198,7 +200,12 @@ def _shade(canvas: Canvas) -> None:
 
 
 def make_sprite(
-    rng: np.random.Generator, bank: Image, palette: Palette, size: float, base: Floats | None = None, kind: str | None = None
+    rng: np.random.Generator,
+    bank: Image,
+    palette: Palette,
+    size: float,
+    base: Floats | None = None,
+    kind: str | None = None,
 ) -> Sprite:
     """A thing about `size` px long. Small ones are plain; from 26 px they may have parts, from 40 px details."""
     attach = kind is None and size > 30 and rng.random() < 0.35

@@ -69,7 +69,10 @@ class Store:
     def refresh(self) -> None:
         while (self.folder / f"images-{len(self.chunks):04d}.npy").exists():
             number = len(self.chunks)
-            load = [np.load(self.folder / f"{name}-{number:04d}.npy", mmap_mode="r") for name in ("images", "leaves", "tables")]
+            load = [
+                np.load(self.folder / f"{name}-{number:04d}.npy", mmap_mode="r")
+                for name in ("images", "leaves", "tables")
+            ]
             self.chunks.append(Chunk(*load))
 
     def __getitem__(self, index: int) -> Scene:

@@ -26,11 +26,16 @@ class Palette:
     value: tuple[float, float]
 
 
+def blurred(image: Image, sigma: float) -> Image:
+    """Gaussian blur, any number of channels."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
+
+
 def _normalise(field: NDArray[np.floating]) -> Image:
     """Stretch between the 1st and 99th percentile to 0-255."""
     low, high = np.percentile(field, (1, 99))
     scaled = (field - low) / max(float(high - low), 1e-9)
-    return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.clip(scaled, 0, 1) * 255, np.uint8)
 
 
 def spectral_noise(rng: np.random.Generator, slope: float, anisotropy: float = 1.0, low_cut: float = 0) -> Image:
@@ -55,7 +60,8 @@ def cellular(rng: np.random.Generator, cells: int, style: str) -> Image:
     dx, dy = np.minimum(dx, TILE - dx) ** 2, np.minimum(dy, TILE - dy) ** 2
     square = dy[:, :, None] + dx[:, None, :]  # (points, y, x)
     if style == "flat":
-        return rng.integers(0, 256, len(points)).astype(np.uint8)[square.argmin(0)]
+        shades: Image = rng.integers(0, 256, len(points)).astype(np.uint8)
+        return np.take(shades, square.argmin(0))
     nearest = np.sqrt(np.partition(square, 1, axis=0)[:2])
     if style == "cracks":
         return _normalise(np.minimum(nearest[1] - nearest[0], TILE / side / 6))
@@ -85,8 +91,12 @@ def periodic(rng: np.random.Generator, kind: str) -> Image:
         field = -np.hypot((x * count) % 1 - 0.5, (y * count) % 1 - 0.5).astype(np.float32)
         field = np.clip((field + duty * 0.6) * 12, 0, 1)
     else:  # weave
-        field = np.where((np.floor(x * count * 2) + np.floor(y * count * 2)) % 2 > 0, np.sin(2 * np.pi * count * 2 * x), np.sin(2 * np.pi * count * 2 * y))
-    return cv2.GaussianBlur(_normalise(field), (0, 0), float(rng.uniform(0.4, 1.6)))
+        field = np.where(
+            (np.floor(x * count * 2) + np.floor(y * count * 2)) % 2 > 0,
+            np.sin(2 * np.pi * count * 2 * x),
+            np.sin(2 * np.pi * count * 2 * y),
+        )
+    return blurred(_normalise(field), float(rng.uniform(0.4, 1.6)))
 
 
 def make_bank(rng: np.random.Generator, tiles: int = 192) -> Image:
@@ -99,16 +109,18 @@ def make_bank(rng: np.random.Generator, tiles: int = 192) -> Image:
         elif draw < 0.55:
             tile = spectral_noise(rng, float(rng.uniform(1.0, 2.0)), 1.0, low_cut=float(rng.uniform(3, 14)))
             if rng.random() < 0.4:  # two-tone spots: cow, leopard, lichen
-                tile = cv2.GaussianBlur(((tile > rng.integers(90, 180)) * 255).astype(np.uint8), (0, 0), 1)
+                tile = blurred(((tile > rng.integers(90, 180)) * 255).astype(np.uint8), 1)
         elif draw < 0.72:
-            tile = cellular(rng, int(rng.choice([16, 36, 64, 144, 256])), str(rng.choice(["pebbles", "flat", "cracks"])))
+            tile = cellular(
+                rng, int(rng.choice([16, 36, 64, 144, 256])), str(rng.choice(["pebbles", "flat", "cracks"]))
+            )
         else:
             kinds = ["stripes", "sine", "checks", "bricks", "dots", "weave"]
             tile = periodic(rng, str(rng.choice(kinds)))
         if rng.random() < 0.35:  # wear: nothing real is perfectly regular
             other = spectral_noise(rng, float(rng.uniform(0.8, 1.8)))
             share = float(rng.uniform(0.15, 0.5))
-            tile = cv2.addWeighted(tile, 1 - share, other, share, 0)
+            tile = np.asarray(cv2.addWeighted(tile, 1 - share, other, share, 0), np.uint8)
         bank.append(tile)
     return np.stack(bank)
 
@@ -130,7 +142,7 @@ def random_colour(rng: np.random.Generator, palette: Palette) -> Floats:
     value = rng.uniform(*palette.value)
     channel = (np.array([5.0, 3.0, 1.0]) + hue * 6) % 6
     mix = np.clip(np.minimum(channel, 4 - channel), 0, 1)
-    return (255 * value * (1 - saturation * mix)).astype(np.float32)
+    return np.asarray(255 * value * (1 - saturation * mix), np.float32)
 
 
 def ramp(rng: np.random.Generator, palette: Palette, base: Floats | None = None) -> Image:
@@ -161,4 +173,4 @@ def surface(rng: np.random.Generator, bank: Image, table: Image, height: int, wi
     matrix = np.array([[cos, -sin * stretch, shift[0]], [sin, cos * stretch, shift[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     grey = cv2.warpAffine(tile, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_WRAP)
-    return table[grey]
+    return np.asarray(table[grey], np.uint8)

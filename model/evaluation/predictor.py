@@ -1,0 +1,76 @@
+"""A Sam asked about one picture in its own pixels: logits come back at the picture's size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.evaluation.clicks import Click, Mask
+from model.frames import resize, to_model, whole
+from model.sam import Sam
+
+
+@dataclass(frozen=True)
+class Answer:
+    masks: NDArray[np.bool_]  # (M, H, W)
+    scores: NDArray[np.float32]  # (M,) predicted IoU
+    low: Tensor  # (M, 4h, 4w) logits, to be fed back
+
+
+class Predictor:
+    """One picture's embedding and the way to and from its pixels."""
+
+    def __init__(self, sam: Sam, image: NDArray[np.uint8]) -> None:
+        self.sam, self.row = sam, sam.row
+        height, width = image.shape[:2]
+        self.frame = whole(height, width, sam.row.image_size)
+        mean, std = (torch.tensor(v, device=sam.device) for v in (self.row.pixel_mean, self.row.pixel_std))
+        pixels = torch.from_numpy(resize(image, self.frame).copy()).to(sam.device).float()
+        tall, wide = self.frame.resized
+        padded = F.pad(
+            ((pixels - mean) / std).permute(2, 0, 1), (0, self.row.image_size - wide, 0, self.row.image_size - tall)
+        )
+        with torch.inference_mode():
+            self.embedding = sam.encode(padded[None])
+
+    @torch.inference_mode()
+    def ask(
+        self,
+        clicks: Sequence[Click] = (),
+        box: tuple[int, int, int, int] | None = None,
+        previous: Tensor | None = None,
+        multimask: bool = True,
+    ) -> Answer:
+        """One prompt: clicks and a box in picture pixels, and the low-resolution logits of the round before."""
+        device = self.sam.device
+        at = np.array([[c.x, c.y] for c in clicks], np.float64).reshape(-1, 2)
+        points = torch.from_numpy(to_model(at, self.frame)).float().to(device)[None]
+        labels = torch.tensor([[int(c.foreground) for c in clicks]], device=device)
+        corners = None
+        if box is not None:
+            corners = torch.from_numpy(to_model(np.array(box, np.float64).reshape(2, 2), self.frame)).float().view(1, 4)
+        low, scores = self.sam.decode(
+            self.embedding,
+            torch.zeros(1, dtype=torch.long),
+            points,
+            labels,
+            None if corners is None else corners.to(device),
+            None if previous is None else previous.view(1, 1, *previous.shape[-2:]),
+            multimask,
+        )
+        return Answer(self._to_picture(low), scores[0].cpu().numpy(), low[0])
+
+    def _to_picture(self, low: Tensor) -> NDArray[np.bool_]:
+        side, (tall, wide) = self.row.image_size, self.frame.resized
+        up = F.interpolate(low.float(), (side, side), mode="bilinear", align_corners=False)[..., :tall, :wide]
+        full = F.interpolate(up, self.frame.image, mode="bilinear", align_corners=False)
+        return np.asarray((full[0] > 0).cpu().numpy(), np.bool_)
+
+
+def single(answer: Answer) -> Mask:
+    """The mask with the highest predicted IoU."""
+    return np.asarray(answer.masks[int(answer.scores.argmax())], np.bool_)

@@ -1,0 +1,28 @@
+"""Low resolution first: the same weights run at a smaller side, at a fraction of the cost a picture.
+
+A decoder's positions are in the unit square and the encoder is convolutional but for its attention windows, so
+only those change: a window never exceeds its stage's grid (padding would be attended to), and divides it.
+"""
+
+from model.sam import Sam
+from model.tiny_vit import TinyVit, TinyVitBlock
+
+
+def _window(grid: int, trained: int) -> int:
+    """The largest window up to the trained one that tiles the grid."""
+    return max(w for w in range(1, min(grid, trained) + 1) if grid % w == 0)
+
+
+def set_side(sam: Sam, side: int) -> None:
+    """Let `sam` take (B, 3, side, side) in place; side is a multiple of the patch size."""
+    encoder, row = sam.image_encoder, sam.row
+    assert isinstance(encoder, TinyVit)
+    grid = side // row.patch_size
+    sam.prompt_encoder.grid, sam.prompt_encoder.image_size, sam.prompt_encoder._dense = grid, side, None
+    sam.mask_decoder.grid = grid
+    stride = 1
+    for stage, layer in zip(row.stages, encoder.layers, strict=True):
+        stride *= stage.stride
+        for block in layer.blocks:  # type: ignore[union-attr]
+            if isinstance(block, TinyVitBlock):
+                block.window = _window(side // stride, stage.window_size)
