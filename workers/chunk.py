@@ -21,6 +21,7 @@ from db.statements import lease as sql
 from db.statements.stop import finish_job, wake_dispatcher
 from db.states import MAX_INFLIGHT, ItemReason
 from model.spec import TASK, Automatic, Prompted
+from workers import crash_points
 from workers.failures import Failure
 from workers.lease import Claim, Item, LeaseKeeper, give_back
 from workers.pipeline import Pipeline
@@ -95,6 +96,7 @@ class ChunkRun:
 
     def _end(self) -> End:
         if self._missing == 0:
+            crash_points.reach("done")
             with self._bench.engine.begin() as connection:
                 connection.execute(finish_job(self._claim.fence.job_id))
             return End.DONE
@@ -214,6 +216,7 @@ class ChunkRun:
                 raise LeaseLost
             if rows:
                 connection.execute(sql.insert_results, rows)
+            crash_points.reach("writing")
             if self._suspects:
                 connection.execute(sql.clear_suspects(fence.job_id, indexes))
             if counted.missing == 0:

@@ -23,7 +23,7 @@ from db.engine import sync_engine
 from db.partitions import ensure_partitions
 from db.statements import dispatch
 from db.states import WAKE_CHANNEL
-from workers import ingest, reaper
+from workers import crash_points, ingest, reaper
 from workers.broker import build_app
 from workers.images import s3_client
 from workers.ringer import Ring, Ringer
@@ -103,6 +103,8 @@ class Dispatcher:
     def _fill(self, model: str, room: int) -> None:
         with self._engine.begin() as connection:
             rows = connection.execute(dispatch.FILL_WINDOW, {"model": model, "room": room}).all()
+        if rows:
+            crash_points.reach("marked")
         self._ringer.ring([Ring(model, row.job_id, row.chunk_no) for row in rows])  # committed first, then rung
 
     def _ring_again(self) -> None:
@@ -174,7 +176,9 @@ def main(_arguments: Sequence[str] = ()) -> int:
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
-    Dispatcher(Settings(), stop).run()
+    settings = Settings()
+    crash_points.arm(settings.crash_at)
+    Dispatcher(settings, stop).run()
     return 0
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
+from workers import crash_points
 from workers.broker import build_app
 from workers.settings import Settings
 from workers.tasks import register
 from workers.worker import Worker
 
 settings = Settings()
+crash_points.arm(settings.crash_at)
 app = build_app(settings)
 worker = Worker(settings)
 register(app, worker)

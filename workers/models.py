@@ -6,6 +6,7 @@ from typing import Any
 from model.load import default_device, load
 from model.null import NullSegmenter
 from model.protocol import SegmenterProtocol
+from workers.poison import PoisonableNull
 from workers.settings import Settings
 
 Model = SegmenterProtocol[Any, Any]
@@ -36,8 +37,13 @@ class Models:
 
     def _load(self, name: str, precision: str) -> Model:
         if name == "null":
-            return NullSegmenter(delay_s=self._settings.null_delay)
+            return self._null()
         checkpoint = self._settings.checkpoints.get(name)
         model = load(name, checkpoint, device=self.device, precision=precision, cache=self._settings.cache)
         model.warm()
         return model
+
+    def _null(self) -> Model:
+        if self._settings.null_poison is not None:
+            return PoisonableNull(self._settings.null_delay, self._settings.null_poison)
+        return NullSegmenter(delay_s=self._settings.null_delay)

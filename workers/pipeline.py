@@ -19,7 +19,7 @@ from typing import Any
 
 from db.states import ItemReason
 from model.errors import DeviceLost, OutOfMemory
-from workers import images
+from workers import crash_points, images
 from workers.failures import ItemFailed, failure_of
 from workers.gate import Gate
 from workers.gpu_queue import GpuQueue
@@ -107,6 +107,7 @@ class Pipeline:
             batch = self._gpu.take(_IDLE_TICK)
             wanted = [ticket for ticket in batch if not ticket.abandoned.is_set()]
             if wanted:
+                crash_points.reach("computing")
                 self._busy_since = time.monotonic()
                 self._compute(wanted)
                 self._busy_since = None

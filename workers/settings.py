@@ -53,6 +53,12 @@ class Settings(BaseSettings):
     )
     max_rss_bytes: int | None = Field(None, gt=0, description="A worker above this leaves cleanly, to be restarted")
     null_delay: float = Field(0, ge=0, description="Seconds an image for the model `null` (protocol tests only)")
+    null_poison: Path | None = Field(
+        None, description="Folder for what the model `null` was made to do by poisoned images (protocol tests only)"
+    )
+    crash_at: str | None = Field(
+        None, description="Crash point at which the process kills itself, as name[:n] (protocol tests only)"
+    )
 
     window_per_slot: float = Field(2, gt=0, description="Messages in Redis for each slot of a live worker")
     leader_seconds: float = Field(5, ge=1, description="A leader silent for longer is replaced by a standby")

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import sync_engine
 from db.statements import dispatch
+from workers import crash_points
 from workers.chunk import Bench, ChunkRun, End
 from workers.images import s3_client
 from workers.lease import LeaseKeeper, claim
@@ -68,6 +69,7 @@ class Worker:
             return None
         bench.keeper.add(held)
         try:
+            crash_points.reach("claimed")
             model = self._models.get(held.model, held.precision)
             end = ChunkRun(bench, held, model).run()
         finally:  # an exception that nobody expected leaves the lease to run out, and so counts as a stall

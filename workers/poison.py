@@ -1,0 +1,98 @@
+"""A null model that images can hurt: for tests of what a worker survives. Loaded only by MASKWORKS_NULL_POISON.
+
+An image's first two pixels may spell a marker, `MW!` and one of `POISONS`; any other image is as harmless as to the
+null model itself. Each deed is first written down in the folder that the setting names: who is killed can not tell.
+"""
+
+import ctypes
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import DeviceLost, OutOfMemory
+from model.null import NullPrepared, NullSegmenter
+from model.protocol import Image
+from model.spec import Automatic, Prompted
+
+MARK: Final = b"MW!"
+POISONS: Final = {
+    b"dec": "abort in decode",
+    b"mod": "abort in the model",
+    b"han": "hang in the model",
+    b"mem": "exhaust memory in decode",
+    b"oom": "out of device memory beside others",
+    b"big": "out of device memory even alone",
+    b"los": "lose the device",
+    b"lea": "leak memory",
+}
+_LEAK_BYTES: Final = 400 * 2**20
+_leaked: list[NDArray[np.uint8]] = []
+
+
+class PoisonableNull(NullSegmenter):
+    """The null model, but an image may make it abort, hang, leak or fail."""
+
+    def __init__(self, delay_s: float, deeds: Path) -> None:
+        super().__init__(delay_s)
+        self._deeds = deeds
+        self._poisoned: dict[int, bytes] = {}
+
+    def pre(self, image: Image, task: Automatic | Prompted) -> NullPrepared:
+        prepared = super().pre(image, task)
+        poison = poison_of(image)
+        if poison == b"dec":
+            self._write_down(poison, prepared)
+            _abort()
+        if poison == b"mem":
+            raise MemoryError("a test image asked for more than there is")
+        if poison == b"lea":
+            _leaked.append(np.ones(_LEAK_BYTES, dtype=np.uint8))
+        if poison is not None:
+            self._poisoned[id(prepared)] = poison
+        return prepared
+
+    def core(self, batch: list[NullPrepared]) -> list[NullPrepared]:
+        for prepared in batch:
+            poison = self._poisoned.get(id(prepared))
+            if poison is not None:
+                self._write_down(poison, prepared)
+                _hurt(poison, len(batch))
+        for prepared in batch:
+            self._poisoned.pop(id(prepared), None)
+        return super().core(batch)
+
+    def _write_down(self, poison: bytes, prepared: NullPrepared) -> None:
+        line = f"{os.getpid()} {poison.decode()} {prepared.checksum}\n"
+        descriptor = os.open(self._deeds / "deeds", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.write(descriptor, line.encode())
+        os.close(descriptor)
+
+
+def poison_of(image: Image) -> bytes | None:
+    """The poison that an image's first two pixels spell."""
+    height, width = image.shape[:2]
+    if width < 2 or not height or image[0, 0].tobytes() != MARK:
+        return None
+    found = image[0, 1].tobytes()
+    return found if found in POISONS else None
+
+
+def _hurt(poison: bytes, beside: int) -> None:
+    if poison == b"mod":
+        _abort()
+    elif poison == b"han":
+        while True:
+            time.sleep(60)
+    elif poison == b"los":
+        raise DeviceLost("a test image lost the device")
+    elif poison == b"big" or (poison == b"oom" and beside > 1):
+        raise OutOfMemory(f"a test image did not fit beside {beside - 1} others")
+
+
+def _abort() -> None:
+    """As a fault in a native library ends a process: no handler of Python's sees it."""
+    ctypes.CDLL(None).abort()
