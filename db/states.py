@@ -84,7 +84,7 @@ JOB_TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
 
 CHUNK_TRANSITIONS: Final[dict[ChunkState, frozenset[ChunkState]]] = {
     ChunkState.READY: frozenset({ChunkState.DISPATCHED, ChunkState.LEASED, ChunkState.CANCELLED}),
-    ChunkState.DISPATCHED: frozenset({ChunkState.LEASED, ChunkState.READY, ChunkState.CANCELLED}),
+    ChunkState.DISPATCHED: frozenset({ChunkState.LEASED, ChunkState.CANCELLED}),
     ChunkState.LEASED: frozenset({ChunkState.DONE, ChunkState.READY, ChunkState.DEAD, ChunkState.CANCELLED}),
     ChunkState.DONE: frozenset(),
     ChunkState.DEAD: frozenset(),
