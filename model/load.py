@@ -28,3 +28,10 @@ def default_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def use_threads(count: int) -> None:
+    """Let torch compute with that many threads in this process."""
+    import torch
+
+    torch.set_num_threads(count)

@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-from model.load import default_device, load
+from model.load import default_device, load, use_threads
 from model.null import NullSegmenter
 from model.protocol import SegmenterProtocol
 from workers.poison import PoisonableNull
@@ -20,6 +20,8 @@ class Models:
         self.device = default_device() if settings.device == "auto" and real else settings.device
         self.precision = settings.precision or ("fast" if self.device.startswith("cuda") else "exact")
         self._settings = settings
+        if real and settings.threads is not None:
+            use_threads(settings.threads)
         self._lock = threading.Lock()
         self._loaded: dict[tuple[str, str], Model] = {}
 
