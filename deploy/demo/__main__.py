@@ -109,6 +109,8 @@ def run(running: Stack, client: httpx.Client, title: str, body: dict[str, Any], 
     lines = [json.loads(line) for line in text.splitlines()]
     if sorted(name_of(line) for line in lines) != expected(title):
         raise StackError(f"the {title} job answered for {sorted(name_of(line) for line in lines)}")
+    if not any(line["masks"] for line in lines):
+        raise StackError(f"the {title} job found nothing in any of the {len(lines)} pictures")
     coco = answer(client.get(results, params={"format": "coco"})).content
     return Finished(title, lines, coco, seconds)
 

@@ -110,10 +110,11 @@ class DataFolder:
 
     def _create(self) -> None:
         try:
-            if not self.path.exists():
-                self.path.mkdir(parents=True)
-                # As root, Postgres runs as somebody else and has to pass through; secrets are 0600.
-                self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            for folder in reversed([self.path, *self.path.parents]):
+                if not folder.exists():
+                    folder.mkdir()
+                    # As root, Postgres runs as somebody else and has to pass through; secrets are 0600.
+                    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StackError(f"cannot use {self.path} as data folder: {error.strerror}") from error
