@@ -61,7 +61,7 @@ def cellular(rng: np.random.Generator, cells: int, style: str) -> Image:
     square = dy[:, :, None] + dx[:, None, :]  # (points, y, x)
     if style == "flat":
         shades: Image = rng.integers(0, 256, len(points)).astype(np.uint8)
-        return np.take(shades, square.argmin(0))
+        return np.asarray(shades[square.argmin(0)], np.uint8)
     nearest = np.sqrt(np.partition(square, 1, axis=0)[:2])
     if style == "cracks":
         return _normalise(np.minimum(nearest[1] - nearest[0], TILE / side / 6))
