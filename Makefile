@@ -11,7 +11,7 @@ RUN  := $(VENV)/bin/python
 PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up put down reset test check bench
+.PHONY: help install demo up put down reset test faults check bench
 
 help:  ## this list
 	@echo "maskworks: segment every image in a bucket"
@@ -39,6 +39,9 @@ reset: $(VENV)/.runtime  ## forget its data
 
 test: install  ## every test, on a real Postgres, Redis and S3
 	@$(RUN) -m pytest
+
+faults: install  ## every fault of the catalogue against the whole service (minutes)
+	@$(RUN) -m pytest -m "" tests/faults
 
 check: install  ## ruff, types
 	@$(RUN) -m ruff check .

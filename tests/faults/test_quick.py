@@ -1,0 +1,78 @@
+"""The faults that every change is held against: each kills, drops or doubles something, and nothing is lost."""
+
+import time
+
+from db.states import TASK_NAME, queue_name
+from tests.faults.cluster import LEASE, Cluster, until
+from tests.faults.oracle import outcome
+from workers.broker import build_app
+from workers.settings import Settings
+
+
+def test_a_killed_worker_costs_its_lease(cluster: Cluster) -> None:
+    job = cluster.submit(120, size=12)
+    cluster.wait_leased(job, by="worker-2")
+    until("a first batch", 10, lambda: cluster.results(job))
+    held = cluster.held_by("worker-2")
+    cluster.restart("worker-2")
+    # Others have its chunks within the lease and 5 s.
+    until("its chunks are claimed by others", LEASE + 5, lambda: cluster.claimed_since(job, held))
+    cluster.wait_done(job)
+    assert outcome(cluster, job) == {"ok": 120}
+
+
+def test_sigterm_gives_back_uncharged_and_leaves_fast(cluster: Cluster) -> None:
+    cluster.wait_registered("worker-2")
+    job = cluster.submit(120, size=12)
+    cluster.wait_leased(job, by="worker-2")
+    started = time.monotonic()
+    cluster.restart("worker-2", hurry=False)
+    assert time.monotonic() - started < 10
+    cluster.wait_done(job)
+    assert cluster.ask("SELECT max(attempts) FROM chunks WHERE job_id = :job", job=job) == 1
+    assert cluster.ask("SELECT max(fence) FROM chunks WHERE job_id = :job", job=job) > 1
+
+
+def test_a_zombie_writes_nothing(cluster: Cluster) -> None:
+    job = cluster.submit(80, size=8)
+    cluster.wait_leased(job, by="worker-1")
+    held = cluster.held_by("worker-1")
+    pid = cluster.stack.supervisor.pid("worker-1")
+    with cluster.frozen("worker-1"):
+        until("its chunks are claimed by others", 30, lambda: cluster.claimed_since(job, held))
+    cluster.wait_done(job)
+    assert cluster.stack.supervisor.pid("worker-1") == pid  # it lives, and the audit saw no write of it
+
+
+def test_doubled_messages_are_worked_off_once(cluster: Cluster) -> None:
+    settings = {name.removeprefix("MASKWORKS_").lower(): value for name, value in cluster.stack.environment.items()}
+    app = build_app(Settings(**settings))  # type: ignore[arg-type]
+    job = cluster.submit(24, size=4)
+    for chunk in range(6):
+        for _ in range(3):
+            app.send_task(TASK_NAME, args=(str(job), chunk), queue=queue_name("null"))
+    for nonsense in (("no uuid", 1), (str(job), 10_000), (None, None)):
+        app.send_task(TASK_NAME, args=nonsense, queue=queue_name("null"))
+    app.close()
+    cluster.wait_done(job)
+    assert outcome(cluster, job) == {"ok": 24}
+    assert cluster.ask("SELECT sum(attempts) FROM chunks WHERE job_id = :job", job=job) == 6
+
+
+def test_flushed_redis_is_rung_again(cluster: Cluster) -> None:
+    with cluster.frozen("worker-1", "worker-2"):
+        job = cluster.submit(8, size=1)
+        until("messages", 5, cluster.queued)
+        cluster.redis.flushall()
+    assert cluster.wait_done(job, 15) < 15
+
+
+def test_a_job_goes_on_through_a_terminated_backend(cluster: Cluster) -> None:
+    job = cluster.submit(60, size=6)
+    cluster.wait_leased(job)
+    with cluster.admin.connect() as connection:
+        kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'maskworks'"
+        connection.exec_driver_sql(kill)
+    cluster.engine.dispose()
+    cluster.wait_done(job)
+    assert outcome(cluster, job) == {"ok": 60}
