@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from model.layers import DeepMlp, LayerNorm2d
 from model.sizes import Size
-from model.transformer import TwoWayTransformer
+from model.transformer import Shared, TwoWayTransformer
 
+CACHED_BYTES = 16 << 20  # of cells a CPU works on at a time: larger ones leave the cache between operations
 MASK_TOKENS = 4  # token 0 is the single-mask answer, 1..3 are whole, part, subpart
 
 
@@ -57,8 +58,27 @@ class MaskDecoder(nn.Module):
         """sparse (G, n, T, C), cells (G, 1, L, C) with the dense prompt added, pe (L, C) -> G*n prompts, in order."""
         prompt = self.prompt(sparse)
         asked = [1, 2, 3] if multimask else [0]
-        tokens, cells = self.transformer(prompt, cells, pe, [0, *(1 + i for i in asked)])
-        return self.read_out(tokens, cells.expand(*tokens.shape[:2], -1, -1), asked)
+        groups, n = prompt.shape[:2]
+        step = prompts_at_a_time(cells)
+        if step >= groups * n:
+            return self._decode_some(prompt, cells, pe, asked, None)
+        parts = []
+        source = cells.new_empty(groups * n, *cells.shape[2:])
+        images = max(1, step // n)
+        for g in range(0, groups, images):
+            some = slice(g, g + images)
+            shared = self.transformer.share(cells[some], pe) if n > 1 else None
+            for i in range(0, n, step):
+                part = self._decode_some(prompt[some, i : i + step], cells[some], pe, asked, shared)
+                source[g * n + i :][: len(part.source)] = part.source
+                parts.append(part)
+        return Decoded(torch.cat([p.hyper for p in parts]), source, torch.cat([p.iou for p in parts]))
+
+    def _decode_some(
+        self, prompt: Tensor, cells: Tensor, pe: Tensor, asked: list[int], shared: Shared | None
+    ) -> Decoded:
+        tokens, cells = self.transformer(prompt, cells, pe, [0, *(1 + i for i in asked)], shared)
+        return self.read_out(tokens, cells, asked)
 
     def read_out(self, tokens: Tensor, cells: Tensor, asked: list[int]) -> Decoded:
         """tokens (G, n, 1 + len(asked), C), the IoU token first; cells (G, n, L, C)."""
@@ -76,18 +96,30 @@ class MaskDecoder(nn.Module):
         first, norm, _, second, _ = self.output_upscaling
         assert isinstance(norm, LayerNorm2d)
         x = _per_cell(first, source)
-        x = F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
-        return F.gelu(_per_cell(second, x))
+        x = _gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
+        return _gelu(_per_cell(second, x))
 
     def logits(self, decoded: Decoded, prompts: Tensor | None = None, masks: Tensor | None = None) -> Tensor:
         """Low-resolution logits, float32: (N, M, 4h, 4w); or (K, 4h, 4w) of K chosen (prompt, mask) pairs only."""
         if prompts is None or masks is None:
-            pixels = self.upscale(decoded.source).flatten(1, 5)  # (N, L*16, C/8)
-            return self.to_image(torch.matmul(decoded.hyper, pixels.mT))
+            return self._some_logits(decoded, torch.arange(len(decoded.iou)), None)
+        return self._some_logits(decoded, prompts.cpu(), masks)
+
+    def _some_logits(self, decoded: Decoded, prompts: Tensor, masks: Tensor | None) -> Tensor:
+        """Of every prompt that is named its cells are upscaled once, a few prompts at a time."""
         kept, at = torch.unique(prompts, return_inverse=True)
-        pixels = self.upscale(decoded.source[kept]).flatten(1, 5)
-        hyper = decoded.hyper[prompts, masks]  # (K, C/8)
-        return self.to_image(torch.stack([pixels[i] @ h for i, h in zip(at.tolist(), hyper, strict=True)]))
+        side = 4 * self.grid
+        out = decoded.iou.new_empty(len(prompts), *([decoded.hyper.shape[1]] if masks is None else []), side, side)
+        step = prompts_at_a_time(decoded.source)
+        for start in range(0, len(kept), step):
+            some = kept[start : start + step].to(out.device)
+            pixels = self.upscale(decoded.source[some]).flatten(1, 5)  # (k, L*16, C/8)
+            values = torch.matmul(decoded.hyper[some], pixels.mT)  # (k, M, L*16)
+            rows = ((at >= start) & (at < start + step)).nonzero()[:, 0]
+            chosen = (at[rows] - start).to(out.device)
+            rows = rows.to(out.device)
+            out[rows] = self.to_image(values[chosen] if masks is None else values[chosen, masks[rows]])
+        return out
 
     def to_image(self, x: Tensor) -> Tensor:
         """(..., h*w*16) in the order of `upscale` -> (..., 4h, 4w) float32."""
@@ -103,3 +135,18 @@ def _per_cell(up: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(up, nn.ConvTranspose2d) and up.bias is not None
     x = F.linear(x, up.weight.permute(2, 3, 1, 0).flatten(0, 2), up.bias.repeat(4))
     return torch.unflatten(x, -1, (2, 2, -1))
+
+
+def _gelu(x: Tensor) -> Tensor:
+    """In place where no gradient needs the input: a fresh result of this size costs more than the arithmetic."""
+    if torch.is_grad_enabled():
+        return F.gelu(x)
+    out: Tensor = torch.ops.aten.gelu_(x)
+    return out
+
+
+def prompts_at_a_time(cells: Tensor) -> int:
+    """How many prompts (..., L, C) to work on together: all, but on a CPU in inference as many as stay cached."""
+    if cells.is_cuda or torch.is_grad_enabled():
+        return 1 << 30
+    return max(1, CACHED_BYTES // (cells.shape[-2] * cells.shape[-1] * cells.element_size()))

@@ -11,6 +11,8 @@ Shapes: G images, n prompts each, T tokens a prompt, L = h*w cells, C the width,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,8 +21,17 @@ from model.layers import Mlp
 from model.sizes import Size
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all prompts of an image have in common as long as its cells are the encoder's."""
+
+    keys: Tensor  # (G, H, L, d) for tokens that look at cells
+    values: Tensor  # (G, H, L, d)
+    queries: Tensor  # (G, H, d, L) of cells that look at tokens, scaled
+
+
 class Attention(nn.Module):
-    """Multi-head attention whose inner width may be less than C, in the three shapes the decoder needs."""
+    """Multi-head attention whose inner width may be less than C, in the shapes the decoder needs."""
 
     def __init__(self, dim: int, heads: int, inner: int) -> None:
         super().__init__()
@@ -34,13 +45,10 @@ class Attention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (..., A, C), k and v (..., B, C) -> (..., A, C), as it is written in the paper."""
         q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
-        scores = torch.matmul(q * self.scale, k.mT)
-        return self._merge(torch.matmul(scores.softmax(-1), v))
+        return self._merge(F.scaled_dot_product_attention(q, k, v))
 
     def from_tokens(self, q: Tensor, cells: Tensor, cells_pe: Tensor) -> Tensor:
-        """Tokens (G, n, T, C) look at the cells: keys `cells_pe`, values `cells` (G, m, L, C) -> (G, n, T, C)."""
-        if cells.shape[1] != q.shape[1]:  # shared: every token of the image is one more query of one attention
-            return self.forward(q.flatten(1, 2), cells_pe[:, 0], cells[:, 0]).view_as(q)
+        """Tokens (G, n, T, C) look at the cells: keys `cells_pe`, values `cells` (G, n, L, C) -> (G, n, T, C)."""
         if not self._folds(q.shape[2]):
             return self.forward(q, cells_pe, cells)
         # k_proj moves to the queries; its bias adds the same to a query's every score: softmax drops it.
@@ -52,22 +60,39 @@ class Attention(nn.Module):
         values = torch.matmul(seen, self._heads_weight(self.v_proj).mT)
         return self._merge(values + self.v_proj.bias.view(self.heads, 1, -1))
 
-    def from_cells(self, cells_pe: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Cells (G, m, L, C) look at the tokens k, v (G, n, T, C) -> (G, n, L, C)."""
-        folds = self._folds(k.shape[2])
-        keys, values = self._split(self.k_proj(k)), self._split(self.v_proj(v))  # (G, n, H, T, d)
-        if folds and cells_pe.shape[1] == k.shape[1]:
-            folded = torch.matmul(keys, self._heads_weight(self.q_proj)) * self.scale  # (G, n, H, T, C)
-            offset = (keys * self.q_proj.bias.view(self.heads, 1, -1)).sum(-1) * self.scale  # (G, n, H, T)
-            scores = torch.unflatten(torch.matmul(folded.flatten(2, 3), cells_pe.mT), 2, (self.heads, -1))
-            weights = (scores + offset.unsqueeze(-1)).softmax(-2)  # (G, n, H, T, L)
+    def from_tokens_shared(self, q: Tensor, shared: Shared) -> Tensor:
+        """The same while the prompts share the cells: every token is one more query of one attention."""
+        queries = self._split(self.q_proj(q.flatten(1, 2)))  # (G, H, n*T, d)
+        return self._merge(F.scaled_dot_product_attention(queries, shared.keys, shared.values)).view_as(q)
+
+    def weights_of_cells(self, cells_pe: Tensor, k: Tensor) -> Tensor:
+        """How much each cell (G, n, L, C) takes from each token k (G, n, T, C): (G, n, H, T, L)."""
+        keys = self._split(self.k_proj(k)) * self.scale  # (G, n, H, T, d)
+        if self._folds(k.shape[2]):
+            folded = torch.matmul(keys, self._heads_weight(self.q_proj)).flatten(0, 1).flatten(1, 2)
+            offset = (keys * self.q_proj.bias.view(self.heads, 1, -1)).sum(-1).flatten(0, 1).view(len(folded), -1, 1)
+            scores = torch.baddbmm(offset, folded, cells_pe.flatten(0, 1).mT).view(*keys.shape[:-1], -1)
         else:
-            queries = self._split(self.q_proj(cells_pe)) * self.scale  # (G, m, H, L, d)
-            weights = torch.matmul(keys, queries.mT).softmax(-2)
-        if not folds:
-            return self._merge(torch.matmul(weights.mT, values))
-        out = torch.matmul(values, self._heads_weight(self.out_proj)).flatten(2, 3)  # (G, n, H*T, C)
-        return torch.matmul(weights.flatten(2, 3).mT, out) + self.out_proj.bias
+            scores = torch.matmul(keys, self._split(self.q_proj(cells_pe)).mT)
+        return scores.softmax(-2)
+
+    def weights_of_cells_shared(self, shared: Shared, k: Tensor) -> Tensor:
+        """The same while the prompts share the cells."""
+        keys = self._split(self.k_proj(k.flatten(1, 2)))  # (G, H, n*T, d)
+        scores = torch.unflatten(torch.matmul(keys, shared.queries), 2, k.shape[1:3])  # (G, H, n, T, L)
+        return scores.softmax(-2).transpose(1, 2)
+
+    def add_to_cells(self, cells: Tensor, weights: Tensor, v: Tensor) -> Tensor:
+        """cells (G, 1 or n, L, C) + what they take of the tokens v (G, n, T, C) -> (G, n, L, C)."""
+        values = self._split(self.v_proj(v))  # (G, n, H, T, d)
+        if not self._folds(v.shape[2]):
+            return cells + self._merge(torch.matmul(weights.mT, values))
+        # out_proj moves to the tokens; each head's weights of a cell sum to one, so H-th parts of its bias do.
+        out = torch.matmul(values, self._heads_weight(self.out_proj)) + self.out_proj.bias / self.heads
+        start = cells.expand(*v.shape[:2], -1, -1).flatten(0, 1)
+        flat = weights.flatten(2, 3).flatten(0, 1).mT  # (G*n, L, H*T)
+        added = torch.baddbmm(start, flat, out.flatten(2, 3).flatten(0, 1))
+        return torch.unflatten(added, 0, v.shape[:2])
 
     def _folds(self, tokens: int) -> bool:
         """Whether H*T columns are fewer than the inner width."""
@@ -102,18 +127,36 @@ class TwoWayBlock(nn.Module):
         self.norm4 = nn.LayerNorm(dim)
         self.cross_attn_image_to_token = Attention(dim, heads, dim // 2)
 
-    def forward(self, tokens: Tensor, cells: Tensor, prompt: Tensor, pe: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens and prompt (G, n, T, C), cells (G, m, L, C), pe (L, C) -> tokens, cells (G, n, L, C)."""
+    def share(self, cells: Tensor, pe: Tensor) -> Shared:
+        """cells (G, 1, L, C) that no prompt has changed yet, pe (L, C)."""
+        to_image, to_token = self.cross_attn_token_to_image, self.cross_attn_image_to_token
+        cells, cells_pe = cells[:, 0], cells[:, 0] + pe
+        return Shared(
+            to_image._split(to_image.k_proj(cells_pe)).contiguous(),
+            to_image._split(to_image.v_proj(cells)).contiguous(),
+            (to_token._split(to_token.q_proj(cells_pe)) * to_token.scale).mT.contiguous(),
+        )
+
+    def forward(
+        self, tokens: Tensor, cells: Tensor, prompt: Tensor, pe: Tensor, shared: Shared | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """tokens and prompt (G, n, T, C), cells (G, 1 or n, L, C), pe (L, C) -> tokens, cells (G, n, L, C)."""
         if self.first:  # the tokens still are the prompt: neither residual nor position is added
             tokens = self.norm1(self.self_attn(tokens, tokens, tokens))
         else:
             query = tokens + prompt
             tokens = self.norm1(tokens + self.self_attn(query, query, tokens))
-        cells_pe = cells + pe
-        tokens = self.norm2(tokens + self.cross_attn_token_to_image.from_tokens(tokens + prompt, cells, cells_pe))
+        if shared is None and cells.shape[1] != tokens.shape[1]:
+            shared = self.share(cells, pe)
+        to_image, to_token = self.cross_attn_token_to_image, self.cross_attn_image_to_token
+        cells_pe = cells + pe if shared is None else cells
+        query = tokens + prompt
+        seen = to_image.from_tokens_shared(query, shared) if shared else to_image.from_tokens(query, cells, cells_pe)
+        tokens = self.norm2(tokens + seen)
         tokens = self.norm3(tokens + self.mlp(tokens))
-        cells = cells + self.cross_attn_image_to_token.from_cells(cells_pe, tokens + prompt, tokens)
-        return tokens, self.norm4(cells)
+        key = tokens + prompt
+        weights = to_token.weights_of_cells_shared(shared, key) if shared else to_token.weights_of_cells(cells_pe, key)
+        return tokens, self.norm4(to_token.add_to_cells(cells, weights, tokens))
 
 
 class TwoWayTransformer(nn.Module):
@@ -126,11 +169,19 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = Attention(dim, row.decoder_heads, dim // 2)
         self.norm_final_attn = nn.LayerNorm(dim)
 
-    def forward(self, prompt: Tensor, cells: Tensor, pe: Tensor, wanted: list[int]) -> tuple[Tensor, Tensor]:
+    def share(self, cells: Tensor, pe: Tensor) -> Shared:
+        """The first block's, for calls of `forward` with a few prompts of the same images at a time."""
+        first = self.layers[0]
+        assert isinstance(first, TwoWayBlock)
+        return first.share(cells, pe)
+
+    def forward(
+        self, prompt: Tensor, cells: Tensor, pe: Tensor, wanted: list[int], shared: Shared | None = None
+    ) -> tuple[Tensor, Tensor]:
         """prompt (G, n, T, C), cells (G, 1, L, C), pe (L, C) -> `wanted` tokens (G, n, ., C), cells."""
         tokens = prompt
-        for layer in self.layers:
-            tokens, cells = layer(tokens, cells, prompt, pe)
+        for i, layer in enumerate(self.layers):
+            tokens, cells = layer(tokens, cells, prompt, pe, shared if i == 0 else None)
         return self.last_look(tokens[:, :, wanted], prompt[:, :, wanted], cells, pe), cells
 
     def last_look(self, tokens: Tensor, prompt: Tensor, cells: Tensor, pe: Tensor) -> Tensor:
