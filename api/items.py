@@ -1,6 +1,6 @@
 """Items of a job, their masks, and the stream of all results."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
@@ -71,10 +71,21 @@ async def list_items(
     """List a job's items by index."""
     async with reads.connect() as connection:
         await _check_job(connection, tenant, job_id)
-        query = read.list_items(job_id, state, read_index(page_token), page_size)
-        rows = (await connection.execute(query)).all()
+        rows = await _item_page(connection, job_id, state, read_index(page_token), page_size)
     token = next_token(rows, page_size, rows[-1].item_index if rows else None)
     return _page("items", [item_view(row) for row in rows], token)
+
+
+async def _item_page(
+    connection: AsyncConnection, job_id: UUID, state: ItemState | None, last: int | None, size: int
+) -> Sequence[Any]:
+    where = {"job_id": job_id, "start": 0 if last is None else last + 1}
+    if state is not None:
+        where["start"] = (await connection.execute(read.NEXT_START[state], where)).scalar_one()
+        if where["start"] is None:
+            return []
+    rows: Sequence[Any] = (await connection.execute(read.ITEM_PAGE[state], {**where, "limit": size})).all()
+    return rows
 
 
 def _page(name: str, entries: list[dict[str, Any]], token: str | None) -> Response:

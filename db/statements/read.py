@@ -23,6 +23,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    or_,
     select,
     true,
 )
@@ -143,10 +144,10 @@ _ITEM_STATE: ColumnElement[str] = case(
 )
 
 
-def _items_with_results() -> FromClause:
+def _items_with_results(*bounds: ColumnElement[bool]) -> FromClause:
     chunk_no = items.c.index // jobs.c.chunk_size
     of_chunk = and_(chunks.c.job_id == items.c.job_id, chunks.c.chunk_no == chunk_no)
-    of_item = and_(results.c.job_id == items.c.job_id, results.c.index == items.c.index)
+    of_item = and_(results.c.job_id == items.c.job_id, results.c.index == items.c.index, *bounds)
     return items.join(jobs, jobs.c.id == items.c.job_id).outerjoin(chunks, of_chunk).outerjoin(results, of_item)
 
 
@@ -184,18 +185,57 @@ ITEM_MASKS: Final = _ITEMS_WITH_MASKS.where(_ONE)
 """The same with its masks and their RLE bytes: NULLs where the item has no result or failed."""
 
 
-def list_items(job_id: UUID, state: ItemState | None, after: int | None, limit: int) -> Select[Any]:
-    """By index; `after` is the last index of the page before."""
-    query = _ITEMS.where(items.c.job_id == job_id).order_by(items.c.index).limit(limit)
-    if state is not None:
-        query = query.where(_state_is(state))
-    return query if after is None else query.where(items.c.index > after)
+_IN_CHUNKS: Final[dict[ItemState, ColumnElement[bool]]] = {
+    ItemState.PENDING: chunks.c.state.in_(_WAITING),
+    ItemState.RUNNING: chunks.c.state == ChunkState.LEASED,
+    ItemState.SUCCEEDED: chunks.c.n_ok > 0,
+    ItemState.FAILED: chunks.c.n_err > 0,
+    ItemState.CANCELLED: chunks.c.state == ChunkState.CANCELLED,
+    ItemState.EXPIRED: chunks.c.state == ChunkState.CANCELLED,
+}
+"""Which chunks can hold an item of that state."""
 
 
-def _state_is(state: ItemState) -> ColumnElement[bool]:
+def _next_start(state: ItemState) -> Select[tuple[int | None]]:
+    ahead = and_(_IN_CHUNKS[state], chunks.c.hi > bindparam("start"))
+    none_yet = case((func.count() == 0, bindparam("start", type_=Integer)))
+    here = func.greatest(func.min(chunks.c.lo).filter(ahead), bindparam("start", type_=Integer))
+    some = func.count().filter(ahead) > 0
+    return select(case((some, here), else_=none_yet)).where(chunks.c.job_id == bindparam("job_id"))
+
+
+NEXT_START: Final = {state: _next_start(state) for state in ItemState}
+"""From which index on there can be items of a state, at or behind `start`; NULL where there are none.
+
+Run with {"job_id", "start"} before a page: without it a page of the few items that run reads all of a million.
+"""
+
+
+def _is(state: ItemState) -> ColumnElement[bool]:
+    """`_ITEM_STATE` is `state`, in terms that the planner has statistics for: it then stops at a full page."""
     if state in (ItemState.SUCCEEDED, ItemState.FAILED):
         return results.c.state == ResultState(state.value)
-    return _ITEM_STATE.in_([state.value])
+    no_chunk = chunks.c.chunk_no.is_(None)
+    ended = {ItemState.EXPIRED: jobs.c.state == JobState.EXPIRED, ItemState.CANCELLED: jobs.c.state != JobState.EXPIRED}
+    if state in ended:
+        return and_(results.c.index.is_(None), ~_UNFINISHED_JOB, ended[state], or_(_IN_CHUNKS[state], no_chunk))
+    listed = (
+        or_(_IN_CHUNKS[state], and_(no_chunk, _UNFINISHED_JOB)) if state == ItemState.PENDING else _IN_CHUNKS[state]
+    )
+    return and_(results.c.index.is_(None), listed)
+
+
+def _page(state: ItemState | None) -> Select[Any]:
+    # Items and results are bounded alike, so that neither is read from its beginning for a page deep inside.
+    result_bound, item_bound = (c.index >= bindparam("start") for c in (results.c, items.c))
+    page = select(*_ITEM_COLUMNS).select_from(_items_with_results(result_bound))
+    page = page.where(items.c.job_id == bindparam("job_id"), item_bound)
+    page = page if state is None else page.where(_is(state))
+    return page.order_by(items.c.index).limit(bindparam("limit"))
+
+
+ITEM_PAGE: Final[dict[ItemState | None, Select[Any]]] = {state: _page(state) for state in (None, *ItemState)}
+"""Items of a job by index from `start` on, of one state or of all; run with {"job_id", "start", "limit"}."""
 
 
 def final_items(job_id: UUID) -> Select[Any]:

@@ -137,3 +137,26 @@ async def test_failures_are_summed_over_chunks(service: Service) -> None:
     with service.engine.connect() as connection:
         errors = select(func.sum(chunks.c.n_err)).where(chunks.c.job_id == read_job_id(job))
         assert connection.execute(errors).scalar_one() == 4
+
+
+async def test_items_of_one_state_come_in_pages(service: Service) -> None:
+    """Chunks of 2: the pages skip chunks that hold none, and begin again inside of one."""
+    job = (await service.submit(128))["id"]
+    for chunk in (0, 20, 21, 63):
+        service.write(service.claim(job, chunk), {chunk * 2: result_row([])})
+
+    async def indexes(state: str) -> list[int]:
+        seen: list[int] = []
+        params = {"state": state, "page_size": "3"}
+        while True:
+            page = (await service.client.get(f"/v1/jobs/{job}/items", params=params)).json()
+            seen += [i["index"] for i in page["items"]]
+            if "next_page_token" not in page:
+                return seen
+            params["page_token"] = page["next_page_token"]
+
+    held = {0, 1, 40, 41, 42, 43, 126, 127}
+    assert await indexes("succeeded") == [0, 40, 42, 126]
+    assert await indexes("running") == [1, 41, 43, 127]
+    assert await indexes("pending") == [i for i in range(128) if i not in held]
+    assert await indexes("failed") == await indexes("cancelled") == await indexes("expired") == []
