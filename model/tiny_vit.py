@@ -108,6 +108,7 @@ class Attention(nn.Module):
 
 
 @lru_cache
+@torch.inference_mode(False)  # the cached tensor may be wanted by training as well
 def offset_indexes(side: int, device: torch.device, window: int | None = None) -> Tensor:
     """Index of |dy|, |dx| between every two cells of a square, (side², side²): first come, first numbered.
 
