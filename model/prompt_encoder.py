@@ -56,13 +56,17 @@ class PromptEncoder(nn.Module):
     def dense_pe(self) -> Tensor:
         """Positional embedding of every cell of the image embedding: (h*w, C) float32, kept until weights move."""
         matrix = self.pe_layer.positional_encoding_gaussian_matrix
-        key = (matrix.data_ptr(), matrix._version, matrix.device, matrix.dtype)
+        key = (matrix.data_ptr(), matrix._version, matrix.device, matrix.dtype, self.grid)
         if self._dense is None or self._dense[0] != key:
-            at = (torch.arange(self.grid, device=matrix.device, dtype=torch.float32) + 0.5) / self.grid
-            y, x = torch.meshgrid(at, at, indexing="ij")
-            dense: Tensor = self.pe_layer(torch.stack([x, y], -1)).flatten(0, 1)
-            self._dense = (key, dense)
+            self._dense = (key, self._compute_dense(matrix.device))
         return self._dense[1]
+
+    @torch.inference_mode(False)  # what is kept may be asked for by training later
+    def _compute_dense(self, device: torch.device) -> Tensor:
+        at = (torch.arange(self.grid, device=device, dtype=torch.float32) + 0.5) / self.grid
+        y, x = torch.meshgrid(at, at, indexing="ij")
+        dense: Tensor = self.pe_layer(torch.stack([x, y], -1)).flatten(0, 1)
+        return dense
 
     def tokens(self, points: Tensor, labels: Tensor, boxes: Tensor | None) -> Tensor:
         """points (N, P, 2), labels (N, P) of 1, 0 or PADDING, boxes (N, 4) x0 y0 x1 y1 -> (N, T, C) float32.
