@@ -1,6 +1,7 @@
 """One stack a module, hurt by each of its tests, checked by the oracle after each of them.
 
-cluster   module    `tests.faults.cluster.Cluster` with two workers
+cluster   module    `tests.faults.cluster.Cluster` with two workers; a module's ENV adds settings
+proxy     module    the S3 proxy that the stack of a module with `PROXIED = True` reads through
 """
 
 from collections.abc import Iterator
@@ -10,11 +11,25 @@ import pytest
 from tests.faults import oracle
 from tests.faults.cluster import Cluster
 from tests.faults.cluster import cluster as run_cluster
+from tests.faults.proxies import S3Proxy, s3_proxy
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with run_cluster(workers=2) as running:
+def proxy() -> Iterator[S3Proxy]:
+    with s3_proxy() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    env = dict(getattr(request.module, "ENV", {}))
+    proxied: S3Proxy | None = None
+    if getattr(request.module, "PROXIED", False):
+        proxied = request.getfixturevalue("proxy")
+        env["MASKWORKS_S3_ENDPOINT_URL"] = proxied.url
+    with run_cluster(workers=2, env=env) as running:
+        if proxied is not None:
+            proxied.target = running.stack.stores.s3.endpoint_url
         yield running
 
 

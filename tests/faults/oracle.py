@@ -74,7 +74,7 @@ def check(cluster: Cluster, seconds: float = 60) -> None:
 
 
 def outcome(cluster: Cluster, job: UUID) -> dict[str, int]:
-    """Results by reason; None is success."""
+    """How many results have which reason; `ok` is success."""
+    sql = "SELECT coalesce(reason, 'ok') AS said, count(*) AS n FROM results WHERE job_id = :job GROUP BY said"
     with cluster.engine.connect() as connection:
-        sql = text("SELECT coalesce(reason, 'ok') AS said, count(*) FROM results WHERE job_id = :job GROUP BY said")
-        return {said: count for said, count in connection.execute(sql, {"job": job})}
+        return {row.said: row.n for row in connection.execute(text(sql), {"job": job})}

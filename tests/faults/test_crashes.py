@@ -1,0 +1,45 @@
+"""A process that dies by SIGKILL at the worst moments of the protocol, and one that never gets to say goodbye."""
+
+import pytest
+
+from tests.faults.cluster import LEADER, LEASE, Cluster, until
+from tests.faults.oracle import outcome
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.mark.parametrize("point", ["claimed", "computing", "writing", "done"])
+def test_a_worker_that_dies_at(cluster: Cluster, point: str) -> None:
+    victim = cluster.add_worker(crash_at=point)
+    jobs = [cluster.submit(12, size=12) for _ in range(16)]  # whole jobs, so that their ends are at stake as well
+    assert cluster.wait_exit(victim, 30) == -9
+    # Its chunks go to others within the lease and 5 s, and then take a second.
+    until("the end of every job", 30, lambda: all(cluster.is_done(job) for job in jobs))
+    assert [outcome(cluster, job) for job in jobs] == [{"ok": 12}] * 16
+
+
+def test_a_dispatcher_that_dies_between_mark_and_message(cluster: Cluster) -> None:
+    cluster.stack.stop_child("dispatcher", hurry=True)
+    with cluster.second_dispatcher(crash_at="marked") as second:
+        job = cluster.submit(40, size=4)
+        assert cluster.wait_exit(second, LEADER + 20) == -9
+        marked = "SELECT count(*) FROM chunks WHERE job_id = :job AND state = 'dispatched'"
+        assert cluster.ask(marked, job=job) > 0 and cluster.queued() == 0
+    cluster.stack.start_child("dispatcher")
+    cluster.wait_done(job)
+    assert outcome(cluster, job) == {"ok": 40}
+
+
+def test_recovery_from_a_death_is_within_the_lease_and_five_seconds(cluster: Cluster) -> None:
+    cluster.wait_registered("worker-1")
+    worst = 0.0
+    for _ in range(3):
+        cluster.wait_registered("worker-2")
+        job = cluster.submit(200, size=8)
+        cluster.wait_leased(job, by="worker-2")
+        held = cluster.held_by("worker-2")
+        cluster.restart("worker-2")
+        took = until("claims by others", LEASE + 5, lambda job=job, held=held: cluster.claimed_since(job, held))  # type: ignore[misc]
+        worst = max(worst, took)
+        cluster.wait_done(job)
+    print(f"worst recovery after a death: {worst:.2f} s with a lease of {LEASE:.0f} s")
