@@ -52,6 +52,11 @@ def test_torch_lives_in_model_alone(package: str) -> None:
     assert users == []
 
 
+def test_the_dispatcher_runs_without_the_workers_extra() -> None:
+    code = "import sys, workers.dispatcher; sys.exit(bool({'PIL', 'cv2', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
 @pytest.mark.parametrize("module", ["api.main", "workers.dispatcher", "workers.worker", "deploy.local.__main__"])
 def test_importing_it_leaves_torch_out(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -25,9 +25,9 @@ from db.statements import dispatch
 from db.states import WAKE_CHANNEL
 from workers import crash_points, ingest, reaper
 from workers.broker import build_app
-from workers.images import s3_client
 from workers.ringer import Ring, Ringer
 from workers.settings import Settings
+from workers.storage import s3_client
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from db.statements import ingest as sql
 from db.statements.stop import wake_dispatcher
 from db.states import JobReason, chunk_size
 from workers.failures import ItemFailed
-from workers.images import check_bucket, split_uri
 from workers.reaper import stop_job
 from workers.settings import Settings
+from workers.storage import check_bucket, split_uri
 
 log = logging.getLogger(__name__)
 

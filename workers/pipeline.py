@@ -19,7 +19,7 @@ from typing import Any
 
 from db.states import ItemReason
 from model.errors import DeviceLost, OutOfMemory
-from workers import crash_points, images
+from workers import crash_points, images, storage
 from workers.failures import ItemFailed, failure_of
 from workers.gate import Gate
 from workers.gpu_queue import GpuQueue
@@ -84,7 +84,7 @@ class Pipeline:
 
     def _fetch_one(self, ticket: Ticket) -> None:
         with _timed(ticket, "fetch"):
-            ticket.data = images.fetch(self._s3, ticket.uri, self._settings, self._stop)
+            ticket.data = storage.fetch(self._s3, ticket.uri, self._settings, self._stop)
         self._decode.put(ticket)
 
     def _decode_one(self, ticket: Ticket) -> None:

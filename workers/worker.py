@@ -15,11 +15,11 @@ from db.engine import sync_engine
 from db.statements import dispatch
 from workers import crash_points
 from workers.chunk import Bench, ChunkRun, End
-from workers.images import s3_client
 from workers.lease import LeaseKeeper, claim
 from workers.models import Models
 from workers.pipeline import Pipeline
 from workers.settings import Settings
+from workers.storage import s3_client
 from workers.ticket import Model
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Worker:
     def start(self) -> None:
         """Load and warm the models, start every thread, register. Raises ModelError when weights can not be had."""
         Image.MAX_IMAGE_PIXELS = None  # ours is MAX_IMAGE_PIXELS of the settings, checked before decoding
+        self._mark_unready()
         self._registered = self._models.warm()
         largest = max(model.batch_images for model in self._registered)
         pipeline = Pipeline(self.settings, s3_client(self.settings), largest)
@@ -55,7 +56,6 @@ class Worker:
         self._sign()
         self._watchdog.start()
         if self.settings.health_dir is not None:
-            self.settings.health_dir.mkdir(parents=True, exist_ok=True)
             (self.settings.health_dir / "loaded").touch()
         log.info("worker %s ready: %s on %s", self.id, ", ".join(self.settings.models), self._models.device)
 
@@ -91,6 +91,14 @@ class Worker:
         except DBAPIError:
             log.warning("could not sign off; the register forgets this worker by itself", exc_info=True)
         self._engine.dispose()
+
+    def _mark_unready(self) -> None:
+        """A pod's folder survives its container: what an earlier process left there says nothing about this one."""
+        if self.settings.health_dir is None:
+            return
+        self.settings.health_dir.mkdir(parents=True, exist_ok=True)
+        for name in ("loaded", "gpu-loop"):
+            (self.settings.health_dir / name).unlink(missing_ok=True)
 
     def _live(self) -> None:
         while not self.stopping.wait(_SEEN_EVERY):

@@ -9,7 +9,8 @@ from PIL import Image
 from db.states import ItemReason
 from tests.jobs import picture
 from workers.failures import FAILURES, RETRYABLE, ItemFailed, failure_of
-from workers.images import FORMATS, decode, split_uri
+from workers.images import FORMATS, decode
+from workers.storage import split_uri
 
 CAP = 1_000_000
 

@@ -9,8 +9,8 @@ from db.tables import items, jobs
 from tests.conftest import Bucket
 from tests.jobs import chunk_rows, job_row
 from workers import ingest
-from workers.images import s3_client
 from workers.settings import Settings
+from workers.storage import s3_client
 
 
 def submit_prefix(engine: Engine, prefix: str, glob: str | None = None) -> object:
