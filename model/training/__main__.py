@@ -44,7 +44,7 @@ def _free_port() -> int:
 def main() -> None:
     asked = _arguments()
     if not (asked.folder / "held-out" / "images-0000.npy").exists():
-        render(asked.folder / "held-out", CHUNK, HELD_OUT_SEED)
+        render(asked.folder / "held-out", min(CHUNK, asked.scenes), HELD_OUT_SEED)
     if asked.action == "render":
         render(asked.folder / "scenes", asked.scenes)
         return

@@ -43,7 +43,7 @@ class Progress:
         return max((line["top"] + line["oracle"] + line["box"] for line in full), default=0.0)
 
     def _questions(self, side: int) -> list[Question]:
-        asked = [question(self.store[k], side, k) for k in range(SCENES)]
+        asked = [question(self.store[k], side, k) for k in range(min(SCENES, len(self.store)))]
         return [q for q in asked if q is not None]
 
     def _write(self, line: dict[str, float]) -> None:

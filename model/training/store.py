@@ -1,4 +1,4 @@
-"""Scenes rendered ahead of time, on disk: chunks of 500 as plain .npy files that are memory-mapped back.
+"""Scenes rendered ahead of time, on disk: chunks of up to 500 as plain .npy files that are memory-mapped back.
 
 Rendering costs a core about 60 ms a scene, reading one costs nothing, and training sees each several times
 under fresh crops, flips and colours. The folder is outside git; `default_folder` says where.
@@ -26,18 +26,18 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class Chunk:
-    images: NDArray[np.uint8]  # (CHUNK, SIDE, SIDE, 3)
-    leaves: NDArray[np.uint8]  # (CHUNK, SIDE, SIDE)
-    tables: NDArray[np.uint8]  # (CHUNK, 256, 4)
+    images: NDArray[np.uint8]  # (n, SIDE, SIDE, 3)
+    leaves: NDArray[np.uint8]  # (n, SIDE, SIDE)
+    tables: NDArray[np.uint8]  # (n, 256, 4)
 
 
-def render_chunk(folder: Path, number: int, bank: NDArray[np.uint8], first_seed: int) -> None:
+def render_chunk(folder: Path, number: int, bank: NDArray[np.uint8], first_seed: int, size: int = CHUNK) -> None:
     """Render one chunk; the files take their names only when complete, so an interrupted run leaves no half."""
     folder.mkdir(parents=True, exist_ok=True)
-    images = np.empty((CHUNK, SIDE, SIDE, 3), np.uint8)
-    leaves = np.empty((CHUNK, SIDE, SIDE), np.uint8)
-    tables = np.empty((CHUNK, 256, 4), np.uint8)
-    for k in range(CHUNK):
+    images = np.empty((size, SIDE, SIDE, 3), np.uint8)
+    leaves = np.empty((size, SIDE, SIDE), np.uint8)
+    tables = np.empty((size, 256, 4), np.uint8)
+    for k in range(size):
         scene = render_scene(first_seed + number * CHUNK + k, bank)
         images[k], leaves[k], tables[k] = scene.image, scene.leaves, scene.table
     for name, array in (("leaves", leaves), ("tables", tables), ("images", images)):
@@ -47,12 +47,12 @@ def render_chunk(folder: Path, number: int, bank: NDArray[np.uint8], first_seed:
 
 
 def render(folder: Path, scenes: int, first_seed: int = 0) -> None:
-    """Render until `scenes` are there; chunks already there are kept."""
+    """Render until at least `scenes` are there; chunks already there are kept. Fewer than a chunk make one small one."""
     cv2.setNumThreads(1)
     bank = scene_bank()
     for number in range(-(-scenes // CHUNK)):
         if not (folder / f"images-{number:04d}.npy").exists():
-            render_chunk(folder, number, bank, first_seed)
+            render_chunk(folder, number, bank, first_seed, min(CHUNK, scenes))
 
 
 class Store:
@@ -64,7 +64,7 @@ class Store:
         self.refresh()
 
     def __len__(self) -> int:
-        return len(self.chunks) * CHUNK
+        return sum(len(chunk.images) for chunk in self.chunks)
 
     def refresh(self) -> None:
         while (self.folder / f"images-{len(self.chunks):04d}.npy").exists():
@@ -76,5 +76,6 @@ class Store:
             self.chunks.append(Chunk(*load))
 
     def __getitem__(self, index: int) -> Scene:
-        chunk, k = self.chunks[index // CHUNK], index % CHUNK
+        size = len(self.chunks[0].images)  # every chunk has the first one's size
+        chunk, k = self.chunks[index // size], index % size
         return Scene(np.array(chunk.images[k]), np.array(chunk.leaves[k]), np.array(chunk.tables[k]))
