@@ -56,7 +56,8 @@ class PromptEncoder(nn.Module):
     def dense_pe(self) -> Tensor:
         """Positional embedding of every cell of the image embedding: (h*w, C) float32, kept until weights move."""
         matrix = self.pe_layer.positional_encoding_gaussian_matrix
-        key = (matrix.data_ptr(), matrix._version, matrix.device, matrix.dtype, self.grid)
+        version = None if matrix.is_inference() else matrix._version  # such tensors count no versions
+        key = (matrix.data_ptr(), version, matrix.device, matrix.dtype, self.grid)
         if self._dense is None or self._dense[0] != key:
             self._dense = (key, self._compute_dense(matrix.device))
         return self._dense[1]

@@ -133,6 +133,14 @@ def test_dense_position_follows_the_weights(sam: Sam) -> None:
     assert not torch.equal(before, copy.prompt_encoder.dense_pe())
 
 
+def test_a_network_built_in_inference_mode_works() -> None:
+    with torch.inference_mode():
+        copy = build(ROW, seed=9)
+        points, labels = _clicks(1)
+        logits, _ = copy.decode(copy.encode(torch.zeros(1, 3, 128, 128)), torch.tensor([0]), points, labels)
+    assert logits.isfinite().all()
+
+
 def _attention_inputs(h: int, w: int) -> list[Tensor]:
     random = torch.Generator().manual_seed(h * w)
     shapes = [(4, h * w, 8)] * 3 + [(4, h, w, h), (4, h, w, w)]
