@@ -14,6 +14,7 @@ from model.training.prompts import BACKGROUND, CORNER_0, FOREGROUND, PADDING, Ba
 
 SINGLE, BOX_SINGLE, EARLY, AFFINITY = 0.5, 1.0, 0.5, 0.3
 AFFINITY_DIM = 16
+CORRECTED = 5  # prompts of an image that get a correction click
 
 
 class AffinityHead(nn.Module):
@@ -65,7 +66,7 @@ def step_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss to differentiate and its parts, as zero-dimensional tensors."""
     embedding = sam.encode(batch.pixels)
-    phase: Phase = None if weights.corrections else (int(rng.integers(2)), int(rng.integers(2)))
+    phase: Phase = (int(rng.integers(2)), int(rng.integers(2)))
     targets = pick_phase(batch.targets, phase)
     early, last = answer(sam, embedding, batch.points, batch.kinds, None, phase, deep=True)
     loss, parts = _round_loss(last, targets, batch, weights.iou)
@@ -74,7 +75,7 @@ def step_loss(
     parts["affinity"] = affinity.detach()
     loss = loss + AFFINITY * affinity
     if weights.corrections:
-        loss = loss + _corrections(sam, embedding, batch, last, targets, rng, weights)
+        loss = loss + _corrections(sam, embedding, batch.first(CORRECTED), rng, weights)
     return loss, parts
 
 
@@ -96,32 +97,30 @@ def _error_click(rng: np.random.Generator, wrong: Tensor, inside: Tensor) -> tup
     return (4.0 * x + 1.5, 4.0 * y + 1.5), FOREGROUND if bool(inside[y, x]) else BACKGROUND
 
 
-def _corrections(
-    sam: Sam,
-    embedding: Tensor,
-    batch: Batch,
-    before: Answer,
-    targets: Tensor,
-    rng: np.random.Generator,
-    weights: Weights,
-) -> Tensor:
-    """One more round: a click in the error of the best mask, that mask fed back, the sampled level wanted alone."""
+def _corrections(sam: Sam, embedding: Tensor, batch: Batch, rng: np.random.Generator, weights: Weights) -> Tensor:
+    """A second round: a click in the error of the best mask, that mask fed back, the sampled level wanted alone.
+
+    Every pixel is needed, to find errors and to feed masks back, so a few prompts have to do.
+    """
     side = batch.targets.shape[-1]
+    targets = batch.targets.flatten(-2)
     asked = batch.sampled[..., None, None]
     wanted = targets.gather(2, asked.expand(-1, -1, 1, targets.shape[-1]))  # (B, n, 1, P)
     with torch.no_grad():
+        (before,) = answer(sam, embedding, batch.points, batch.kinds, None, None, deep=False)
         chosen = true_iou(before.logits, wanted).squeeze(2).argmax(-1)
         previous = before.logits.gather(2, chosen[..., None, None].expand(-1, -1, 1, before.logits.shape[-1])).squeeze(
             2
         )
-    wrong = ((previous > 0) != (wanted.squeeze(2) > 0.5)).view(*batch.sampled.shape, side, side)
     inside = (wanted.squeeze(2) > 0.5).view(*batch.sampled.shape, side, side)
+    previous = previous.view_as(inside)
+    wrong = (previous > 0) != inside
     points = torch.cat([torch.zeros_like(batch.points[:, :, :1]), batch.points], 2)
     kinds = torch.cat([torch.full_like(batch.kinds[:, :, :1], PADDING), batch.kinds], 2)
     for b, n in torch.nonzero(wrong.flatten(-2).any(-1)).tolist():
         xy, kind = _error_click(rng, wrong[b, n], inside[b, n])
         points[b, n, 0], kinds[b, n, 0] = torch.tensor(xy), kind
-    (found,) = answer(sam, embedding, points, kinds, previous.view(*batch.sampled.shape, side, side), None, deep=False)
+    (found,) = answer(sam, embedding, points, kinds, previous, None, deep=False)
     only = batch.valid & (torch.arange(batch.valid.shape[-1]) == batch.sampled.unsqueeze(-1))
     again = Batch(batch.pixels, points, kinds, batch.targets, only, batch.sampled)
     return _round_loss(found, targets, again, weights.iou)[0]

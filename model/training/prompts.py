@@ -32,6 +32,11 @@ class Batch:
     valid: Tensor  # (B, n, LEVELS) bool: is this level a right answer to this prompt?
     sampled: Tensor  # (B, n) int64: the level that the single-mask token is asked for
 
+    def first(self, prompts: int) -> "Batch":
+        """The same images with only their first so many prompts."""
+        per_prompt = (self.points, self.kinds, self.targets, self.valid, self.sampled)
+        return Batch(self.pixels, *(tensor[:, :prompts] for tensor in per_prompt))
+
 
 @dataclass(frozen=True)
 class View:

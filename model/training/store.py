@@ -47,7 +47,7 @@ def render_chunk(folder: Path, number: int, bank: NDArray[np.uint8], first_seed:
 
 
 def render(folder: Path, scenes: int, first_seed: int = 0) -> None:
-    """Render until at least `scenes` are there; chunks already there are kept. Fewer than a chunk make one small one."""
+    """Render until at least `scenes` are there, keeping chunks already there; fewer than a chunk make a small one."""
     cv2.setNumThreads(1)
     bank = scene_bank()
     for number in range(-(-scenes // CHUNK)):
