@@ -80,6 +80,12 @@ class MaskDecoder(nn.Module):
         tokens, cells = self.transformer(prompt, cells, pe, [0, *(1 + i for i in asked)], shared)
         return self.read_out(tokens, cells, asked)
 
+    def nothing(self, cells: Tensor, multimask: bool) -> Decoded:
+        """The answer to no prompts at all."""
+        masks, width = (3 if multimask else 1), cells.shape[-1]
+        iou = torch.empty(0, masks, device=cells.device)
+        return Decoded(cells.new_empty(0, masks, width // 8), cells.new_empty(0, cells.shape[-2], width), iou)
+
     def read_out(self, tokens: Tensor, cells: Tensor, asked: list[int]) -> Decoded:
         """tokens (G, n, 1 + len(asked), C), the IoU token first; cells (G, n, L, C)."""
         hyper = [self.output_hypernetworks_mlps[i](tokens[:, :, 1 + at]) for at, i in enumerate(asked)]

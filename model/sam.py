@@ -85,6 +85,8 @@ class Sam(nn.Module):
 
     def _decode_shared(self, sparse: Tensor, cells: Tensor, pe: Tensor, images: list[int], multimask: bool) -> Decoded:
         """Runs of prompts on the same image share work; runs of one length go through together."""
+        if not images:
+            return self.mask_decoder.nothing(cells, multimask)
         runs = [(image, len(list(run))) for image, run in groupby(images)]
         if len({length for _, length in runs}) == 1:
             chosen = cells if [i for i, _ in runs] == list(range(len(cells))) else cells[[i for i, _ in runs]]

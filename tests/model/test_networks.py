@@ -48,6 +48,16 @@ def test_prompts_on_several_images_equal_each_alone(sam: Sam, embeddings: Tensor
                 assert (iou[i] - alone_iou[0]).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize(("multimask", "masks"), [(True, 3), (False, 1)])
+def test_no_prompts_give_no_masks(sam: Sam, embeddings: Tensor, multimask: bool, masks: int) -> None:
+    points, labels = _clicks(1)
+    given = torch.zeros(0, dtype=torch.long), points[:0], labels[:0]
+    with torch.inference_mode():
+        logits, iou = sam.decode(embeddings, *given, multimask=multimask)
+    assert logits.shape == (0, masks, 64, 64)
+    assert iou.shape == (0, masks)
+
+
 @pytest.mark.parametrize("cells", [1, 3, 5])
 def test_a_few_prompts_at_a_time_equal_all_at_once(
     sam: Sam, embeddings: Tensor, monkeypatch: pytest.MonkeyPatch, cells: int
