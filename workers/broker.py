@@ -3,11 +3,21 @@
 Measured reasons are in DECISIONS.md, section "Queue".
 """
 
+from typing import Final
+
 from celery import Celery
 from kombu.entity import Queue
 
 from db.states import queue_name
 from workers.settings import Settings
+
+URGENCIES: Final = (0, 3, 6, 9)
+"""Kombu's levels of one queue, each a list of its own in Redis; workers pop the first that has a message."""
+
+
+def queue_keys(model: str) -> list[str]:
+    """The Redis lists of a model's queue, most urgent first."""
+    return [queue_name(model) + (f"\x06\x16{level}" if level else "") for level in URGENCIES]
 
 
 def build_app(settings: Settings) -> Celery:
@@ -25,7 +35,7 @@ def build_app(settings: Settings) -> Celery:
         task_queues=[Queue(queue_name(model)) for model in settings.models],  # type: ignore[no-untyped-call]
         task_default_queue=queue_name(settings.models[0]),
         # Late and one each: a worker reserves only what its slots compute, so nothing waits behind a busy worker, and
-        # messages in Redis (queued + unacknowledged) can be compared with rows that are dispatched or leased.
+        # messages that wait in Redis can be compared with rows that are `dispatched`.
         # `worker_disable_prefetch` would say the same but looks only once a second: measured 2 chunks/s a worker.
         task_acks_late=True,
         worker_prefetch_multiplier=1,
@@ -35,6 +45,7 @@ def build_app(settings: Settings) -> Celery:
         # A full or failing-over Redis answers READONLY / OOM as a channel error: without this the worker exits.
         broker_channel_error_retry=True,
         broker_transport_options={
+            "priority_steps": list(URGENCIES),
             # Above the longest chunk (CHUNK_SECONDS, then one batch of at most BATCH_SECONDS) three times over. A
             # message redelivered too early would only fail its claim.
             "visibility_timeout": int(3 * (settings.chunk_seconds + settings.batch_seconds)),

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from sqlalchemy import Engine
@@ -23,9 +24,10 @@ from db.engine import sync_engine
 from db.partitions import ensure_partitions
 from db.statements import dispatch
 from db.states import WAKE_CHANNEL
-from workers import crash_points, ingest, reaper
+from workers import crash_points, reaper
 from workers.broker import build_app
-from workers.ringer import Ring, Ringer
+from workers.ingester import Ingester
+from workers.ringer import Bell, Ring, Ringer, urgency
 from workers.settings import Settings
 from workers.storage import s3_client
 
@@ -48,39 +50,38 @@ class Dispatcher:
         self._stop = stop
         self._holder = f"{socket.gethostname()}-{os.getpid()}"
         self._engine: Engine = sync_engine(settings.database_url, pool_size=2)
-        self._s3 = s3_client(settings)
         self._ringer = Ringer(build_app(settings), settings.redis_url)
-        self._run_id: str | None = None
+        self._heard: Bell | None = None
         self._leading = False
+        self._ingester = Ingester(self._engine, s3_client(settings), settings, lambda: self._leading)
         self._tidied = 0.0
 
     def run(self) -> None:
         """Lead or stand by until `stop`; the database may come and go."""
         self._ringer.start()
+        self._ingester.start()
         bell = _WakeUp(self._settings.database_url)
         while not self._stop.is_set():
             try:
-                more = self._tick()
+                self._tick()
             except DBAPIError as error:
                 log.warning("the database failed, trying again: %s", error)
-                self._leading, more = False, False
+                self._leading = False
                 self._stop.wait(0.5)
-            if not more:
-                bell.wait(self._settings.tick_seconds, self._stop)
+            bell.wait(self._settings.tick_seconds, self._stop)
         self._resign()
 
-    def _tick(self) -> bool:
-        """One round as leader, or one try to become it. True: come back at once."""
+    def _tick(self) -> None:
+        """One round as leader, or one try to become it."""
         if not self._lead():
-            return False
+            return
         reaper.reap_leases(self._engine)
         reaper.stop_jobs(self._engine)
         reaper.finish_jobs(self._engine)
-        more = ingest.ingest_step(self._engine, self._s3, self._settings)
+        self._ingester.ask()
         self._fill_windows()
         self._ring_again()
         self._tidy()
-        return more
 
     def _lead(self) -> bool:
         parameters = {"holder": self._holder, "lease": self._settings.leader_seconds}
@@ -98,35 +99,37 @@ class Dispatcher:
         for window in windows:
             wanted = int(window.slots * self._settings.window_per_slot) or _IDLE_WINDOW
             if wanted > window.dispatched:
-                self._fill(window.model, wanted - window.dispatched)
+                self._fill(window.model, wanted - window.dispatched, -(-wanted // 2))
 
-    def _fill(self, model: str, room: int) -> None:
+    def _fill(self, model: str, room: int, each: int) -> None:
+        """Half the window is the most for one job: whoever comes next finds room at once."""
         with self._engine.begin() as connection:
-            rows = connection.execute(dispatch.FILL_WINDOW, {"model": model, "room": room}).all()
+            parameters = {"model": model, "room": room, "each": each}
+            rows = connection.execute(dispatch.FILL_WINDOW, parameters).all()
         if rows:
             crash_points.reach("marked")
-        self._ringer.ring([Ring(model, row.job_id, row.chunk_no) for row in rows])  # committed first, then rung
+        rings = (Ring(model, row.job_id, row.chunk_no, urgency(row.share)) for row in rows)
+        self._ringer.ring(rings)  # committed first, then rung
 
     def _ring_again(self) -> None:
-        """Send again what Redis has lost: all of it after a restart, else when it holds too few, else by age."""
+        """Send again what Redis has lost: chunks marked well before it was asked, and not in its lists then."""
         bell = self._ringer.bell
-        if bell is None or not self._ringer.idle():
+        if bell is None or bell is self._heard or not self._ringer.idle():
             return
-        restarted = self._run_id is not None and bell.run_id != self._run_id
-        self._run_id = bell.run_id
-        age = 3 * self._settings.lease_seconds
-        if restarted or self._too_few(bell.messages):
-            age = _SETTLE
-        with self._engine.begin() as connection:
-            rows = connection.execute(dispatch.RING_AGAIN, {"age": age}).all()
-        if rows:
-            log.info("ringing %d chunks again", len(rows))
-        self._ringer.ring([Ring(row.model, row.job_id, row.chunk_no) for row in rows])
-
-    def _too_few(self, messages: int) -> bool:
+        self._heard = bell
         with self._engine.connect() as connection:
-            expected: int = connection.execute(dispatch.EXPECTED_MESSAGES, {"age": _SETTLE}).scalar_one()
-        return messages < expected
+            age = time.monotonic() - bell.at + _SETTLE
+            rows = connection.execute(dispatch.WAITING, {"age": age}).all()
+        lost = {(row.job_id, row.chunk_no): row.model for row in rows if (row.job_id, row.chunk_no) not in bell.waiting}
+        if lost:
+            self._ring_lost(lost)
+
+    def _ring_lost(self, lost: dict[tuple[UUID, int], str]) -> None:
+        parameters = {"jobs": [job for job, _ in lost], "chunks": [chunk for _, chunk in lost]}
+        with self._engine.begin() as connection:
+            rows = connection.execute(dispatch.RING_AGAIN, parameters).all()
+        log.info("ringing %d chunks again", len(rows))
+        self._ringer.ring(Ring(lost[row.job_id, row.chunk_no], row.job_id, row.chunk_no) for row in rows)
 
     def _tidy(self) -> None:
         if time.monotonic() - self._tidied < _HOUSEKEEPING and self._tidied:

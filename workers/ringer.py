@@ -1,11 +1,14 @@
 """The doorbell: publishes chunk ids to Redis from a thread of its own, so that a frozen Redis blocks nothing else.
 
-A message that could not be sent is dropped: its row stays `dispatched` and is rung again.
+A message that could not be sent is dropped: its row stays `dispatched`, is not found in Redis, and is rung again.
 """
 
+import base64
+import json
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from uuid import UUID
@@ -16,26 +19,36 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from db.states import TASK_NAME, queue_name
+from workers.broker import URGENCIES, queue_keys
 
 log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 0.5
+_PROMOTE_AFTER = 10.0
+"""A message that others were let past for this long goes before them: nothing urgent can starve the rest."""
 
 
 @dataclass(frozen=True)
 class Ring:
-    """One message to send: ids only, for the queue of the workers that have `model` loaded."""
+    """One message to send: ids only, for the queue of the workers that have `model` loaded; urgency 0 goes first."""
 
     model: str
     job_id: UUID
     chunk_no: int
+    urgency: int = 0
 
 
 @dataclass(frozen=True)
 class Bell:
-    """What Redis held when it last answered: which run of Redis, how many messages (waiting or reserved), and when."""
+    """The chunks whose messages waited in Redis when it was asked (`at`, by the monotonic clock)."""
 
-    run_id: str
-    messages: int
+    waiting: frozenset[tuple[UUID, int]]
     at: float
+
+
+def urgency(share: float) -> int:
+    """The less of what is in work a job has, the sooner its message is taken: one of Kombu's four levels, 0 first."""
+    return URGENCIES[min(len(URGENCIES) - 1, int(share * len(URGENCIES)))]
 
 
 class Ringer:
@@ -46,6 +59,7 @@ class Ringer:
         self._redis = Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2)
         self._rings: SimpleQueue[Ring] = SimpleQueue()
         self._models: frozenset[str] = frozenset()
+        self._waiting_since: dict[bytes, float] = {}
         self._thread = threading.Thread(target=self._loop, name="ringer", daemon=True)
         self.bell: Bell | None = None
 
@@ -53,10 +67,10 @@ class Ringer:
         self._thread.start()
 
     def watch(self, models: frozenset[str]) -> None:
-        """Count the messages of these models' queues."""
+        """Look into these models' queues."""
         self._models = models
 
-    def ring(self, rings: list[Ring]) -> None:
+    def ring(self, rings: Iterable[Ring]) -> None:
         for ring in rings:
             self._rings.put(ring)
 
@@ -68,7 +82,8 @@ class Ringer:
             batch = self._take()
             try:
                 self._publish(batch)
-                self.bell = self._look()
+                if self.bell is None or time.monotonic() - self.bell.at > _LOOK_EVERY:
+                    self.bell = self._look()
             except (RedisError, KombuError, OSError) as error:
                 if self.bell is not None or batch:
                     log.warning("Redis does not answer (%s); %d messages wait for it", error, len(batch))
@@ -94,16 +109,41 @@ class Ringer:
                     TASK_NAME,
                     args=(str(ring.job_id), ring.chunk_no),
                     queue=queue_name(ring.model),
+                    priority=ring.urgency,
                     producer=producer,
                     retry=False,
                 )
 
     def _look(self) -> Bell:
+        """Read the window: it is a few messages a slot, whatever the jobs' sizes."""
         asked = time.monotonic()
+        keys = [key for model in sorted(self._models) for key in queue_keys(model)]
         pipe = self._redis.pipeline(transaction=False)
-        pipe.info("server")
-        pipe.hlen("unacked")
-        for model in sorted(self._models):
-            pipe.llen(queue_name(model))
-        info, *counts = pipe.execute()
-        return Bell(run_id=info["run_id"], messages=sum(counts), at=asked)
+        for key in keys:
+            pipe.lrange(key, 0, -1)
+        lists: dict[str, list[bytes]] = dict(zip(keys, pipe.execute(), strict=True))
+        self._promote(lists, asked)
+        found = (chunk_of(raw) for messages in lists.values() for raw in messages)
+        return Bell(frozenset(chunk for chunk in found if chunk is not None), asked)
+
+    def _promote(self, lists: dict[str, list[bytes]], now: float) -> None:
+        """Move what has waited for long to the head of its most urgent queue."""
+        before, self._waiting_since = self._waiting_since, {}
+        for model in self._models:
+            first, *others = queue_keys(model)
+            for key in others:
+                for raw in lists.get(key, []):
+                    since = before.get(raw, now)
+                    self._waiting_since[raw] = since
+                    if now - since > _PROMOTE_AFTER and self._redis.lrem(key, 1, raw):
+                        self._redis.rpush(first, raw)  # the end that workers pop from
+
+
+def chunk_of(raw: bytes) -> tuple[UUID, int] | None:
+    """The chunk that a message of ours names. None: not one of ours."""
+    try:
+        message = json.loads(raw)
+        job, chunk = json.loads(base64.b64decode(message["body"]))[0]
+        return UUID(job), int(chunk)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
         None, description="Crash point at which the process kills itself, as name[:n] (protocol tests only)"
     )
 
-    window_per_slot: float = Field(2, gt=0, description="Messages in Redis for each slot of a live worker")
+    window_per_slot: float = Field(4, gt=0, description="Messages in Redis for each slot of a live worker")
     leader_seconds: float = Field(5, ge=1, description="A leader silent for longer is replaced by a standby")
     tick_seconds: float = Field(0.5, gt=0, description="The dispatcher looks at least this often")
 

@@ -32,52 +32,64 @@ WINDOWS: TextClause = text(
 FILL_WINDOW: TextClause = text(
     """
     WITH busy AS (
-      SELECT job_id, count(*) AS n FROM chunks WHERE state IN ('dispatched', 'leased') GROUP BY job_id),
+      SELECT job_id, sum(hi - lo - n_ok - n_err) AS images, count(*) FILTER (WHERE state = 'dispatched') AS waiting
+      FROM chunks WHERE state IN ('dispatched', 'leased') GROUP BY job_id),
     open AS (
-      SELECT j.id, j.tenant_id, t.weight, power(2, j.priority - 5) AS share, coalesce(b.n, 0) AS busy
+      SELECT j.id, j.tenant_id, t.weight, power(2, j.priority - 5) AS share,
+        coalesce(b.images, 0) AS busy, :each - coalesce(b.waiting, 0) AS room
       FROM jobs j JOIN tenants t ON t.id = j.tenant_id LEFT JOIN busy b ON b.job_id = j.id
       WHERE j.state IN ('pending', 'running') AND j.model = :model
         AND (j.deadline IS NULL OR j.deadline > clock_timestamp())),
     by_job AS (
-      SELECT o.*, c.chunk_no, (o.busy + row_number() OVER (PARTITION BY o.id ORDER BY c.chunk_no)) / o.share AS turn
+      SELECT o.*, c.chunk_no, c.images,
+        (o.busy + sum(c.images) OVER (PARTITION BY o.id ORDER BY c.chunk_no)) / o.share AS turn
       FROM open o CROSS JOIN LATERAL (
-        SELECT chunk_no FROM chunks
+        SELECT chunk_no, hi - lo - n_ok - n_err AS images FROM chunks
         WHERE job_id = o.id AND state = 'ready' AND (run_after IS NULL OR run_after <= clock_timestamp())
-        ORDER BY chunk_no LIMIT :room) c),
+        ORDER BY chunk_no LIMIT greatest(least(:room, o.room), 0)) c),
     by_tenant AS (
-      SELECT b.id, b.chunk_no, b.turn,
-        (coalesce(tb.n, 0) + row_number() OVER (PARTITION BY b.tenant_id ORDER BY b.turn, b.id)) / b.weight
+      SELECT b.id, b.chunk_no, b.turn, b.busy / b.share AS before,
+        (coalesce(tb.n, 0) + sum(b.images) OVER (PARTITION BY b.tenant_id ORDER BY b.turn, b.id, b.chunk_no)) / b.weight
           AS tenant_turn
       FROM by_job b LEFT JOIN (SELECT tenant_id, sum(busy) AS n FROM open GROUP BY tenant_id) tb USING (tenant_id)),
-    pick AS (SELECT id, chunk_no FROM by_tenant ORDER BY tenant_turn, turn, id, chunk_no LIMIT :room)
-    UPDATE chunks c SET state = 'dispatched', dispatched_at = clock_timestamp()
-    FROM pick WHERE c.job_id = pick.id AND c.chunk_no = pick.chunk_no AND c.state = 'ready'
-    RETURNING c.job_id, c.chunk_no
+    pick AS (SELECT * FROM by_tenant ORDER BY tenant_turn, turn, id, chunk_no LIMIT :room),
+    locked AS (
+      SELECT c.job_id, c.chunk_no FROM chunks c JOIN pick p ON p.id = c.job_id AND p.chunk_no = c.chunk_no
+      WHERE c.state = 'ready' FOR UPDATE OF c SKIP LOCKED),
+    marked AS (
+      UPDATE chunks c SET state = 'dispatched', dispatched_at = clock_timestamp()
+      FROM locked l WHERE c.job_id = l.job_id AND c.chunk_no = l.chunk_no
+      RETURNING c.job_id, c.chunk_no)
+    SELECT m.job_id, m.chunk_no,
+      p.turn / (p.turn - p.before + (SELECT sum(busy / share) FROM open)) AS share
+    FROM marked m JOIN pick p ON p.id = m.job_id AND p.chunk_no = m.chunk_no
+    ORDER BY p.tenant_turn, p.turn, m.job_id, m.chunk_no
     """
 )
-"""ready → dispatched for at most `room` chunks of a model, in fair order.
+"""ready → dispatched for at most `room` chunks of a model, in fair order, at most `each` messages a job.
 
-First tenants by (their busy chunks + this one's place) / weight, then their jobs the same way by 2^(priority - 5):
+First tenants by (their busy images + this one's place) / weight, then their jobs the same way by 2^(priority - 5):
 a job of ten images is never behind the million of another. Top-k per job, so a long job costs no more than a short.
+`share`: how much of what is in work the chunk's job has once this one is, from which its message gets its urgency.
 """
+
+WAITING: TextClause = text(
+    """
+    SELECT c.job_id, c.chunk_no, j.model FROM chunks c JOIN jobs j ON j.id = c.job_id
+    WHERE c.state = 'dispatched' AND c.dispatched_at < clock_timestamp() - make_interval(secs => :age)
+    """
+)
+"""Dispatched chunks whose message was sent more than `age` seconds ago: it should be in Redis, or be claimed soon."""
 
 RING_AGAIN: TextClause = text(
     """
-    UPDATE chunks c SET dispatched_at = clock_timestamp() FROM jobs j
-    WHERE j.id = c.job_id AND c.state = 'dispatched'
-      AND c.dispatched_at < clock_timestamp() - make_interval(secs => :age)
-    RETURNING c.job_id, c.chunk_no, j.model
+    UPDATE chunks c SET dispatched_at = clock_timestamp()
+    FROM unnest(CAST(:jobs AS uuid[]), CAST(:chunks AS integer[])) AS lost(job_id, chunk_no)
+    WHERE c.job_id = lost.job_id AND c.chunk_no = lost.chunk_no AND c.state = 'dispatched'
+    RETURNING c.job_id, c.chunk_no
     """
 )
-"""Dispatched chunks whose message has been on its way for longer than `age` seconds: to be sent again."""
-
-EXPECTED_MESSAGES: TextClause = text(
-    """
-    SELECT count(*) FROM chunks
-    WHERE state IN ('dispatched', 'leased') AND dispatched_at < clock_timestamp() - make_interval(secs => :age)
-    """
-)
-"""How many messages Redis should hold, queued or unacknowledged, of those sent more than `age` seconds ago."""
+"""Of the chunks whose message is lost, those that still wait for it: to be sent again."""
 
 SEEN: TextClause = text(
     """

@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,7 +202,8 @@ class Cluster:
             yield
         finally:
             for group in groups:
-                os.killpg(group, signal.SIGCONT)
+                with suppress(ProcessLookupError):  # killed meanwhile
+                    os.killpg(group, signal.SIGCONT)
 
     @contextmanager
     def second_dispatcher(self, **settings: object) -> Iterator[str]:

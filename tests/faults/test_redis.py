@@ -1,6 +1,5 @@
 """Redis killed, frozen, full, emptied, absent: only time is lost, and no submit fails."""
 
-import signal
 import time
 
 import pytest
@@ -94,9 +93,7 @@ def test_popped_and_never_acknowledged(cluster: Cluster) -> None:
         job = cluster.submit(8, size=1)
         until("messages in the hands of the frozen", 5, lambda: _dispatched(cluster) > cluster.queued())
         for name in ("worker-1", "worker-2"):
-            cluster.send(name, signal.SIGKILL)
-            cluster.stack.stop_child(name, hurry=True)
-            cluster.stack.start_child(name)
+            cluster.restart(name)
     cluster.wait_done(job)
     assert outcome(cluster, job) == {"ok": 8}
 
