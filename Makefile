@@ -5,13 +5,15 @@ WORKERS ?= 1
 DATA    ?= .maskworks
 DIR     ?= photos
 OUT     ?= demo-out
+ITEMS   ?= 1000
+FAULTS  ?= 20
 
 VENV := .venv
 RUN  := $(VENV)/bin/python
 PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up put down reset test faults check bench
+.PHONY: help install demo up put down reset test faults soak mutants check bench
 
 help:  ## this list
 	@echo "maskworks: segment every image in a bucket"
@@ -42,6 +44,12 @@ test: install  ## every test, on a real Postgres, Redis and S3
 
 faults: install  ## every fault of the catalogue against the whole service (minutes)
 	@$(RUN) -m pytest -m "" tests/faults
+
+soak: install  ## random jobs under random faults (ITEMS FAULTS SEED)
+	@$(RUN) -m tests.faults.soak --items $(ITEMS) --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+mutants: install  ## take each mechanism of the protocol away and see a test go red
+	@$(RUN) -m tests.faults.mutants
 
 check: install  ## ruff, types
 	@$(RUN) -m ruff check .

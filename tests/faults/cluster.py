@@ -23,7 +23,7 @@ from sqlalchemy import Engine, text
 from db.engine import sync_engine
 from db.statements.stop import wake_dispatcher
 from db.states import queue_name
-from deploy.local import services
+from deploy.local import services, supervisor
 from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
 from tests.jobs import picture, submit
@@ -218,10 +218,17 @@ class Cluster:
             self.stack.supervisor.stop(name)
 
 
+def _tolerate_deaths() -> None:
+    """A stack gives up on a program that dies five times a minute; here that is what the test is about."""
+    supervisor.MAX_DEATHS = 10_000
+    supervisor.RESTART_DELAY_SECONDS = 0.02
+
+
 @contextmanager
 def cluster(workers: int = 1, env: Mapping[str, str] | None = None) -> Iterator[Cluster]:
     """A stack with short leases and the null model, audited, with a few pictures in its bucket."""
-    with tempfile.TemporaryDirectory(prefix="maskworks-faults-") as folder:
+    _tolerate_deaths()
+    with tempfile.TemporaryDirectory(prefix="maskworks-faults-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         home.chmod(0o711)
         deeds = home / "deeds"
