@@ -32,7 +32,10 @@ class Crop:
 
 @dataclass(frozen=True)
 class Survivors:
-    """What suppression left of one image, in its order; runs are over the whole image."""
+    """What suppression left of one image, in its order; runs are over the whole image.
+
+    `encode_ms`: its share of the encoder's time as the host saw it (on CUDA, of queueing the work).
+    """
 
     rules: Rules
     image: tuple[int, int]
@@ -41,6 +44,7 @@ class Survivors:
     stability: NDArray[np.float32]
     points: NDArray[np.float64]
     windows: list[Window]
+    encode_ms: float = 0.0
 
 
 def crops(height: int, width: int, rules: Rules, side: int) -> list[Crop]:

@@ -36,7 +36,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """All answers for one image: M masks of each prompt, in order."""
+    """All answers for one image: M masks of each prompt, in order; `encode_ms` as in `automatic.Survivors`."""
 
     prompts: tuple[Prompt, ...]
     frame: Frame
@@ -44,6 +44,7 @@ class Answered:
     runs: list[rle.Runs]
     iou: NDArray[np.float32]
     stability: NDArray[np.float32]
+    encode_ms: float = 0.0
 
 
 def question(prompt: Prompt, frame: Frame, side: int, low: int) -> Question:

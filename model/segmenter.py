@@ -6,8 +6,9 @@ and `post` on any thread, in `core` on one at a time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from model import automatic, prompted, weights
 from model.automatic import Crop, Survivors
 from model.bounds import check_prompts
+from model.device import device_errors
 from model.embeddings import Embedding, EmbeddingCache, content_key, stacked
 from model.errors import ModelError
 from model.frames import Pixels, resize, whole
@@ -132,15 +134,24 @@ class Segmenter:
 
     @torch.inference_mode()
     def core(self, batch: list[Prepared]) -> list[Raw]:
-        """The networks, batched across images and prompts; one Raw per Prepared, in order."""
+        """The networks, batched across images and prompts; one Raw per Prepared, in order.
+
+        Raises OutOfMemory (try fewer images) and DeviceLost (end the process).
+        """
+        with device_errors():
+            return self._core(batch)
+
+    def _core(self, batch: list[Prepared]) -> list[Raw]:
+        started = time.perf_counter()
         embeddings = self._encode([view for one in batch for view in one.views])
+        encode_ms = (time.perf_counter() - started) * 1000 / len(batch)
         starts = np.cumsum([0, *(len(one.views) for one in batch)])
         asked = [i for i, one in enumerate(batch) if isinstance(one.task, Prompted)]
         found: dict[int, Raw] = dict(self._answer(batch, asked, [embeddings[starts[i]] for i in asked]))
         for i, one in enumerate(batch):
             if isinstance(one.task, Rules):
                 found[i] = self._search(one, one.task, embeddings[starts[i] : starts[i + 1]])
-        return [found[i] for i in range(len(batch))]
+        return [replace(found[i], encode_ms=encode_ms) for i in range(len(batch))]
 
     def _encode(self, views: list[View]) -> list[Tensor]:
         """Each view's embedding (1, C, h, w): given, cached, or computed, `batch_images` at a time."""

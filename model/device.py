@@ -1,0 +1,21 @@
+"""Torch's device errors as this package's: what a smaller batch may help against, and what only a new process does."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from model.errors import DeviceLost, OutOfMemory
+
+
+@contextmanager
+def device_errors() -> Iterator[None]:
+    """Raises OutOfMemory for torch's, after handing cached blocks back, and DeviceLost for a sticky device error."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise OutOfMemory(str(error)) from error
+    except torch.AcceleratorError as error:
+        raise DeviceLost(str(error)) from error
