@@ -180,8 +180,10 @@ _ROWS = (
             {
                 **PUBLISHED_AUTOMATIC,
                 "points_per_side": 16,
-                "pred_iou_thresh": 0.0,
-                "stability_score_thresh": 0.5,
+                "pred_iou_thresh": 0.3,
+                "stability_score_thresh": 0.6,
+                # Its logits are shallow: a whole unit either way is far from the border.
+                "stability_score_offset": 0.25,
                 "max_masks": 50,
             }
         ),
