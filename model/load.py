@@ -1,5 +1,6 @@
 """A segmenter by name. Torch is imported only where a real model is asked for."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ def load(
     device: str = "cpu",
     precision: str = "exact",
     cache: Path | None = None,
+    download: Callable[[str, Path], None] | None = None,
 ) -> SegmenterProtocol[Any, Any]:
-    """The segmenter called `name`: "null", or a row of model.sizes. Raises ModelError for an unknown name,
-    CheckpointError for a missing or wrong file."""
+    """The segmenter called `name`: "null", or a row of model.sizes. `download(uri, path)` brings an s3:// checkpoint
+    into `cache`. Raises ModelError for an unknown name, CheckpointError for a missing or wrong file."""
     if name == "null":
         return NullSegmenter()
     from model.segmenter import Segmenter
 
-    return Segmenter.load(name, checkpoint=checkpoint, device=device, precision=precision, cache=cache)
+    return Segmenter.load(
+        name, checkpoint=checkpoint, device=device, precision=precision, cache=cache, download=download
+    )
 
 
 def default_device() -> str:
@@ -30,8 +34,13 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def use_threads(count: int) -> None:
-    """Let torch compute with that many threads in this process."""
+def prepare_process(device: str, threads: int | None) -> None:
+    """Once, where a process starts that computes with real models: torch's threads, and freed memory kept on a CPU."""
     import torch
 
-    torch.set_num_threads(count)
+    from model.memory import keep_freed_memory
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "cpu":
+        keep_freed_memory()

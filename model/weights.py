@@ -136,6 +136,8 @@ def _from_s3(row: Size, uri: str, cache: Path | None, download: Download | None)
     try:
         download(uri, partial)
         partial.replace(path)
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint of {row.name} cannot be fetched: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -3,11 +3,12 @@
 import threading
 from typing import Any
 
-from model.load import default_device, load, use_threads
+from model.load import default_device, load, prepare_process
 from model.null import NullSegmenter
 from model.protocol import SegmenterProtocol
 from workers.poison import PoisonableNull
 from workers.settings import Settings
+from workers.storage import download
 
 Model = SegmenterProtocol[Any, Any]
 
@@ -15,13 +16,14 @@ Model = SegmenterProtocol[Any, Any]
 class Models:
     """Segmenters stay loaded for the life of the process; weights are read once a precision."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, s3: Any) -> None:
         real = any(name != "null" for name in settings.models)
         self.device = default_device() if settings.device == "auto" and real else settings.device
         self.precision = settings.precision or ("fast" if self.device.startswith("cuda") else "exact")
         self._settings = settings
-        if real and settings.threads is not None:
-            use_threads(settings.threads)
+        self._s3 = s3
+        if real:
+            prepare_process(self.device, settings.threads)
         self._lock = threading.Lock()
         self._loaded: dict[tuple[str, str], Model] = {}
 
@@ -41,7 +43,8 @@ class Models:
         if name == "null":
             return self._null()
         checkpoint = self._settings.checkpoints.get(name)
-        model = load(name, checkpoint, device=self.device, precision=precision, cache=self._settings.cache)
+        cache = self._settings.cache
+        model = load(name, checkpoint, self.device, precision, cache, lambda uri, path: download(self._s3, uri, path))
         model.warm()
         return model
 

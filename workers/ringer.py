@@ -135,7 +135,7 @@ class Ringer:
                 for raw in lists.get(key, []):
                     since = before.get(raw, now)
                     self._waiting_since[raw] = since
-                    if now - since > _PROMOTE_AFTER and self._redis.lrem(key, 1, raw):
+                    if now - since > _PROMOTE_AFTER and self._redis.lrem(key, 1, raw.decode()):
                         self._redis.rpush(first, raw)  # the end that workers pop from
 
 

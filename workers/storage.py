@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -98,3 +99,12 @@ def _get(client: Any, bucket: str, key: str, max_bytes: int) -> bytes:
     if len(data) < size:
         raise EOFError(f"connection closed after {len(data)} of {size} bytes")
     return data
+
+
+def download(client: Any, uri: str, path: Path) -> None:
+    """A checkpoint that the settings name, whatever its size. Raises OSError with the reason."""
+    bucket, key = split_uri(uri)
+    try:
+        client.download_file(bucket, key, str(path))
+    except (BotoCoreError, ClientError) as error:
+        raise OSError(f"{uri}: {error}") from error

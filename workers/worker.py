@@ -37,7 +37,8 @@ class Worker:
         self.stopping = threading.Event()
         # writer and claim per slot, heartbeat, registration
         self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 2)
-        self._models = Models(settings)
+        self._s3 = s3_client(settings)
+        self._models = Models(settings, self._s3)
         self._bench: Bench | None = None
         self._registered: list[Model] = []
         self._watchdog = threading.Thread(target=self._live, name="watchdog", daemon=True)
@@ -48,7 +49,7 @@ class Worker:
         self._mark_unready()
         self._registered = self._models.warm()
         largest = max(model.batch_images for model in self._registered)
-        pipeline = Pipeline(self.settings, s3_client(self.settings), largest)
+        pipeline = Pipeline(self.settings, self._s3, largest)
         keeper = LeaseKeeper(self._engine, self.settings.lease_seconds, lambda: not self._hung(pipeline))
         self._bench = Bench(self._engine, self.settings, pipeline, keeper, self.stopping)
         pipeline.start()
