@@ -57,10 +57,11 @@ class Doubtful:
 
 
 @lru_cache(maxsize=256)
-def axis(low: int, side: int, inner: int, out: int) -> Axis:
-    """low values → side model pixels, of which the first `inner` hold the image → out original pixels."""
+def axis(inner: int, out: int, step: tuple[int, int] | None) -> Axis:
+    """`inner` model pixels → out original pixels; before that, with a `step` of (side, low), low → side model pixels,
+    of which the first `inner` hold the image."""
     near, far, share = _bilinear(inner, out)
-    low_near, low_far, low_share = _bilinear(low, side)
+    low_near, low_far, low_share = _bilinear(step[1], step[0]) if step else _bilinear(inner, inner)
     base = low_near[near]
     rows = np.arange(out)
     weights = np.zeros((TAPS, out), dtype=np.float32)
@@ -83,12 +84,15 @@ def _bilinear(size: int, out: int) -> tuple[Ints, Ints, Floats]:
 
 
 class Cells:
-    """N float32 (N, low, low) logits seen through one frame, a few at a time: bounds are of their size."""
+    """N logits seen through one frame, a few at a time: bounds are of their size.
 
-    def __init__(self, logits: Floats, frame: Frame, side: int) -> None:
+    float32 (N, low, low) with a `step` of (side, low); or, without, (N, h', w') model pixels after the first step.
+    """
+
+    def __init__(self, logits: Floats, frame: Frame, step: tuple[int, int] | None) -> None:
         self.height, self.width = frame.size
-        self.y = axis(logits.shape[1], side, frame.resized[0], self.height)
-        self.x = axis(logits.shape[2], side, frame.resized[1], self.width)
+        self.y = axis(frame.resized[0], self.height, step)
+        self.x = axis(frame.resized[1], self.width, step)
         self.padded = np.pad(logits, ((0, 0), (0, TAPS - 1), (0, TAPS - 1)), mode="edge")
         self.least = self._window(np.minimum)
         self.most = self._window(np.maximum)

@@ -16,7 +16,8 @@ from model.cells import Cells
 from model.frames import Frame
 
 DENSE_PIXELS = 1 << 27  # full-size logits held at a time by the dense path: 0.5 GB of float32
-CELL_LOGITS = 1 << 19  # low-resolution logits gone through at a time by the cell path: 2 MB
+CELL_LOGITS = 1 << 19  # logits gone through at a time by the cell path: 2 MB
+WIDE_CELL = 8  # pixels a side from which model pixels make better cells than low-resolution ones
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def stable(logits: Tensor, frame: Frame, side: int, offset: float, threshold: fl
     where the latter is 0.
     """
     cpu = logits.device.type == "cpu"
-    step = _cell_step(logits) if cpu else _dense_step(frame, side)
+    step = _cell_step(logits, frame, side) if cpu else _dense_step(frame, side)
     measure = _measure_cells if cpu else _measure_dense
     parts = [measure(part, frame, side, offset, threshold) for part in torch.split(logits, step)]
     starts = range(0, len(logits), step)
@@ -56,8 +57,23 @@ def stable(logits: Tensor, frame: Frame, side: int, offset: float, threshold: fl
     )
 
 
-def _cell_step(logits: Tensor) -> int:
-    return max(CELL_LOGITS // (logits.shape[1] * logits.shape[2]), 1)
+def _cells(logits: Tensor, frame: Frame, side: int) -> Cells:
+    """In a large image a cell of low-resolution logits holds many pixels, most of them in no doubt: then the first
+    of the two steps is taken densely, and its model pixels are the cells."""
+    low = logits.shape[-1]
+    if not _wide(frame, low):
+        return Cells(logits.numpy(), frame, (side, low))
+    tall, wide = frame.resized
+    model = F.interpolate(logits[:, None], (side, side), mode="bilinear", align_corners=False)
+    return Cells(model[:, 0, :tall, :wide].numpy(), frame, None)
+
+
+def _wide(frame: Frame, low: int) -> bool:
+    return max(frame.size) > WIDE_CELL * low
+
+
+def _cell_step(logits: Tensor, frame: Frame, side: int) -> int:
+    return max(CELL_LOGITS // (side if _wide(frame, logits.shape[-1]) else logits.shape[-1]) ** 2, 1)
 
 
 def _dense_step(frame: Frame, side: int) -> int:
@@ -76,11 +92,11 @@ def _passing(stability: NDArray[np.float32], threshold: float) -> NDArray[np.int
 
 def _measure_cells(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
     """Boxes, which cost as much again, are taken of those that pass only."""
-    stability = _ratio(*Cells(logits.numpy(), frame, side).counts(offset))
+    stability = _ratio(*_cells(logits, frame, side).counts(offset))
     index = _passing(stability, threshold)
     if len(index) == 0:
         return Stable(index, stability[index], np.zeros((0, 4), np.int64))
-    return Stable(index, stability[index], Cells(logits.numpy()[index], frame, side).boxes())
+    return Stable(index, stability[index], _cells(logits[index], frame, side).boxes())
 
 
 def _measure_dense(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
@@ -106,8 +122,8 @@ def _extent(on: Tensor) -> tuple[Tensor, Tensor]:
 def runs(logits: Tensor, frame: Frame, side: int) -> list[rle.Runs]:
     """Run lengths, column-major over the crop, of logit > 0 at the crop's size; only they reach the host."""
     if logits.device.type == "cpu":
-        parts = torch.split(logits, _cell_step(logits))
-        return [rle.runs(mask) for part in parts for mask in Cells(part.numpy(), frame, side).masks()]
+        parts = torch.split(logits, _cell_step(logits, frame, side))
+        return [rle.runs(mask) for part in parts for mask in _cells(part, frame, side).masks()]
     chunks = torch.split(logits, _dense_step(frame, side))
     return [r for chunk in chunks for r in _dense_runs(dense(chunk, frame, side) > 0)]
 

@@ -6,12 +6,11 @@ import torch
 from PIL import Image
 
 from model import rle
-from model.cells import Cells
 from model.crops import windows
 from model.frames import frame_of, mask_logits, resize, to_model, whole
 from model.nms import nms
 from model.regions import without_small_regions
-from model.upsample import _dense_runs, _measure_cells, _measure_dense, dense
+from model.upsample import _cells, _dense_runs, _measure_cells, _measure_dense, dense
 from tests.model import plain
 
 
@@ -83,7 +82,7 @@ def test_cells_equal_dense_upsampling(size: tuple[int, int], sharpness: float) -
     assert np.allclose(plainly.stability, sparsely.stability, atol=1e-4, equal_nan=True)
     assert (plainly.boxes == sparsely.boxes).all()
     full = dense(logits, frame, 256) > 0
-    for mask, expected, lengths in zip(Cells(logits.numpy(), frame, 256).masks(), full, _dense_runs(full), strict=True):
+    for mask, expected, lengths in zip(_cells(logits, frame, 256).masks(), full, _dense_runs(full), strict=True):
         assert (mask == expected.numpy()).all()
         assert lengths.tolist() == rle.runs(mask).tolist()
 
