@@ -10,6 +10,7 @@ numpy and torch take turns on the same memory: numpy compares six times faster, 
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -96,6 +97,12 @@ class Cells:
         self.padded = np.pad(logits, ((0, 0), (0, TAPS - 1), (0, TAPS - 1)), mode="edge")
         self.least = self._window(np.minimum)
         self.most = self._window(np.maximum)
+
+    def chosen(self, index: Ints) -> "Cells":
+        """Some of the masks, their bounds included."""
+        some = copy(self)
+        some.padded, some.least, some.most = self.padded[index], self.least[index], self.most[index]
+        return some
 
     def _window(self, pick: np.ufunc) -> Floats:
         """Each cell's least or greatest of 3x3: (N, Ky, Kx)."""

@@ -92,11 +92,12 @@ def _passing(stability: NDArray[np.float32], threshold: float) -> NDArray[np.int
 
 def _measure_cells(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
     """Boxes, which cost as much again, are taken of those that pass only."""
-    stability = _ratio(*_cells(logits, frame, side).counts(offset))
+    cells = _cells(logits, frame, side)
+    stability = _ratio(*cells.counts(offset))
     index = _passing(stability, threshold)
     if len(index) == 0:
         return Stable(index, stability[index], np.zeros((0, 4), np.int64))
-    return Stable(index, stability[index], _cells(logits[index], frame, side).boxes())
+    return Stable(index, stability[index], cells.chosen(index).boxes())
 
 
 def _measure_dense(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
