@@ -33,6 +33,7 @@ class Progress:
         (folder / "overlays").mkdir(parents=True, exist_ok=True)
         self.store = Store(folder / "held-out")
         self.sums: dict[str, float] = defaultdict(float)
+        self.summed = 0
         self.best = self._best_so_far()
 
     def _best_so_far(self) -> float:
@@ -53,10 +54,13 @@ class Progress:
 
     def step(self, step: int, seconds: float, parts: dict[str, float]) -> None:
         for name, value in parts.items():
-            self.sums[name] += value / LINES_EVERY
+            self.sums[name] += value
+        self.summed += 1
         if step % LINES_EVERY == 0:
-            self._write({"step": step, "minutes": seconds / 60, **self.sums})
+            means = {name: total / self.summed for name, total in self.sums.items()}
+            self._write({"step": step, "minutes": seconds / 60, **means})
             self.sums.clear()
+            self.summed = 0
 
     def measure(self, step: int, seconds: float, average: Average, side: int) -> Figures:
         """Held-out figures of the average; an overlay; the export, if it is the best so far."""

@@ -14,6 +14,7 @@ from scipy.io import savemat
 
 from model.evaluation import __main__ as command
 from model.evaluation import measure
+from model.evaluation.automatic import Score, pairwise_iou, score
 from model.evaluation.classical import felzenszwalb_regions, filled_box, flood_fill, grab_cut
 from model.evaluation.clicks import Click, box_around, depth, farthest_inside, iou, next_click
 from model.evaluation.ground_truth import GroundTruthError, Picture, pictures, read_maps
@@ -182,6 +183,26 @@ def test_correlation_is_pearsons() -> None:
     assert correlation(rows) == pytest.approx(1.0)
     flat = [Row("a", 0.1, (0, 0), {}, (0.5, 0.5), (0.2, 0.4))]
     assert correlation(flat) == 0
+
+
+def test_automatic_masks_are_scored_both_ways() -> None:
+    left, right, lost = disc(x=15, radius=10), disc(x=45, radius=10), disc(x=30, y=8, radius=5)
+    nearly = disc(x=46, radius=10)
+    nonsense = np.zeros((60, 60), np.bool_)
+    nonsense[50:, :5] = True
+    found = score(np.stack([left, nearly, nonsense]), np.stack([left, right, lost]), np.stack([left, right, lost]))
+    assert (found.regions, found.found_50, found.found_70) == (3, 2, 2)
+    assert (found.masks, found.right) == (3, 2)
+    assert found.f == pytest.approx(2 / 3)
+    both = found + Score(regions=1)
+    assert (both.regions, both.masks) == (4, 3)
+    none = score(np.zeros((0, 60, 60), np.bool_), left[None], left[None])
+    assert (none.regions, none.masks, none.f) == (1, 0, 0)
+
+
+def test_pairwise_iou_is_iou() -> None:
+    a, b = np.stack([disc(radius=9), disc(x=20, radius=9)]), np.stack([disc(radius=12)])
+    assert pairwise_iou(a, b)[:, 0].tolist() == pytest.approx([iou(a[0], b[0]), iou(a[1], b[0])])
 
 
 def test_the_command_prints_a_table_and_writes_json(

@@ -1,0 +1,137 @@
+"""`python -m model.evaluation.automatic`: the automatic mode against known regions, over a grid of thresholds.
+
+Without arguments on held-out procedural scenes (that is how the defaults of `sam_tiny` were chosen); with
+--images and --ground-truth on pictures. Found: the share of regions that some mask outlines at IoU .5 and .7.
+Right: the share of masks that outline some region at IoU .5.
+"""
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.evaluation.ground_truth import Picture, pictures
+from model.rle import decode
+from model.segmenter import Segmenter
+from model.spec import Automatic
+
+IOU_THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
+STABILITIES = (0.6, 0.7, 0.8, 0.88)
+SUPPRESSION = (0.5, 0.7)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Sums over pictures."""
+
+    regions: int = 0
+    found_50: int = 0
+    found_70: int = 0
+    masks: int = 0
+    right: int = 0
+
+    def __add__(self, other: "Score") -> "Score":
+        mine, theirs = vars(self).values(), vars(other).values()
+        return Score(*(a + b for a, b in zip(mine, theirs, strict=True)))
+
+    @property
+    def f(self) -> float:
+        """Harmonic mean of found at .5 and right."""
+        found, right = self.found_50 / max(self.regions, 1), self.right / max(self.masks, 1)
+        return 2 * found * right / max(found + right, 1e-9)
+
+    def __str__(self) -> str:
+        share = self.regions or 1
+        return (
+            f"found {self.found_50 / share:.3f} @.5, {self.found_70 / share:.3f} @.7 ({self.found_70}/{self.regions})"
+            f"   right {self.right / max(self.masks, 1):.3f} of {self.masks}   F {self.f:.3f}"
+        )
+
+
+def pairwise_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n, H, W) and (m, H, W) → (n, m)."""
+    flat_a, flat_b = a.reshape(len(a), -1).astype(np.float32), b.reshape(len(b), -1).astype(np.float32)
+    overlap = flat_a @ flat_b.T
+    union = flat_a.sum(1)[:, None] + flat_b.sum(1)[None] - overlap
+    return np.asarray(overlap / np.maximum(union, 1), np.float64)
+
+
+def score(masks: NDArray[np.bool_], wanted: NDArray[np.bool_], allowed: NDArray[np.bool_]) -> Score:
+    """Masks (K, H, W) against the regions to be found and those that count as right, (n, H, W) each."""
+    if len(masks) == 0:
+        return Score(regions=len(wanted))
+    best = pairwise_iou(wanted, masks).max(1)
+    right = pairwise_iou(masks, allowed).max(1) >= 0.5
+    return Score(len(wanted), int((best >= 0.5).sum()), int((best >= 0.7).sum()), len(masks), int(right.sum()))
+
+
+def masks_of(segmenter: Segmenter, image: NDArray[np.uint8], task: Automatic) -> NDArray[np.bool_]:
+    """(K, H, W), best predicted IoU first."""
+    (found,) = segmenter.run([image], [task])
+    masks = [decode(mask.rle) for mask in found]
+    return np.stack(masks).astype(np.bool_) if masks else np.zeros((0, *image.shape[:2]), np.bool_)
+
+
+def held_out(folder: Path, scenes: int, min_share: float) -> Iterable[tuple[Picture, NDArray[np.bool_]]]:
+    """Scenes with their whole objects, and with the regions of every level."""
+    from model.training.prompts import LEVELS
+    from model.training.store import Store
+
+    store = Store(folder)
+    for k in range(min(scenes, len(store))):
+        scene = store[k]
+        levels = [scene.table[:, level][scene.leaves] for level in range(LEVELS)]
+        regions = [[ids == n for n in np.unique(ids) if n and (ids == n).mean() >= min_share] for ids in levels]
+        every = [mask for level in regions for mask in level]
+        yield Picture(str(k), scene.image, np.stack(regions[0])), np.stack(every)
+
+
+def sweep(
+    segmenter: Segmenter, asked: list[tuple[Picture, NDArray[np.bool_]]]
+) -> dict[tuple[float, float, float], Score]:
+    """The score of every combination of thresholds."""
+    scores = {}
+    for iou, stability, suppression in product(IOU_THRESHOLDS, STABILITIES, SUPPRESSION):
+        task = Automatic(pred_iou_thresh=iou, stability_score_thresh=stability, box_nms_thresh=suppression)
+        each = [score(masks_of(segmenter, p.image, task), p.regions, allowed) for p, allowed in asked]
+        scores[iou, stability, suppression] = sum(each, Score())
+    return scores
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m model.evaluation.automatic", description=__doc__)
+    parser.add_argument("--model", default="sam_tiny")
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--scenes", type=int, default=24)
+    parser.add_argument("--folder", type=Path, help="of held-out scenes; default: where training keeps them")
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--ground-truth", type=Path)
+    parser.add_argument("--min-share", type=float, default=0.005)
+    parser.add_argument("--defaults", action="store_true", help="only the model's own thresholds, picture by picture")
+    return parser.parse_args()
+
+
+def main() -> None:
+    from model.training.store import default_folder
+
+    asked = _arguments()
+    segmenter = Segmenter.load(asked.model, asked.checkpoint)
+    if asked.images:
+        truth = [(p, p.regions) for p in pictures(asked.images, asked.ground_truth, asked.min_share)]
+    else:
+        truth = list(held_out(asked.folder or default_folder() / "held-out", asked.scenes, asked.min_share))
+    if asked.defaults:
+        for picture, allowed in truth:
+            print(picture.name, score(masks_of(segmenter, picture.image, Automatic()), picture.regions, allowed))
+        return
+    ranked = sorted(sweep(segmenter, truth).items(), key=lambda item: -item[1].f)
+    for (iou, stability, suppression), found in ranked:
+        print(f"iou {iou:.2f} stability {stability:.2f} nms {suppression:.2f}   {found}")
+
+
+if __name__ == "__main__":
+    main()
