@@ -220,7 +220,7 @@ def working_dtype(device: str, precision: str) -> torch.dtype:
     """bfloat16 for `fast` where the processor multiplies it natively, else float32."""
     if precision == "exact":
         return torch.float32
-    native = device.startswith("cuda") or torch.backends.cpu.get_cpu_capability() == "AVX512_BF16"
+    native = device.startswith("cuda") or torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if native else torch.float32
 
 
