@@ -9,6 +9,7 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from urllib3.exceptions import HTTPError
 
 from db.states import ItemReason
 from workers.failures import ItemFailed
@@ -45,7 +46,7 @@ def s3_client(settings: Settings) -> Any:
             max_pool_connections=settings.fetch_threads + 2,
             connect_timeout=5,
             read_timeout=30,
-            retries={"max_attempts": 1},  # the retries below see every failure and back off with jitter
+            retries={"total_max_attempts": 1},  # the retries below see every failure and back off with jitter
         ),
     )
 
@@ -81,7 +82,7 @@ def fetch(client: Any, uri: str, settings: Settings, stop: threading.Event) -> b
             if code in _CLIENT_CODES:
                 raise ItemFailed(_CLIENT_CODES[code], f"{uri}: {code}") from error
             last = f"{code or 'error'}: {error}"
-        except (BotoCoreError, OSError, EOFError) as error:
+        except (BotoCoreError, HTTPError, OSError, EOFError) as error:
             last = f"{type(error).__name__}: {error}"
         log.info("fetch of %s failed, try %d of %d: %s", uri, attempt + 1, _TRIES, last)
     raise ItemFailed(ItemReason.STORAGE_UNAVAILABLE, f"{uri}: {last}")
