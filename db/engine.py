@@ -1,13 +1,18 @@
 """Engines on psycopg 3 with `mask_row` registered: async for the front door, sync for workers and the dispatcher."""
 
-from typing import Any
+from typing import Any, Final
 
 from psycopg import Connection as PsycopgConnection
 from psycopg.types.composite import CompositeInfo, register_composite
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from db.tables import MaskRow
+
+DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout)
+"""What a statement raises while the database is away, restarting, or has no connection left for us."""
 
 
 class _CompositeOnConnect:
@@ -42,8 +47,9 @@ _OPTIONS: dict[str, Any] = {
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        # A transaction left open by a frozen process would block vacuum and hold rows.
-        "options": "-c idle_in_transaction_session_timeout=60000 -c lock_timeout=10000",
+        # No transaction of ours pauses. One of a frozen process holds its rows no longer than this: a leader stopped
+        # while it takes leases back, or a worker while it writes, would keep them from everybody else.
+        "options": "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=10000",
     },
 }
 
@@ -54,6 +60,12 @@ def sync_engine(database_url: str, pool_size: int = 4) -> Engine:
     composite = _CompositeOnConnect()
     event.listen(engine, "connect", lambda connection, _record: composite.sync(connection))
     return engine
+
+
+def single_statements(engine: Engine) -> Engine:
+    """The same pool in autocommit, for transactions of one statement: it needs neither BEGIN nor COMMIT, and a process
+    that freezes can not leave it open."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:

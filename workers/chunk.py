@@ -15,10 +15,10 @@ from queue import Empty, SimpleQueue
 
 from pydantic import ValidationError
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
+from db.engine import DATABASE_ERRORS
 from db.statements import lease as sql
-from db.statements.stop import finish_job, wake_dispatcher
+from db.statements.stop import finish_job
 from db.states import MAX_INFLIGHT, ItemReason
 from model.spec import TASK, Automatic, Prompted
 from workers import crash_points
@@ -53,6 +53,8 @@ class Bench:
     """What every chunk of a process works with."""
 
     engine: Engine
+    single: Engine
+    """The same pool, for transactions of one statement: it commits itself, two round-trips fewer."""
     settings: Settings
     pipeline: Pipeline
     keeper: LeaseKeeper
@@ -86,32 +88,36 @@ class ChunkRun:
             return self._end()
         except LeaseLost:
             return End.LOST
-        except DBAPIError:
+        except DATABASE_ERRORS:
             # The outcome of a commit may be unknown: let go, and let the next claim look at what is there.
             log.exception("the database failed during chunk %s", self._claim.fence)
-            self._abandoned.set()
-            return End.GIVEN_BACK if give_back(self._bench.engine, self._claim.fence) else End.LOST
+            return self._give_back()
         finally:
             self._abandoned.set()
 
     def _end(self) -> End:
         if self._missing == 0:
             crash_points.reach("done")
-            with self._bench.engine.begin() as connection:
+            with self._bench.single.connect() as connection:
                 connection.execute(finish_job(self._claim.fence.job_id))
             return End.DONE
+        return self._give_back()
+
+    def _give_back(self) -> End:
         self._abandoned.set()
-        return End.GIVEN_BACK if give_back(self._bench.engine, self._claim.fence) else End.LOST
+        held = give_back(self._bench.engine, self._claim.fence, self._bench.stopping)
+        return End.GIVEN_BACK if held else End.LOST
 
     def _together(self, waiting: deque[Item]) -> None:
-        self._admit(self._next(waiting))
-        while self._inflight:
+        while (waiting or self._inflight) and not self._bench.stopping.is_set():
             batch = self._collect()
             if self._bench.stopping.is_set():
-                waiting.clear()
                 self._write(batch, set())
                 return
-            self._advance(batch, self._next(waiting))
+            # What is done is written at once; only with empty hands it waits for a suspect that runs alone.
+            self._advance(batch, self._next(waiting, patient=not batch))
+            if self._must_end() and not self._inflight:
+                return
 
     def _by_itself(self, item: Item) -> None:
         """A suspect: nothing else of this process is in flight, so that a death now is charged to it alone."""
@@ -121,13 +127,13 @@ class ChunkRun:
             while self._inflight and not self._bench.stopping.is_set():
                 self._write(self._collect(), set())
 
-    def _next(self, waiting: deque[Item]) -> list[Item]:
-        """Items to admit now, let in by the gate."""
+    def _next(self, waiting: deque[Item], patient: bool) -> list[Item]:
+        """Items to admit now, let in by the gate. The impatient get none while the gate is closed."""
         room = self._window - len(self._inflight)
         if not waiting or self._must_end() or (self._inflight and room < self._window // 2):
             return []
         admitted = [waiting.popleft() for _ in range(min(room, len(waiting)))]
-        if self._bench.pipeline.gate.enter(len(admitted), self._must_end):
+        if self._bench.pipeline.gate.enter(len(admitted), lambda: not patient or self._must_end()):
             return admitted
         waiting.extendleft(reversed(admitted))
         return []
@@ -136,15 +142,18 @@ class ChunkRun:
         """Write down what is about to be touched, then touch it. The gate let `items` in before."""
         if not items:
             return
-        indexes = [item.index for item in items]
-        with self._refunded(len(items)), self._bench.engine.begin() as connection:
-            admission = sql.admit(self._claim.fence, self._bench.settings.lease_seconds, indexes, alone)
+        inflight = sorted(self._inflight | {item.index for item in items})
+        with self._refunded(len(items)), self._bench.single.connect() as connection:
+            admission = sql.admit(self._claim.fence, self._bench.settings.lease_seconds, inflight, alone)
             if connection.execute(admission).one_or_none() is None:
                 raise LeaseLost
         self._submit(items)
 
     def _advance(self, batch: list[Done | Failed], admitted: list[Item]) -> None:
-        """Write a batch and the next admissions in one transaction."""
+        """Write a batch and the next admissions in one transaction. Without a batch there is no progress to record."""
+        if not batch:
+            self._admit(admitted)
+            return
         with self._refunded(len(admitted)):
             self._write(batch, {item.index for item in admitted})
         self._submit(admitted)
@@ -199,7 +208,7 @@ class ChunkRun:
 
     def _write(self, batch: list[Done | Failed], admitted: set[int]) -> None:
         """One transaction: fence, counts, what is in flight now, one row a result, and the chunk's end."""
-        if not batch and not admitted:
+        if not batch:
             return
         fence, indexes = self._claim.fence, [outcome.index for outcome in batch]
         for outcome in batch:
@@ -221,7 +230,6 @@ class ChunkRun:
                 connection.execute(sql.clear_suspects(fence.job_id, indexes))
             if counted.missing == 0:
                 connection.execute(sql.complete(fence))
-                connection.execute(wake_dispatcher())
         self._missing = counted.missing
 
     def _must_end(self) -> bool:

@@ -18,9 +18,8 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
 
-from db.engine import sync_engine
+from db.engine import DATABASE_ERRORS, single_statements, sync_engine
 from db.partitions import ensure_partitions
 from db.statements import dispatch
 from db.states import WAKE_CHANNEL
@@ -30,6 +29,7 @@ from workers.ingester import Ingester
 from workers.ringer import Bell, Ring, Ringer, urgency
 from workers.settings import Settings
 from workers.storage import s3_client
+from workers.threads import end_process_with_any_thread
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ _SETTLE = 1.0
 """A message is not missed before its row is this many seconds old: it may be between commit and Redis."""
 _LIVE = 10.0
 """A worker not seen for longer gets no room in the window."""
+_BREATH = 0.02
+"""Wake-ups that come together are answered together."""
 _IDLE_WINDOW = 4
 """Messages a model without a live worker: the first to come up finds work at once."""
 _HOUSEKEEPING = 3600.0
@@ -50,10 +52,12 @@ class Dispatcher:
         self._stop = stop
         self._holder = f"{socket.gethostname()}-{os.getpid()}"
         self._engine: Engine = sync_engine(settings.database_url, pool_size=2)
+        self._single = single_statements(self._engine)
         self._ringer = Ringer(build_app(settings), settings.redis_url)
         self._heard: Bell | None = None
         self._leading = False
         self._ingester = Ingester(self._engine, s3_client(settings), settings, lambda: self._leading)
+        self._round = 0.0
         self._tidied = 0.0
 
     def run(self) -> None:
@@ -64,15 +68,22 @@ class Dispatcher:
         while not self._stop.is_set():
             try:
                 self._tick()
-            except DBAPIError as error:
+            except DATABASE_ERRORS as error:
                 log.warning("the database failed, trying again: %s", error)
                 self._leading = False
                 self._stop.wait(0.5)
             bell.wait(self._settings.tick_seconds, self._stop)
+            self._stop.wait(_BREATH)
         self._resign()
 
     def _tick(self) -> None:
-        """One round as leader, or one try to become it."""
+        """One round as leader, or one try to become it. Woken between two rounds, it only fills the window."""
+        now = time.monotonic()
+        if now - self._round < self._settings.tick_seconds:
+            if self._leading:
+                self._fill_windows()
+            return
+        self._round = now
         if not self._lead():
             return
         reaper.reap_leases(self._engine)
@@ -85,7 +96,7 @@ class Dispatcher:
 
     def _lead(self) -> bool:
         parameters = {"holder": self._holder, "lease": self._settings.leader_seconds}
-        with self._engine.begin() as connection:
+        with self._single.connect() as connection:
             leading = connection.execute(dispatch.LEAD, parameters).one_or_none() is not None
         if leading != self._leading:
             log.info("%s %s", self._holder, "leads" if leading else "stands by")
@@ -93,7 +104,7 @@ class Dispatcher:
         return leading
 
     def _fill_windows(self) -> None:
-        with self._engine.connect() as connection:
+        with self._single.connect() as connection:
             windows = connection.execute(dispatch.WINDOWS, {"alive": _LIVE}).all()
         self._ringer.watch(frozenset(window.model for window in windows) | frozenset(self._settings.models))
         for window in windows:
@@ -103,7 +114,7 @@ class Dispatcher:
 
     def _fill(self, model: str, room: int, each: int) -> None:
         """Half the window is the most for one job: whoever comes next finds room at once."""
-        with self._engine.begin() as connection:
+        with self._single.connect() as connection:
             parameters = {"model": model, "room": room, "each": each}
             rows = connection.execute(dispatch.FILL_WINDOW, parameters).all()
         if rows:
@@ -117,7 +128,7 @@ class Dispatcher:
         if bell is None or bell is self._heard or not self._ringer.idle():
             return
         self._heard = bell
-        with self._engine.connect() as connection:
+        with self._single.connect() as connection:
             age = time.monotonic() - bell.at + _SETTLE
             rows = connection.execute(dispatch.WAITING, {"age": age}).all()
         lost = {(row.job_id, row.chunk_no): row.model for row in rows if (row.job_id, row.chunk_no) not in bell.waiting}
@@ -126,7 +137,7 @@ class Dispatcher:
 
     def _ring_lost(self, lost: dict[tuple[UUID, int], str]) -> None:
         parameters = {"jobs": [job for job, _ in lost], "chunks": [chunk for _, chunk in lost]}
-        with self._engine.begin() as connection:
+        with self._single.connect() as connection:
             rows = connection.execute(dispatch.RING_AGAIN, parameters).all()
         log.info("ringing %d chunks again", len(rows))
         self._ringer.ring(Ring(lost[row.job_id, row.chunk_no], row.job_id, row.chunk_no) for row in rows)
@@ -143,7 +154,7 @@ class Dispatcher:
         try:
             with self._engine.begin() as connection:
                 connection.execute(dispatch.RESIGN, {"holder": self._holder})
-        except DBAPIError as error:
+        except DATABASE_ERRORS as error:
             log.warning("could not resign, the lease runs out instead: %s", error)
 
 
@@ -181,6 +192,7 @@ def main(_arguments: Sequence[str] = ()) -> int:
         signal.signal(sign, lambda *_: stop.set())
     settings = Settings()
     crash_points.arm(settings.crash_at)
+    end_process_with_any_thread()
     Dispatcher(settings, stop).run()
     return 0
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
+from db.engine import DATABASE_ERRORS
 from workers.ingest import ingest_step
 from workers.settings import Settings
 
@@ -39,5 +39,5 @@ class Ingester:
             try:
                 while self._leads() and ingest_step(self._engine, self._s3, self._settings):
                     pass
-            except SQLAlchemyError as error:
+            except DATABASE_ERRORS as error:
                 log.warning("the database failed while a prefix was listed, trying again: %s", error)

@@ -3,21 +3,25 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, Update
 
+from db.engine import DATABASE_ERRORS
 from db.statements import lease as sql
 from db.statements.lease import Fence
 from db.statements.stop import wake_dispatcher
+from db.states import JobState
 
 log = logging.getLogger(__name__)
 
+_STOP_SECONDS = 2.0
 _GIVE_BACK_FOR = 20.0
+_GIVE_BACK_LEAVING = 3.0
+"""With SIGTERM received nobody waits longer for a database that is away: the lease runs out instead."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,13 @@ class Claim:
 
 def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Claim | None:
     """ready | dispatched → leased. None: another has it, or it is not to be worked on; forget the message."""
-    with engine.begin() as connection:
-        connection.execute(sql.start_job(job_id))
-        row = connection.execute(sql.claim(job_id, chunk_no, worker, lease_seconds)).one_or_none()
-        if row is None:
-            connection.rollback()  # takes back the job's start
-            return None
-        missing = connection.execute(sql.missing_items(job_id, row.lo, row.hi)).all()
+    statement = sql.claim(job_id, chunk_no, worker, lease_seconds)
+    found = _claim(engine, statement, None)
+    if found is _PENDING:
+        found = _claim(engine, statement, job_id)
+    if found is None or found is _PENDING:
+        return None
+    row, missing = found
     waited = (time.time() - (row.dispatched_at or row.created_at).timestamp()) * 1000
     return Claim(
         fence=Fence(job_id, chunk_no, row.fence),
@@ -68,20 +72,41 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
     )
 
 
-def give_back(engine: Engine, fence: Fence) -> bool:
+_PENDING: Final = (None, ())
+"""The chunk's job has not begun: it has to be started, and locked, before the chunk is."""
+
+
+def _claim(engine: Engine, statement: Update, start: UUID | None) -> tuple[Any, Sequence[Any]] | None:
+    """The claim's row and the items it has to work on; `start` names the job to be started first."""
+    with engine.connect() as connection:  # left without a commit, it takes everything back
+        if start is not None:
+            connection.execute(sql.start_job(start))
+        row = connection.execute(statement).one_or_none()
+        if row is None:
+            return None
+        if row.job_state is JobState.PENDING:
+            return _PENDING
+        missing = connection.execute(sql.missing_items(row.job_id, row.lo, row.hi)).all()
+        connection.commit()
+    return row, missing
+
+
+def give_back(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
     """leased → ready without a charge; retries while the database is away. False: it is no longer ours to give."""
-    until = time.monotonic() + _GIVE_BACK_FOR
+    started = time.monotonic()
     while True:
         try:
             with engine.begin() as connection:
                 held = connection.execute(sql.give_back(fence)).one_or_none() is not None
                 connection.execute(wake_dispatcher())
             return held
-        except DBAPIError:
-            if time.monotonic() > until:
+        except DATABASE_ERRORS:
+            patience = _GIVE_BACK_LEAVING if leaving.is_set() else _GIVE_BACK_FOR
+            if time.monotonic() - started > patience:
                 log.exception("could not give chunk %s back: its lease runs out instead", fence)
                 return False
-            time.sleep(0.5)
+            leaving.wait(0.5)
+            time.sleep(0.1)
 
 
 class LeaseKeeper:
@@ -100,9 +125,9 @@ class LeaseKeeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a renewal under way is waited for."""
+        """End the thread; a renewal under way is waited for, but not for long."""
         self._stop.set()
-        self._thread.join(self._lease_seconds)
+        self._thread.join(_STOP_SECONDS)
 
     def add(self, claim: Claim) -> None:
         with self._lock:
@@ -126,7 +151,7 @@ class LeaseKeeper:
                 claim.lost.set()
                 return
             renewed = started if self._healthy() else renewed
-        except DBAPIError as error:
+        except DATABASE_ERRORS as error:
             log.warning("heartbeat of chunk %s failed: %s", claim.fence, error)
         if time.monotonic() - renewed > self._lease_seconds:
             claim.lost.set()  # nobody could be asked: the reaper may have given it to another

@@ -11,10 +11,12 @@ from workers import crash_points
 from workers.broker import build_app
 from workers.settings import Settings
 from workers.tasks import register
+from workers.threads import end_process_with_any_thread
 from workers.worker import Worker
 
 settings = Settings()
 crash_points.arm(settings.crash_at)
+end_process_with_any_thread()
 app = build_app(settings)
 worker = Worker(settings)
 register(app, worker)

@@ -9,9 +9,8 @@ import threading
 from uuid import UUID
 
 from PIL import Image
-from sqlalchemy.exc import DBAPIError
 
-from db.engine import sync_engine
+from db.engine import DATABASE_ERRORS, single_statements, sync_engine
 from db.statements import dispatch
 from workers import crash_points
 from workers.chunk import Bench, ChunkRun, End
@@ -19,6 +18,7 @@ from workers.lease import LeaseKeeper, claim
 from workers.models import Models
 from workers.pipeline import Pipeline
 from workers.settings import Settings
+from workers.signed_get import SignedGet
 from workers.storage import s3_client
 from workers.ticket import Model
 
@@ -49,9 +49,11 @@ class Worker:
         self._mark_unready()
         self._registered = self._models.warm()
         largest = max(model.batch_images for model in self._registered)
-        pipeline = Pipeline(self.settings, self._s3, largest)
+        pipeline = Pipeline(self.settings, SignedGet(self.settings, self._s3), largest)
         keeper = LeaseKeeper(self._engine, self.settings.lease_seconds, lambda: not self._hung(pipeline))
-        self._bench = Bench(self._engine, self.settings, pipeline, keeper, self.stopping)
+        self._bench = Bench(
+            self._engine, single_statements(self._engine), self.settings, pipeline, keeper, self.stopping
+        )
         pipeline.start()
         keeper.start()
         self._sign()
@@ -89,7 +91,7 @@ class Worker:
         try:
             with self._engine.begin() as connection:
                 connection.execute(dispatch.GONE, {"id": self.id})
-        except DBAPIError:
+        except DATABASE_ERRORS:
             log.warning("could not sign off; the register forgets this worker by itself", exc_info=True)
         self._engine.dispose()
 
@@ -110,7 +112,7 @@ class Worker:
             self._recycle()
             try:
                 self._sign()
-            except DBAPIError as error:
+            except DATABASE_ERRORS as error:
                 log.warning("could not sign the register: %s", error)
 
     def _hung(self, pipeline: Pipeline) -> bool:

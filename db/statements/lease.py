@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, ColumnElement, Delete, Integer, Select, Update, and_, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from db.states import OPEN_JOB_STATES, ChunkState, JobState
+from db.states import OPEN_JOB_STATES, WAKE_CHANNEL, ChunkState, JobState
 from db.tables import chunks, items, jobs, results, suspects
 
 
@@ -45,7 +45,7 @@ _LET_GO = {"worker": None, "lease_until": None, "inflight": text("'{}'"), "alone
 
 
 def start_job(job_id: UUID) -> Update:
-    """pending → running, by the first claim. Runs before `claim` in its transaction: locks go job → chunk."""
+    """pending → running, by the first claim of a job. Before `claim` in its transaction: locks go job → chunk."""
     return (
         update(jobs)
         .where(jobs.c.id == job_id, jobs.c.state == JobState.PENDING)
@@ -77,6 +77,7 @@ def claim(job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Upd
             alone=False,
         )
         .returning(
+            chunks.c.job_id,
             chunks.c.fence,
             chunks.c.attempts,
             chunks.c.lo,
@@ -87,6 +88,7 @@ def claim(job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Upd
             jobs.c.precision,
             jobs.c.task,
             jobs.c.created_at,
+            jobs.c.state.label("job_state"),
         )
     )
 
@@ -99,7 +101,8 @@ def missing_items(job_id: UUID, lo: int, hi: int) -> Select[int, str, object, bo
         .outerjoin(results, and_(results.c.job_id == items.c.job_id, results.c.index == items.c.index))
         .outerjoin(suspects, and_(suspects.c.job_id == items.c.job_id, suspects.c.index == items.c.index))
         .where(here, results.c.index.is_(None))
-        .order_by(items.c.index)
+        # Of the suspects those with the fewest deaths first: none uses up the chunk's attempts before the others ran.
+        .order_by(func.coalesce(suspects.c.deaths, 0), items.c.index)
     )
 
 
@@ -148,12 +151,12 @@ def clear_suspects(job_id: UUID, indexes: list[int]) -> Delete:
 
 
 def complete(fence: Fence) -> Update:
-    """leased → done, in the transaction that wrote the chunk's last result."""
+    """leased → done, in the transaction that wrote the chunk's last result; wakes the dispatcher as it commits."""
     return (
         update(chunks)
         .where(_held(fence), chunks.c.n_ok + chunks.c.n_err == chunks.c.hi - chunks.c.lo)
         .values(state=ChunkState.DONE, **_LET_GO)
-        .returning(chunks.c.chunk_no)
+        .returning(chunks.c.chunk_no, func.pg_notify(WAKE_CHANNEL, ""))
     )
 
 

@@ -2,9 +2,11 @@
 
 Two triggers are added to the stack's database, so that the oracle does not rely on what the system says of itself:
 every change of a job's state is written down, and every result whose fence is not its chunk's at that moment.
+KEEP_LOGS=folder keeps the logs of the stack's programs.
 """
 
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -218,6 +220,16 @@ class Cluster:
             self.stack.supervisor.stop(name)
 
 
+def _make_commits_last(driver: Cluster) -> None:
+    """A fast stack forgets its newest commits when Postgres is killed; the protocol is built on those that last."""
+    with driver.admin.begin() as connection:
+        connection.exec_driver_sql("ALTER ROLE maskworks SET synchronous_commit = on")
+    with driver.admin.begin() as connection:  # a role's settings come with a new connection
+        connection.exec_driver_sql(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'maskworks'"
+        )
+
+
 def _tolerate_deaths() -> None:
     """A stack gives up on a program that dies five times a minute; here that is what the test is about."""
     supervisor.MAX_DEATHS = 10_000
@@ -250,11 +262,14 @@ def cluster(workers: int = 1, env: Mapping[str, str] | None = None) -> Iterator[
                 s3=s3_client(access.endpoint_url, access.access_key, access.secret_key),
                 deeds=deeds,
             )
+            _make_commits_last(driver)
             with driver.engine.begin() as connection:
                 connection.exec_driver_sql(AUDIT)
             for i in range(4):
                 driver.put(f"plain/{i}.jpg", picture(seed=i))
             yield driver
+            if "KEEP_LOGS" in os.environ:
+                shutil.copytree(running.folder.logs, os.environ["KEEP_LOGS"], dirs_exist_ok=True)
             driver.engine.dispose()
             driver.admin.dispose()
             driver.redis.close()
