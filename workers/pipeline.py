@@ -21,6 +21,7 @@ from db.states import ItemReason
 from model.errors import DeviceLost, OutOfMemory
 from workers import crash_points, images, storage
 from workers.failures import ItemFailed, failure_of
+from workers.fair_queue import FairQueue
 from workers.gate import Gate
 from workers.gpu_queue import GpuQueue
 from workers.settings import Settings
@@ -41,8 +42,8 @@ class Pipeline:
         self._settings = settings
         self._s3 = s3
         self._stop = threading.Event()
-        self._fetch: SimpleQueue[Ticket] = SimpleQueue()
-        self._decode: SimpleQueue[Ticket] = SimpleQueue()
+        self._fetch = FairQueue()
+        self._decode = FairQueue()
         self._gpu = GpuQueue()
         self._rle: SimpleQueue[Ticket] = SimpleQueue()
         # Decoded images are the memory: two batches, one on the GPU and one ready behind it.
@@ -71,7 +72,7 @@ class Pipeline:
         for i in range(count):
             threading.Thread(target=target, name=f"{name}-{i}", daemon=True).start()
 
-    def _serve(self, source: "SimpleQueue[Ticket]", step: Callable[[Ticket], None]) -> None:
+    def _serve(self, source: "SimpleQueue[Ticket] | FairQueue", step: Callable[[Ticket], None]) -> None:
         while True:
             ticket = source.get()
             if ticket.abandoned.is_set():

@@ -24,8 +24,8 @@ from workers.broker import URGENCIES, queue_keys
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.5
-_PROMOTE_AFTER = 10.0
-"""A message that others were let past for this long goes before them: nothing urgent can starve the rest."""
+_PROMOTE_AFTER = 30.0
+"""A message that others were let past for this long queues up with them: nothing urgent can starve the rest."""
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,16 @@ class Ringer:
         return Bell(frozenset(chunk for chunk in found if chunk is not None), asked)
 
     def _promote(self, lists: dict[str, list[bytes]], now: float) -> None:
-        """Move what has waited for long to the head of its most urgent queue."""
+        """Move what has waited for long to the end of its most urgent queue, one message a look."""
         before, self._waiting_since = self._waiting_since, {}
         for model in self._models:
             first, *others = queue_keys(model)
-            for key in others:
-                for raw in lists.get(key, []):
-                    since = before.get(raw, now)
-                    self._waiting_since[raw] = since
-                    if now - since > _PROMOTE_AFTER and self._redis.lrem(key, 1, raw.decode()):
-                        self._redis.rpush(first, raw)  # the end that workers pop from
+            passed = [(key, raw) for key in others for raw in lists.get(key, [])]
+            self._waiting_since |= {raw: before.get(raw, now) for _, raw in passed}
+            overdue = [(key, raw) for key, raw in passed if now - self._waiting_since[raw] > _PROMOTE_AFTER]
+            for key, raw in overdue[:1]:
+                if self._redis.lrem(key, 1, raw.decode()):
+                    self._redis.lpush(first, raw)  # lost in between, it is rung again
 
 
 def chunk_of(raw: bytes) -> tuple[UUID, int] | None:
