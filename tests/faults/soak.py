@@ -21,6 +21,7 @@ from uuid import UUID
 import httpx
 import psycopg
 import redis
+from kombu.exceptions import KombuError
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.ids import show_job_id
@@ -34,7 +35,7 @@ from workers.settings import Settings
 
 WORKERS = ("worker-1", "worker-2", "worker-3")
 OVERLAP = 3
-OUTAGES = (SQLAlchemyError, psycopg.Error, redis.RedisError, httpx.TransportError, OSError)
+OUTAGES = (SQLAlchemyError, psycopg.Error, redis.RedisError, KombuError, httpx.TransportError, OSError)
 """What the driver itself may run into while the stores are down; it tries again, as any client would."""
 
 
