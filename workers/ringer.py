@@ -145,5 +145,5 @@ def chunk_of(raw: bytes) -> tuple[UUID, int] | None:
         message = json.loads(raw)
         job, chunk = json.loads(base64.b64decode(message["body"]))[0]
         return UUID(job), int(chunk)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError):
         return None
