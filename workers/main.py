@@ -26,6 +26,8 @@ register(app, worker)
 def _start(**_: Any) -> None:
     """Before Celery connects to Redis: no message is taken until the models are warm."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # two lines a message; ours says how each chunk ended
     try:
         worker.start()
     except Exception as error:
