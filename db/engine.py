@@ -39,24 +39,30 @@ class _CompositeOnConnect:
             register_composite(self._info, connection, MaskRow)
 
 
-_OPTIONS: dict[str, Any] = {
-    "pool_pre_ping": True,  # a restarted Postgres costs one check, not one failed request
-    "pool_recycle": 1800,
-    "connect_args": {
-        "connect_timeout": 5,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        # No transaction of ours pauses. One of a frozen process holds its rows no longer than this: a leader stopped
-        # while it takes leases back, or a worker while it writes, would keep them from everybody else.
-        "options": "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=10000",
-    },
-}
+def _options(idle_seconds: int) -> dict[str, Any]:
+    return {
+        "pool_pre_ping": True,  # a restarted Postgres costs one check, not one failed request
+        "pool_recycle": 1800,
+        "connect_args": {
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            # A transaction left open by a frozen process would block vacuum and hold rows.
+            "options": f"-c idle_in_transaction_session_timeout={idle_seconds * 1000} -c lock_timeout=10000",
+        },
+    }
+
+
+_IDLE_WORKER = 10
+"""No transaction of a worker or the dispatcher pauses: one that does is of a frozen process, and its rows are wanted."""
+_IDLE_API = 60
+"""A stream of results stands still as long as its reader does."""
 
 
 def sync_engine(database_url: str, pool_size: int = 4) -> Engine:
     """An engine for workers, the dispatcher and command lines. READ COMMITTED, pooled, checked before use."""
-    engine = create_engine(database_url, pool_size=pool_size, max_overflow=2, **_OPTIONS)
+    engine = create_engine(database_url, pool_size=pool_size, max_overflow=2, **_options(_IDLE_WORKER))
     composite = _CompositeOnConnect()
     event.listen(engine, "connect", lambda connection, _record: composite.sync(connection))
     return engine
@@ -70,7 +76,7 @@ def single_statements(engine: Engine) -> Engine:
 
 def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
     """The same for the front door's event loop."""
-    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=4, **_OPTIONS)
+    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=4, **_options(_IDLE_API))
     composite = _CompositeOnConnect()
     event.listen(engine.sync_engine, "connect", lambda adapted, _record: composite.asynchronous(adapted))
     return engine
