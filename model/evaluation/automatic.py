@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.evaluation.ground_truth import Picture, pictures
+from model.nms import nms
 from model.rle import decode
 from model.segmenter import Segmenter
 from model.spec import Automatic
 
-IOU_THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
-STABILITIES = (0.6, 0.7, 0.8, 0.88)
-SUPPRESSION = (0.5, 0.7)
+IOU_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+STABILITIES = (0.5, 0.6, 0.7, 0.8, 0.9)
+SUPPRESSION = (0.4, 0.5, 0.6, 0.7)
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,56 @@ def held_out(folder: Path, scenes: int, min_share: float) -> Iterable[tuple[Pict
         yield Picture(str(k), scene.image, np.stack(regions[0])), np.stack(every)
 
 
+@dataclass(frozen=True)
+class Everything:
+    """All masks of one picture before any filter, and how they compare with its regions."""
+
+    iou: NDArray[np.float64]  # (K,) predicted
+    stability: NDArray[np.float64]  # (K,)
+    boxes: NDArray[np.float64]  # (K, 4) x0 y0 x1 y1
+    wanted: NDArray[np.float64]  # (n, K) true IoU with the regions to be found
+    allowed: NDArray[np.float64]  # (K,) best true IoU with any region that counts as right
+
+    def kept(self, iou: float, stability: float, suppression: float, most: int) -> Score:
+        """What the generator would answer with these thresholds, scored."""
+        passed = np.flatnonzero((self.iou > iou) & (self.stability >= stability))
+        left = passed[nms(self.boxes[passed], self.iou[passed], suppression)][:most] if len(passed) else passed
+        if len(left) == 0:
+            return Score(regions=len(self.wanted))
+        best = self.wanted[:, left].max(1)
+        right = int((self.allowed[left] >= 0.5).sum())
+        return Score(len(best), int((best >= 0.5).sum()), int((best >= 0.7).sum()), len(left), right)
+
+
+def everything(segmenter: Segmenter, picture: Picture, allowed: NDArray[np.bool_], offset: float) -> Everything:
+    """One run without filters and suppression."""
+    task = Automatic(
+        pred_iou_thresh=0.0,
+        stability_score_thresh=0.0,
+        box_nms_thresh=1.0,
+        stability_score_offset=offset,
+        max_masks=20_000,
+    )
+    (answers,) = segmenter.run([picture.image], [task])
+    found = [mask for mask in answers if mask.area]
+    masks = np.stack([decode(mask.rle) for mask in found]).astype(np.bool_)
+    boxes = np.array([[x, y, x + w - 1, y + h - 1] for x, y, w, h in (mask.bbox for mask in found)], np.float64)
+    return Everything(
+        np.array([mask.predicted_iou for mask in found]),
+        np.array([mask.stability_score for mask in found]),
+        boxes,
+        pairwise_iou(picture.regions, masks),
+        pairwise_iou(masks, allowed).max(1),
+    )
+
+
 def sweep(
-    segmenter: Segmenter, asked: list[tuple[Picture, NDArray[np.bool_]]]
+    segmenter: Segmenter, asked: list[tuple[Picture, NDArray[np.bool_]]], offset: float, most: int
 ) -> dict[tuple[float, float, float], Score]:
-    """The score of every combination of thresholds."""
-    scores = {}
-    for iou, stability, suppression in product(IOU_THRESHOLDS, STABILITIES, SUPPRESSION):
-        task = Automatic(pred_iou_thresh=iou, stability_score_thresh=stability, box_nms_thresh=suppression)
-        each = [score(masks_of(segmenter, p.image, task), p.regions, allowed) for p, allowed in asked]
-        scores[iou, stability, suppression] = sum(each, Score())
-    return scores
+    """The score of every combination of thresholds, from one run a picture."""
+    each = [everything(segmenter, picture, allowed, offset) for picture, allowed in asked]
+    combinations = product(IOU_THRESHOLDS, STABILITIES, SUPPRESSION)
+    return {(i, s, n): sum((one.kept(i, s, n, most) for one in each), Score()) for i, s, n in combinations}
 
 
 def _arguments() -> argparse.Namespace:
@@ -111,6 +152,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--ground-truth", type=Path)
     parser.add_argument("--min-share", type=float, default=0.005)
+    parser.add_argument("--offset", type=float, default=0.25, help="of the stability score")
+    parser.add_argument("--most", type=int, default=50, help="masks kept an image")
     parser.add_argument("--defaults", action="store_true", help="only the model's own thresholds, picture by picture")
     return parser.parse_args()
 
@@ -128,7 +171,7 @@ def main() -> None:
         for picture, allowed in truth:
             print(picture.name, score(masks_of(segmenter, picture.image, Automatic()), picture.regions, allowed))
         return
-    ranked = sorted(sweep(segmenter, truth).items(), key=lambda item: -item[1].f)
+    ranked = sorted(sweep(segmenter, truth, asked.offset, asked.most).items(), key=lambda item: -item[1].f)
     for (iou, stability, suppression), found in ranked:
         print(f"iou {iou:.2f} stability {stability:.2f} nms {suppression:.2f}   {found}")
 
