@@ -55,7 +55,7 @@ def _options(idle_seconds: int) -> dict[str, Any]:
 
 
 _IDLE_WORKER = 10
-"""No transaction of a worker or the dispatcher pauses: one that does is of a frozen process, and its rows are wanted."""
+"""No transaction of a worker or the dispatcher pauses: one that does is of a frozen process that holds rows."""
 _IDLE_API = 60
 """A stream of results stands still as long as its reader does."""
 
