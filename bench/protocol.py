@@ -252,10 +252,10 @@ def main() -> int:
         found["fairness"] = fairness()
     if "million" in given.part:
         found["million"] = million(60)
-    shown = json.dumps(found, indent=1)
-    print(shown)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "protocol.json").write_text(shown + "\n")
+    print(json.dumps(found, indent=1))
+    kept = RESULTS / "protocol.json"
+    before = json.loads(kept.read_text()) if kept.exists() else {}
+    kept.write_text(json.dumps(before | found, indent=1) + "\n")  # parts that were not run stay
     return 0
 
 
