@@ -111,7 +111,7 @@ def mutate(tree: Path, mutant: Mutant) -> None:
 
 
 def passes(tree: Path, tests: Sequence[str]) -> bool:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "", "--timeout=120", "-p", "no:cacheprovider", *tests]
     ended = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=SECONDS, check=False)
     if ended.returncode not in (0, 1):
         raise SystemExit(f"pytest could not run {tests}:\n{ended.stdout[-3000:]}\n{ended.stderr[-1000:]}")
