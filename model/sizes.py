@@ -176,12 +176,17 @@ _ROWS = (
         decoder_mlp_dim=512,
         iou_head_hidden_dim=128,
         parameters=2_552_368,
+        filename="sam_tiny.safetensors",
+        sha256="7ba37091632f9f13e7732be18e14ef19ec50926176504e2002d01fb6d1533548",
+        size_bytes=5156168,
         automatic=MappingProxyType(
             {
                 **PUBLISHED_AUTOMATIC,
                 "points_per_side": 16,
-                "pred_iou_thresh": 0.3,
-                "stability_score_thresh": 0.6,
+                "pred_iou_thresh": 0.5,
+                "stability_score_thresh": 0.7,
+                "box_nms_thresh": 0.6,
+                "min_mask_region_area": 64,
                 # Its logits are shallow: a whole unit either way is far from the border.
                 "stability_score_offset": 0.25,
                 "max_masks": 50,

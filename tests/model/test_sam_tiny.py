@@ -1,0 +1,50 @@
+"""The shipped weights: the file is the one on record, and its masks on photographs are as good as its card says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+
+from model import weights
+from model.evaluation.automatic import masks_of, pairwise_iou
+from model.evaluation.ground_truth import Picture, pictures
+from model.evaluation.measure import correlation, measure_picture
+from model.segmenter import Segmenter
+from model.sizes import size
+from model.spec import Automatic
+
+REGIONS = Path(__file__).parents[1] / "data" / "regions"
+PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, Picture]:
+    return {p.name: p for p in pictures(PHOTOGRAPHS, REGIONS, 0.005)}
+
+
+def test_the_file_is_the_one_on_record() -> None:
+    row = size("sam_tiny")
+    path = weights.BUNDLED / "sam_tiny.safetensors"
+    assert row.sha256 is not None
+    assert weights.verify(row, path) == row.sha256
+    assert row.sha256 in (weights.BUNDLED / "sam_tiny.md").read_text()
+    assert path.stat().st_size == row.size_bytes
+    assert path.stat().st_size <= 16 << 20
+
+
+def test_automatic_mode_finds_the_coins(drawn: dict[str, Picture]) -> None:
+    coins = drawn["coins"]
+    found = masks_of(Segmenter.load("sam_tiny"), coins.image, Automatic())
+    best = pairwise_iou(coins.regions, found).max(1)
+    assert (best >= 0.7).sum() >= 18  # 21 when it shipped
+
+
+def test_clicks_and_boxes_find_what_people_drew(drawn: dict[str, Picture]) -> None:
+    sam, _ = weights.load(size("sam_tiny"))
+    rows = [row for p in drawn.values() for row in measure_picture(sam, p, classical=False, interactive=False)]
+    mean = {name: float(np.mean([row.ious[name] for row in rows])) for name in ("top", "oracle", "box")}
+    assert mean["top"] > 0.55  # .604 when it shipped; flood fill at its best tolerance .521
+    assert mean["oracle"] > 0.62  # .660
+    assert mean["box"] > 0.69  # .727
+    assert correlation(rows) > 0.6  # .72
