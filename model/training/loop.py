@@ -66,7 +66,7 @@ class Loop:
         self.average = Average(self.sam)
         self.optimiser = self._optimiser()
         self.clock, self.step, self.progress = ActiveClock(), 0, 0.0
-        self.side = plan.row.image_size
+        self.side, self.least_side = plan.row.image_size, 0
         self.saved_at, self.kept_constant, self.stop = 0.0, False, False
         if plan.resume:
             self._load()
@@ -117,7 +117,7 @@ class Loop:
         together = np.random.default_rng([plan.seed, self.step])  # decisions every process must share
         if self.step % 50 == 0:
             self.store.refresh()
-        wanted = side_at(row.image_size, self.progress)
+        wanted = max(side_at(row.image_size, self.progress), self.least_side)
         if wanted != self.side:
             self.side = wanted
             set_side(self.sam, wanted)
@@ -158,6 +158,7 @@ class Loop:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.clock.seconds,
+            "side": self.side,
         }
         part = self.plan.folder / f".{name}.part"
         torch.save(state, part)
@@ -174,6 +175,7 @@ class Loop:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.clock.seconds = state["step"], state["seconds"]
         self.progress = self.clock.seconds / (60 * self.plan.minutes)
+        self.least_side = state["side"]  # more minutes do not send a run back to a lower resolution
         self.kept_constant = self.progress >= DECAY_FROM
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -315,3 +316,19 @@ def test_two_processes_stop_and_go_on(folder: Path) -> None:
     after = torch.load(folder / "state.pt", weights_only=True)
     assert after["step"] > state["step"]
     assert after["seconds"] > state["seconds"]
+
+
+def test_more_minutes_do_not_lower_the_resolution(folder: Path, tmp_path: Path) -> None:
+    for name in ("scenes", "held-out"):
+        (tmp_path / name).symlink_to(folder / name)
+    plan = Plan("sam_tiny", tmp_path, minutes=60, images=1, prompts=4)
+    first = Loop(plan, rank=0, world=1)
+    first.progress, first.clock.seconds = 0.5, 1800.0
+    first._step()
+    assert first.side == 192
+    first._save("state.pt")
+    longer = Loop(replace(plan, minutes=600, resume=True), rank=0, world=1)
+    longer._step()
+    assert longer.side == 192
+    assert longer.step == 2
+    assert longer.clock.seconds == 1800
