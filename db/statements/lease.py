@@ -41,7 +41,8 @@ def _held(fence: Fence) -> ColumnElement[bool]:
     )
 
 
-_LET_GO = {"worker": None, "lease_until": None, "inflight": text("'{}'"), "alone": False}
+LET_GO = {"worker": None, "lease_until": None, "inflight": text("'{}'"), "alone": False}
+"""Columns of a chunk that nobody holds: set by whatever statement takes it out of `leased`."""
 
 
 def start_job(job_id: UUID) -> Update:
@@ -155,7 +156,7 @@ def complete(fence: Fence) -> Update:
     return (
         update(chunks)
         .where(_held(fence), chunks.c.n_ok + chunks.c.n_err == chunks.c.hi - chunks.c.lo)
-        .values(state=ChunkState.DONE, **_LET_GO)
+        .values(state=ChunkState.DONE, **LET_GO)
         .returning(chunks.c.chunk_no, func.pg_notify(WAKE_CHANNEL, ""))
     )
 
@@ -170,7 +171,7 @@ def give_back(fence: Fence) -> Update:
             fence=chunks.c.fence + 1,
             attempts=func.greatest(chunks.c.attempts - 1, 0),
             dispatched_at=None,
-            **_LET_GO,
+            **LET_GO,
         )
         .returning(chunks.c.chunk_no)
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, TextClause, Update, and_, bindparam, exists, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from db.statements.lease import now, seconds
+from db.statements.lease import LET_GO, now, seconds
 from db.states import (
     FINAL_CHUNK_STATES,
     FINAL_JOB_STATES,
@@ -90,10 +90,7 @@ def take_back(job_id: UUID, chunk_no: int, stalls: int, backoff_seconds: float) 
             stalls=stalls,
             run_after=now() + seconds(backoff_seconds),
             dispatched_at=None,
-            worker=None,
-            lease_until=None,
-            inflight=text("'{}'"),
-            alone=False,
+            **LET_GO,
         )
         .returning(complete)
     )
@@ -107,10 +104,7 @@ def bury(job_id: UUID, chunk_no: int) -> Update:
         .values(
             state=ChunkState.DEAD,
             fence=chunks.c.fence + 1,
-            worker=None,
-            lease_until=None,
-            inflight=text("'{}'"),
-            alone=False,
+            **LET_GO,
         )
     )
 

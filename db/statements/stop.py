@@ -19,10 +19,10 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    text,
     update,
 )
 
+from db.statements.lease import LET_GO
 from db.states import (
     FINAL_CHUNK_STATES,
     FINAL_JOB_STATES,
@@ -55,10 +55,7 @@ def cancel_chunks(job_id: UUID) -> Update:
         .values(
             state=ChunkState.CANCELLED,
             fence=chunks.c.fence + 1,
-            worker=None,
-            lease_until=None,
-            inflight=text("'{}'"),
-            alone=False,
+            **LET_GO,
         )
     )
 
