@@ -150,6 +150,15 @@ chunks = Table(
     Column("n_ok", Integer, nullable=False, server_default="0"),
     Column("n_err", Integer, nullable=False, server_default="0"),
     Column("reasons", JSONB, nullable=False, server_default="{}"),  # failure reason → count
+    Column("tallied", Boolean, nullable=False, server_default="false"),  # its counts are in `tallies`
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("reason", Text, primary_key=True),  # of a failure; '': items that succeeded
+    Column("n", Integer, nullable=False),  # of all chunks that are `tallied`
 )
 
 suspects = Table(

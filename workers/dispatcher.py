@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 
 from db.engine import DATABASE_ERRORS, single_statements, sync_engine
 from db.partitions import ensure_partitions
-from db.statements import dispatch
+from db.statements import dispatch, tally
 from db.states import WAKE_CHANNEL
 from workers import crash_points, reaper
 from workers.broker import build_app
@@ -42,6 +42,8 @@ _BREATH = 0.02
 _IDLE_WINDOW = 4
 """Messages a model without a live worker: the first to come up finds work at once."""
 _HOUSEKEEPING = 3600.0
+_TALLIED = 1000
+"""Ended chunks a tick: some 15 ms, and 2,000 a second are more than any fleet of GPUs ends."""
 
 
 class Dispatcher:
@@ -92,6 +94,7 @@ class Dispatcher:
         self._ingester.ask()
         self._fill_windows()
         self._ring_again()
+        self._tally()
         self._tidy()
 
     def _lead(self) -> bool:
@@ -141,6 +144,10 @@ class Dispatcher:
             rows = connection.execute(dispatch.RING_AGAIN, parameters).all()
         log.info("ringing %d chunks again", len(rows))
         self._ringer.ring(Ring(lost[row.job_id, row.chunk_no], row.job_id, row.chunk_no) for row in rows)
+
+    def _tally(self) -> None:
+        with self._single.connect() as connection:
+            connection.execute(tally.TALLY, {"most": _TALLIED})
 
     def _tidy(self) -> None:
         if time.monotonic() - self._tidied < _HOUSEKEEPING and self._tidied:

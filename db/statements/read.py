@@ -1,5 +1,5 @@
-"""Reading jobs, items and masks. Counts come from chunk rows, in one statement and so of one snapshot: they always
-add up to the job's total.
+"""Reading jobs, items and masks. Counts come from tallies and the chunks that are in none yet, in one statement and so
+of one snapshot: they always add up to the job's total.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,14 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from db.statements.tally import SUCCEEDED, UNTALLIED
 from db.states import FINAL_JOB_STATES, ChunkState, ItemState, JobState, ResultState
-from db.tables import chunks, items, jobs, results, workers
+from db.tables import chunks, items, jobs, results, tallies, workers
 
 WORKER_SEEN_WITHIN = timedelta(seconds=30)
 _WAITING = (ChunkState.READY, ChunkState.DISPATCHED)
@@ -46,57 +48,71 @@ def _total(of: ColumnElement[int]) -> ColumnElement[int]:
     return cast(func.coalesce(func.sum(of), 0), Integer)
 
 
-def _chunk_sums() -> LateralFromClause:
+def _untallied_sums() -> LateralFromClause:
     missing = chunks.c.hi - chunks.c.lo - chunks.c.n_ok - chunks.c.n_err
     return (
         select(
             _total(chunks.c.n_ok).label("succeeded"),
             _total(chunks.c.n_err).label("failed"),
-            _total(case((chunks.c.state.in_(_WAITING), missing), else_=0)).label("waiting"),
             _total(case((chunks.c.state == ChunkState.LEASED, missing), else_=0)).label("leased"),
         )
-        .where(chunks.c.job_id == jobs.c.id)
-        .lateral("sums")
+        .where(chunks.c.job_id == jobs.c.id, UNTALLIED)
+        .lateral("untallied")
+    )
+
+
+def _tallied_sums() -> LateralFromClause:
+    succeeded = tallies.c.reason == SUCCEEDED
+    return (
+        select(
+            _total(case((succeeded, tallies.c.n), else_=0)).label("succeeded"),
+            _total(case((succeeded, 0), else_=tallies.c.n)).label("failed"),
+        )
+        .where(tallies.c.job_id == jobs.c.id)
+        .lateral("tallied")
     )
 
 
 def _failures() -> ColumnElement[Any]:
     """[{"reason", "count"}, …] over all chunks, the most frequent first; NULL without failures."""
     each = func.jsonb_each_text(chunks.c.reasons).table_valued("key", "value", name="each").render_derived()
-    tally = (
-        select(each.c.key.label("reason"), cast(func.sum(cast(each.c.value, Integer)), Integer).label("count"))
+    untallied = (
+        select(each.c.key.label("reason"), cast(each.c.value, Integer).label("n"))
         .select_from(chunks)
         .join(each, true())
-        .where(chunks.c.job_id == jobs.c.id, chunks.c.n_err > 0)
-        .group_by(each.c.key)
+        .where(chunks.c.job_id == jobs.c.id, UNTALLIED, chunks.c.n_err > 0)
         .correlate(jobs)
-        .subquery("tally")
     )
-    entry = func.jsonb_build_object("reason", tally.c.reason, "count", tally.c.count)
-    in_order = aggregate_order_by(entry, tally.c.count.desc(), tally.c.reason)
+    tallied = select(tallies.c.reason, tallies.c.n).where(tallies.c.job_id == jobs.c.id, tallies.c.reason != SUCCEEDED)
+    both = union_all(untallied, tallied.correlate(jobs)).subquery("both")
+    count = cast(func.sum(both.c.n), Integer).label("count")
+    total = select(both.c.reason, count).group_by(both.c.reason).subquery("total")
+    entry = func.jsonb_build_object("reason", total.c.reason, "count", total.c.count)
+    in_order = aggregate_order_by(entry, total.c.count.desc(), total.c.reason)
     return select(func.jsonb_agg(in_order, type_=JSONB)).scalar_subquery()
 
 
 def _jobs_with_counts() -> Select[Any]:
-    sums = _chunk_sums()
-    # What is neither counted nor waiting nor leased: unlisted while the job is open, given up once it is final.
-    rest = jobs.c.n_items - sums.c.succeeded - sums.c.failed - sums.c.waiting - sums.c.leased
+    tallied, untallied = _tallied_sums(), _untallied_sums()
+    succeeded, failed = tallied.c.succeeded + untallied.c.succeeded, tallied.c.failed + untallied.c.failed
+    # Never summed over chunks, of which most of a large job wait: pending while the job is open, given up once final.
+    rest = jobs.c.n_items - succeeded - failed - untallied.c.leased
     expired = jobs.c.state == JobState.EXPIRED
     given_up = and_(~_UNFINISHED_JOB, ~expired)
     seen = exists().where(workers.c.model == jobs.c.model, _live())
     shown = [c for c in jobs.c if c.name not in ("request_sha256", "idempotency_key", "ingest_cursor")]
     return select(
         *shown,
-        sums.c.succeeded,
-        sums.c.failed,
-        sums.c.leased.label("running"),
-        (sums.c.waiting + case((_UNFINISHED_JOB, rest), else_=0)).label("pending"),
+        succeeded.label("succeeded"),
+        failed.label("failed"),
+        untallied.c.leased.label("running"),
+        case((_UNFINISHED_JOB, rest), else_=0).label("pending"),
         case((given_up, rest), else_=0).label("cancelled"),
         case((expired, rest), else_=0).label("expired"),
         _failures().label("failures"),
         seen.label("has_worker"),
         func.clock_timestamp().label("now"),
-    ).select_from(jobs.join(sums, true()))
+    ).select_from(jobs.join(tallied, true()).join(untallied, true()))
 
 
 # Built once, run with {"tenant", "job_id"}: building a statement of this size takes longer than running it

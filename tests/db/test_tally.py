@@ -1,0 +1,407 @@
+"""Counts by tallies against counts by hand: after every step of whatever claims, ends, stops and tallies chunks."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from db.engine import sync_engine
+from db.ids import new_job_id
+from db.statements import ingest, lease, read, reap, stop, tally
+from db.states import FINAL_CHUNK_STATES, FINAL_JOB_STATES, ChunkState, ItemReason, ItemState, JobReason, JobState
+from db.tables import chunks, items, jobs, tallies
+from tests.jobs import submit
+
+N_ITEMS, SIZE = 40, 4
+
+
+@pytest.fixture(scope="module")
+def engine(module_database: str) -> Iterator[Engine]:
+    engine = sync_engine(module_database, pool_size=8)
+    yield engine
+    engine.dispose()
+
+
+def counts(connection: Connection, job_id: UUID) -> tuple[dict[str, int], dict[str, int]]:
+    """What GET of the job says: its counts, and its failures by reason."""
+    row = connection.execute(read.JOB, {"tenant": "default", "job_id": job_id}).one()
+    return (
+        {s.value: getattr(row, s.value) for s in ItemState},
+        {each["reason"]: each["count"] for each in row.failures or []},
+    )
+
+
+def by_hand(connection: Connection, job_id: UUID) -> tuple[dict[str, int], dict[str, int]]:
+    """The same from every chunk row alone, item by item as a reader of items sees them."""
+    job = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
+    rows = connection.execute(select(chunks).where(chunks.c.job_id == job_id)).all()
+    rest = "pending" if job.state not in FINAL_JOB_STATES else "expired" if job.state == "expired" else "cancelled"
+    counted = Counter({s.value: 0 for s in ItemState})
+    counted[rest] += job.n_items - sum(row.hi - row.lo for row in rows)  # listed, no chunk cut yet
+    reasons: Counter[str] = Counter()
+    for row in rows:
+        counted.update(succeeded=row.n_ok, failed=row.n_err)
+        without = {ChunkState.LEASED: "running", ChunkState.READY: "pending", ChunkState.DISPATCHED: "pending"}
+        counted[without.get(row.state, rest)] += row.hi - row.lo - row.n_ok - row.n_err
+        reasons.update(row.reasons)
+    return dict(counted), dict(reasons)
+
+
+def check(engine: Engine, job_id: UUID) -> dict[str, int]:
+    with engine.connect() as connection:
+        shown, expected = counts(connection, job_id), by_hand(connection, job_id)
+        total = connection.execute(select(jobs.c.n_items).where(jobs.c.id == job_id)).scalar_one()
+    assert shown == expected
+    assert sum(shown[0].values()) == total
+    return shown[0]
+
+
+def add_tallies(engine: Engine, most: int = 1000) -> int:
+    with engine.begin() as connection:
+        added: int = connection.execute(tally.TALLY, {"most": most}).scalar_one()
+    return added
+
+
+def stop_for(engine: Engine, job_id: UUID, reason: JobReason) -> None:
+    with engine.begin() as connection:
+        connection.execute(stop.lock_job(job_id)).one()
+        connection.execute(stop.cancel_chunks(job_id))
+        connection.execute(stop.stop_job(job_id, reason)).one_or_none()
+
+
+def finish(engine: Engine, job_id: UUID) -> None:
+    with engine.begin() as connection:
+        connection.execute(stop.finish_job(job_id)).one_or_none()
+
+
+class Play:
+    """One job, its workers, the reaper and the leader, in whatever order the seed says."""
+
+    def __init__(self, engine: Engine, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.engine = engine
+        self.listed = seed % 2 == 0
+        self.job = submit(engine, [f"s3://b/{i}" for i in range(N_ITEMS)], size=SIZE) if self.listed else self.listing()
+        self.held: list[lease.Fence] = []
+        self.tally: dict[lease.Fence, Counter[str]] = {}
+
+    def listing(self) -> UUID:
+        job_id = new_job_id()
+        row = {"id": job_id, "tenant_id": "default", "state": JobState.INGESTING, "model": "null", "n_items": 0}
+        with self.engine.begin() as connection:
+            connection.execute(insert(jobs).values(row | {"task": {}, "input": {}}))
+        return job_id
+
+    def list_page(self) -> None:
+        with self.engine.begin() as connection:
+            n: int = connection.execute(select(jobs.c.n_items).where(jobs.c.id == self.job)).scalar_one()
+            if self.listed or not connection.execute(ingest.advance(self.job, None, n, SIZE)).all():
+                return
+            rows = [
+                {"job_id": self.job, "index": i, "custom_id": str(i), "image": "s3://b/k"} for i in range(n, n + SIZE)
+            ]
+            connection.execute(insert(items), rows)
+            if n + SIZE >= N_ITEMS:
+                connection.execute(ingest.open_job(self.job, SIZE)).one()
+                connection.execute(ingest.CUT_CHUNKS, {"job_id": self.job})
+                self.listed = True
+
+    def claim(self) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(lease.start_job(self.job))
+            chunk_no = self.random.randrange(N_ITEMS // SIZE)
+            row = connection.execute(lease.claim(self.job, chunk_no, "w", 60)).one_or_none()
+            if row is None:
+                connection.rollback()
+                return
+        fence = lease.Fence(self.job, chunk_no, row.fence)
+        self.held.append(fence)
+        self.tally[fence] = Counter(row.reasons)
+
+    def some(self) -> lease.Fence | None:
+        return self.random.choice(self.held) if self.held else None
+
+    def record(self) -> None:
+        fence = self.some()
+        if fence is None:
+            return
+        with self.engine.begin() as connection:
+            row = connection.execute(
+                select(chunks).where(chunks.c.job_id == self.job, chunks.c.chunk_no == fence.chunk_no)
+            ).one()
+            missing = row.hi - row.lo - row.n_ok - row.n_err
+            n_ok = self.random.randint(0, missing)
+            reasons = self.tally[fence] + Counter(
+                {
+                    r.value: self.random.randint(0, (missing - n_ok) // 2)
+                    for r in (ItemReason.TIMEOUT, ItemReason.INTERNAL)
+                }
+            )
+            if connection.execute(lease.record(fence, 60, n_ok, dict(reasons), [])).one_or_none() is None:
+                self.held.remove(fence)
+                return
+            self.tally[fence] = reasons
+
+    def complete(self) -> None:
+        fence = self.some()
+        if fence is None:
+            return
+        with self.engine.begin() as connection:
+            row = connection.execute(
+                select(chunks).where(chunks.c.job_id == self.job, chunks.c.chunk_no == fence.chunk_no)
+            ).one()
+            missing = row.hi - row.lo - row.n_ok - row.n_err
+            connection.execute(lease.record(fence, 60, missing, dict(self.tally[fence]), [])).one_or_none()
+            connection.execute(lease.complete(fence)).one_or_none()
+        self.held.remove(fence)
+
+    def give_back(self) -> None:
+        fence = self.some()
+        if fence is None:
+            return
+        with self.engine.begin() as connection:
+            connection.execute(lease.give_back(fence)).one_or_none()
+        self.held.remove(fence)
+
+    def reap(self) -> None:
+        """The lease of one chunk runs out: back to ready, or an item or all that is missing fails."""
+        fence = self.some()
+        if fence is None:
+            return
+        with self.engine.begin() as connection:
+            mine = update(chunks).where(chunks.c.job_id == self.job, chunks.c.chunk_no == fence.chunk_no)
+            connection.execute(
+                mine.where(chunks.c.state == "leased").values(lease_until=text("now() - interval '1 s'"))
+            )
+        with self.engine.begin() as connection:
+            for row in connection.execute(reap.expired_leases(10)).all():
+                bury = self.random.random() < 0.3
+                index = None if bury else row.chunk_no * SIZE + self.random.randrange(SIZE)
+                given = {
+                    "job_id": row.job_id,
+                    "chunk_no": row.chunk_no,
+                    "fence": row.fence,
+                    "attempt": 1,
+                    "detail": "d",
+                }
+                if bury and self.untouched(connection, row.chunk_no):
+                    connection.execute(reap.FAIL_ITEMS, given | {"index": index})
+                    connection.execute(reap.bury(row.job_id, row.chunk_no))
+                else:
+                    connection.execute(reap.take_back(row.job_id, row.chunk_no, 1, 0.0))
+        self.held.remove(fence)
+
+    def untouched(self, connection: Connection, chunk_no: int) -> bool:
+        """No result rows are written here, so only a chunk without any may have its missing items failed."""
+        of_chunk = (chunks.c.job_id == self.job, chunks.c.chunk_no == chunk_no)
+        return connection.execute(select(chunks.c.n_ok + chunks.c.n_err == 0).where(*of_chunk)).scalar_one()
+
+    def finish(self) -> None:
+        finish(self.engine, self.job)
+
+    def add_tallies(self) -> None:
+        add_tallies(self.engine, self.random.choice([1, 2, 3, 1000]))
+
+    def step(self) -> None:
+        often = [self.claim, self.claim, self.record, self.complete, self.complete, self.add_tallies]
+        self.random.choice([*often, self.list_page, self.list_page, self.give_back, self.reap, self.finish])()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_counts_are_those_of_every_chunk_after_every_step(engine: Engine, seed: int) -> None:
+    play = Play(engine, seed)
+    stops_at = play.random.choice([30, 80, 1000])
+    reason = play.random.choice(
+        [JobReason.CANCELLED_BY_CLIENT, JobReason.DEADLINE_EXCEEDED, JobReason.FAILURE_RATIO_EXCEEDED]
+    )
+    for step in range(160):
+        if step == stops_at:
+            stop_for(engine, play.job, reason)
+        play.step()
+        check(engine, play.job)
+    stop_for(engine, play.job, reason)
+    before = check(engine, play.job)
+    while add_tallies(engine):
+        assert check(engine, play.job) == before
+    with engine.connect() as connection:
+        left = select(func.count()).where(chunks.c.job_id == play.job, tally.UNTALLIED)
+        assert connection.execute(left).scalar_one() == 0  # a poll of a final job reads tallies alone
+        assert connection.execute(select(jobs.c.state).where(jobs.c.id == play.job)).scalar_one() in FINAL_JOB_STATES
+
+
+def done_job(engine: Engine, chunk_count: int = 10) -> UUID:
+    """A running job whose chunks but the last are done, one item of each failed."""
+    job_id = submit(engine, [f"s3://b/{i}" for i in range(chunk_count * SIZE)], size=SIZE)
+    for chunk_no in range(chunk_count - 1):
+        end_chunk(engine, job_id, chunk_no)
+    return job_id
+
+
+def end_chunk(engine: Engine, job_id: UUID, chunk_no: int) -> None:
+    with engine.begin() as connection:
+        connection.execute(lease.start_job(job_id))
+        row = connection.execute(lease.claim(job_id, chunk_no, "w", 60)).one()
+        fence = lease.Fence(job_id, chunk_no, row.fence)
+        connection.execute(lease.record(fence, 60, SIZE - 1, {"TIMEOUT": 1}, [])).one()
+        connection.execute(lease.complete(fence)).one()
+
+
+def test_a_chunk_is_added_once_and_stays_as_it_was_counted(engine: Engine) -> None:
+    job_id = done_job(engine)
+    assert [add_tallies(engine, 4), add_tallies(engine, 4), add_tallies(engine, 4), add_tallies(engine, 4)] == [
+        4,
+        4,
+        1,
+        0,
+    ]
+    with engine.connect() as connection:
+        rows = connection.execute(select(tallies.c.reason, tallies.c.n).where(tallies.c.job_id == job_id)).all()
+        assert {(row.reason, row.n) for row in rows} == {("", 27), ("TIMEOUT", 9)}
+    recounts: list[dict[str, Any]] = [{"n_ok": 0}, {"n_err": 0}, {"reasons": {}}, {"tallied": False}]
+    for values in recounts:
+        with engine.connect() as connection, pytest.raises(IntegrityError, match="is tallied"):
+            connection.execute(update(chunks).where(chunks.c.job_id == job_id, chunks.c.tallied).values(values))
+    with engine.connect() as connection, pytest.raises(IntegrityError, match="violates check"):
+        connection.execute(update(chunks).where(chunks.c.job_id == job_id, ~chunks.c.tallied).values(tallied=True))
+
+
+def test_a_tally_that_does_not_commit_adds_nothing(engine: Engine) -> None:
+    job_id = done_job(engine)
+    with engine.connect() as connection:
+        assert connection.execute(tally.TALLY, {"most": 5}).scalar_one() == 5
+        assert counts(connection, job_id) == by_hand(connection, job_id)
+        connection.rollback()
+    assert check(engine, job_id)["succeeded"] == 27
+    assert add_tallies(engine) == 9
+
+
+def test_a_tally_under_way_holds_up_no_ending(engine: Engine) -> None:
+    """A finish, a claim and a cancel beside an open transaction that tallies the same job; a deletion waits for it."""
+    finished, cancelled = done_job(engine), done_job(engine)
+    with engine.connect() as tallying:
+        assert tallying.execute(tally.TALLY, {"most": 1000}).scalar_one() == 18
+        with engine.begin() as other:
+            other.execute(text("SET LOCAL lock_timeout = 1"))
+            for row in other.execute(lease.claim(finished, 9, "w", 60)):
+                fence = lease.Fence(finished, 9, row.fence)
+                other.execute(lease.record(fence, 60, SIZE, {}, [])).one()
+                other.execute(lease.complete(fence)).one()
+        with engine.begin() as other:
+            other.execute(text("SET LOCAL lock_timeout = 1"))
+            assert other.execute(stop.finish_job(finished)).one().state == JobState.PARTIALLY_SUCCEEDED
+            other.execute(stop.lock_job(cancelled)).one()
+            other.execute(stop.cancel_chunks(cancelled))
+            other.execute(stop.stop_job(cancelled, JobReason.CANCELLED_BY_CLIENT)).one()
+        tallying.commit()
+    assert check(engine, finished)["succeeded"] == 27 + SIZE
+    assert check(engine, cancelled)["cancelled"] == SIZE
+    assert add_tallies(engine) == 1  # the last chunk of one; that of the other was never claimed
+
+
+def test_a_tally_passes_what_others_hold(engine: Engine) -> None:
+    """Locked chunks and a job under deletion are left for the next time, without waiting."""
+    job_id, deleted = done_job(engine), done_job(engine)
+    finish(engine, deleted)
+    stop_for(engine, deleted, JobReason.CANCELLED_BY_CLIENT)
+    with engine.connect() as other:
+        other.execute(
+            select(chunks.c.chunk_no).where(chunks.c.job_id == job_id, chunks.c.chunk_no < 3).with_for_update()
+        ).all()
+        other.execute(delete(jobs).where(jobs.c.id == deleted))
+        with engine.begin() as tallying:
+            tallying.execute(text("SET LOCAL lock_timeout = 1"))
+            assert tallying.execute(tally.TALLY, {"most": 1000}).scalar_one() == 6
+        other.commit()
+    with engine.connect() as connection:
+        assert connection.execute(select(func.count()).where(tallies.c.job_id == deleted)).scalar_one() == 0
+    assert add_tallies(engine) == 3
+    assert check(engine, job_id)["failed"] == 9
+    with engine.begin() as connection:  # a job takes its tallies with it
+        connection.execute(delete(jobs).where(jobs.c.id == job_id))
+        assert connection.execute(select(func.count()).where(tallies.c.job_id == job_id)).scalar_one() == 0
+
+
+def test_two_leaders_tally_beside_workers_and_endings(engine: Engine) -> None:
+    """Real races on eight jobs: nothing deadlocks, every poll adds up, nothing is counted twice or lost."""
+    made = [submit(engine, [f"s3://b/{i}" for i in range(N_ITEMS)], size=SIZE) for _ in range(8)]
+    over = threading.Event()
+
+    def until_over(act: Callable[[], Any]) -> int:
+        rounds = 0
+        while not over.is_set():
+            act()
+            rounds += 1
+        return rounds
+
+    def poll() -> None:
+        with engine.connect() as connection:
+            for job_id in made:
+                assert sum(counts(connection, job_id)[0].values()) == N_ITEMS
+
+    def work(job_id: UUID) -> None:
+        for chunk_no in range(N_ITEMS // SIZE):
+            end_chunk(engine, job_id, chunk_no)
+            finish(engine, job_id)
+
+    def work_then_cancel(job_id: UUID) -> None:
+        for chunk_no in range(6):
+            end_chunk(engine, job_id, chunk_no)
+        stop_for(engine, job_id, JobReason.CANCELLED_BY_CLIENT)
+
+    with ThreadPoolExecutor(7) as pool:
+        beside = [
+            pool.submit(until_over, act) for act in (lambda: add_tallies(engine, 7), lambda: add_tallies(engine), poll)
+        ]
+        ends = [pool.submit(work if i % 2 else work_then_cancel, job_id) for i, job_id in enumerate(made)]
+        try:
+            for end in ends:
+                end.result(timeout=60)
+        finally:
+            over.set()
+        assert all(future.result(timeout=60) > 0 for future in beside)
+    add_tallies(engine)
+    for i, job_id in enumerate(made):
+        shown = check(engine, job_id)
+        assert shown["failed"] == (10 if i % 2 else 6) and shown["cancelled"] == (0 if i % 2 else 16)
+        with engine.connect() as connection:
+            ended = select(func.count()).where(
+                chunks.c.job_id == job_id, ~chunks.c.tallied, chunks.c.state.in_(FINAL_CHUNK_STATES), chunks.c.n_err > 0
+            )
+            assert connection.execute(ended).scalar_one() == 0
+
+
+def test_a_list_of_jobs_shows_the_same_counts(engine: Engine) -> None:
+    job_id = done_job(engine)
+    add_tallies(engine, 5)
+    with engine.connect() as connection:
+        rows = connection.execute(read.list_jobs("default", None, {}, None, 1000)).all()
+        shown = next(row for row in rows if row.id == job_id)
+        assert {s.value: getattr(shown, s.value) for s in ItemState} == by_hand(connection, job_id)[0]
+
+
+def test_a_poll_reads_what_is_not_tallied_and_no_more(engine: Engine) -> None:
+    """Of a large job: two leased chunks and what ended since the last tally, by the partial index."""
+    job_id = submit(engine, ["s3://b/k"] * 4000, size=SIZE)
+    for chunk_no in range(20):
+        end_chunk(engine, job_id, chunk_no)
+    add_tallies(engine)
+    for chunk_no in (20, 21):
+        with engine.begin() as connection:
+            connection.execute(lease.claim(job_id, chunk_no, "w", 60)).one()
+    end_chunk(engine, job_id, 22)
+    with engine.begin() as connection:
+        connection.execute(text("ANALYZE chunks"))
+        rows = connection.execute(select(chunks.c.chunk_no).where(chunks.c.job_id == job_id, tally.UNTALLIED)).all()
+        assert sorted(row.chunk_no for row in rows) == [20, 21, 22]
+        poll = read.JOB.params(tenant="default", job_id=job_id)
+        sql = str(poll.compile(connection, compile_kwargs={"literal_binds": True}))
+        plan = "\n".join(connection.exec_driver_sql("EXPLAIN (ANALYZE, BUFFERS) " + sql.replace("%%", "%")).scalars())
+    assert "chunks_untallied" in plan and "Seq Scan on chunks" not in plan
+    assert check(engine, job_id)["running"] == 8
