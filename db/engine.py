@@ -58,6 +58,8 @@ _IDLE_WORKER = 10
 """No transaction of a worker or the dispatcher pauses: one that does is of a frozen process that holds rows."""
 _IDLE_API = 60
 """A stream of results stands still as long as its reader does."""
+_POOL_SECONDS = 5
+"""A request waits no longer for a connection of the pool: a 503 now is better than one in half a minute."""
 
 
 def sync_engine(database_url: str, pool_size: int = 4) -> Engine:
@@ -76,7 +78,8 @@ def single_statements(engine: Engine) -> Engine:
 
 def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
     """The same for the front door's event loop."""
-    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=4, **_options(_IDLE_API))
+    options = _options(_IDLE_API) | {"pool_timeout": _POOL_SECONDS}
+    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=4, **options)
     composite = _CompositeOnConnect()
     event.listen(engine.sync_engine, "connect", lambda adapted, _record: composite.asynchronous(adapted))
     return engine
