@@ -1,6 +1,9 @@
 """`python -m db.migrate`: bring the database to the newest revision. Safe to run many times, and at once.
 
 Reads MASKWORKS_DATABASE_URL. An advisory lock makes the second of two runs wait; it then finds nothing to do.
+
+The release before goes on running on the new revision: a revision adds (tables, columns with defaults, indexes) and
+takes nothing away that the release before reads or writes; what nobody uses any more goes one release later.
 """
 
 import os
@@ -16,6 +19,9 @@ from sqlalchemy.pool import NullPool
 from db.partitions import ensure_partitions
 
 _LOCK = 0x6D61736B  # "mask"
+_LOCK_SECONDS = 5
+"""A revision that must wait longer for a table fails and may be run again: while it waits behind a long download, every
+statement on that table would wait behind it."""
 
 
 def _config() -> Config:
@@ -25,19 +31,21 @@ def _config() -> Config:
 
 
 def head_revision() -> str:
-    """The newest revision that this code knows; `/readyz` compares the database's with it."""
+    """The newest revision that this code knows, and the oldest it runs on; revisions are numbers in order."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:
         raise RuntimeError("db/migrations holds no revision: the installation is incomplete")
     return head
 
 
-def migrate_connection(connection: Connection) -> None:
-    """Run every missing revision in the caller's transaction, and make this month's and next month's partitions."""
+def migrate_connection(connection: Connection, revision: str = "head") -> None:
+    """Run every missing revision up to this one in the caller's transaction, and make the partitions of this month and
+    the next. Raises OperationalError where others hold a table for too long."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
     ensure_partitions(connection)
 
 

@@ -18,6 +18,7 @@ ASSETS = {
     "deploy/env.example": "Every setting, with its default",
     "deploy/k8s": "Kustomize base, overlays and the KEDA component",
     "db/migrations/versions/0001_first.sql": "The DDL: types, tables, CHECKs, partitions, triggers, the view `masks`",
+    "db/migrations/versions/0002_tallies.sql": "The DDL: `tallies`, `chunks.tallied`, its partial index and trigger",
     "model/checkpoints/sam_tiny.safetensors": "The bundled weights; `sam_tiny.md` beside it is their model card",
 }
 
