@@ -9,6 +9,7 @@ Problem                what we refuse, with a detail for the client
 │  TooManyOpenItems
 └─ NotReady            the database is reachable but not migrated
 sqlalchemy, psycopg    the database is away: 503, come again
+ClientDisconnect       the client went away amid its body: nobody reads the answer, and it is no error of ours
 HTTPException          Starlette's own: no route, wrong method
 Exception              ours to fix: 500, logged with its traceback
 """
@@ -25,6 +26,7 @@ import sqlalchemy.exc
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 log = logging.getLogger("maskworks.api")
 
@@ -146,6 +148,9 @@ TABLE: dict[type[Exception], Kind] = {
     BodyTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "BODY_TOO_LARGE", "The request body is too large"),
     TooManyOpenItems: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OPEN_ITEMS", "Too many open items", retry=True),
     NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),
+    ClientDisconnect: Kind(
+        HTTPStatus.BAD_REQUEST, "CLIENT_DISCONNECTED", "The client went away", detail="The body ended before its end."
+    ),
     sqlalchemy.exc.OperationalError: _DATABASE_AWAY,
     sqlalchemy.exc.InterfaceError: _DATABASE_AWAY,
     sqlalchemy.exc.TimeoutError: _DATABASE_AWAY,

@@ -1,16 +1,14 @@
 """How jobs end when several things end them at once."""
 
 import random
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from db.ids import show_job_id
-from tests.faults.cluster import Cluster, until
+from tests.faults.cluster import Cluster
 from tests.faults.oracle import outcome
 
 pytestmark = pytest.mark.faults
@@ -77,23 +75,3 @@ def test_too_many_failures_fail_the_job(cluster: Cluster) -> None:
     cluster.wait_done(job, 30)
     assert cluster.state(job) == "failed" and cluster.results(job) < 2000
     assert cluster.ask("SELECT error_reason FROM jobs WHERE id = :job", job=job) == "FAILURE_RATIO_EXCEEDED"
-
-
-def test_a_clock_ten_minutes_off(cluster: Cluster, tmp_path: Path) -> None:
-    """Only the database's clock counts: workers that live in the past or the future change nothing."""
-    for name, offset in (("past", -600), ("future", 600)):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "sitecustomize.py").write_text(
-            f"import time\n_time = time.time\ntime.time = lambda: _time() + {offset}\n"
-        )
-        stack = cluster.stack
-        victim = stack.add_worker({"PYTHONPATH": f"{folder}:{':'.join(p for p in sys.path if p)}"}, keep=False)
-        cluster.extras.append(victim)
-        cluster.wait_registered(victim)
-        job = cluster.submit(400, size=4)
-        cluster.wait_leased(job, by=victim)
-        cluster.wait_done(job)
-        assert outcome(cluster, job) == {"ok": 400}
-        assert cluster.ask("SELECT max(attempts) FROM chunks WHERE job_id = :job", job=job) == 1
-        until("the worker's end", 20, lambda: not cluster.drop_extras())
