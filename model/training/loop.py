@@ -159,16 +159,19 @@ class Loop:
             "step": self.step,
             "seconds": self.clock.seconds,
             "side": self.side,
+            "falling": self.progress > DECAY_FROM,
         }
         part = self.plan.folder / f".{name}.part"
         torch.save(state, part)
         part.rename(self.plan.folder / name)
 
     def _load(self) -> None:
-        """The last state; but if these minutes are so many that the decay lies ahead again, the one from before it."""
+        """The last state; but if it was decaying and these minutes are so many that the decay lies ahead again,
+        the one from before it."""
         state = torch.load(self.plan.folder / "state.pt", weights_only=True)
         constant = self.plan.folder / "constant.pt"
-        if constant.exists() and state["seconds"] < DECAY_FROM * 60 * self.plan.minutes:
+        ahead = state["seconds"] < DECAY_FROM * 60 * self.plan.minutes
+        if ahead and state["falling"] and constant.exists():
             state = torch.load(constant, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.state, self.average.updates = state["average"], state["updates"]

@@ -1,7 +1,9 @@
 """What training minimises. Every loss takes logits of T tokens against G right masks and returns (…, G, T).
 
-Source: SAM paper, section 3 and appendix A (focal + dice, least loss over the masks, IoU by MSE);
-the pixel-affinity loss on the neck is ours and is dropped at export.
+Source: SAM paper, section 3 and appendix A (focal + dice, least loss over the masks, IoU by MSE). A target is
+the share of a cell that the mask covers, so focal is the quality focal loss (arXiv 2006.04388) and dice has
+squares below (arXiv 1606.04797): both are least where the probability equals the share, and a border that runs
+through a cell is learned to a fraction of it. The pixel-affinity loss on the neck is ours, dropped at export.
 """
 
 import torch
@@ -10,23 +12,22 @@ from torch import Tensor
 
 FOCAL, DICE = 20.0, 2.0
 EVERY_TOKEN = 0.03  # a little of each token's best, so that no token dies
-ALPHA = 0.25
+BALANCE = 0.5  # of the quality focal loss: the mean weight of the published focal loss
 
 
 def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """logits (…, T, P), targets (…, G, P) of 0 and 1 → weighted focal + dice of every pair, (…, G, T).
+    """logits (…, T, P), targets (…, G, P) in 0..1 → weighted focal + dice of every pair, (…, G, T).
 
-    The focal loss of a pair is a sum over pixels of one of two values, so it is two matrix products.
+    (t - p)² · cross entropy is a polynomial of the third degree in t, so a pair's sum over pixels is three
+    matrix products and none of it is ever held for every pair and pixel.
     """
-    probability = logits.sigmoid()
-    inside = ALPHA * (1 - probability) ** 2 * F.softplus(-logits)
-    outside = (1 - ALPHA) * probability**2 * F.softplus(logits)
-    pixels = logits.shape[-1]
-    focal = (targets @ (inside - outside).mT + outside.sum(-1).unsqueeze(-2)) / pixels
-    overlap = targets @ probability.mT
-    total = targets.sum(-1).unsqueeze(-1) + probability.sum(-1).unsqueeze(-2)
+    p, x, empty = logits.sigmoid(), logits, F.softplus(logits)  # cross entropy = softplus(x) - t·x
+    square, overlap = p.square(), targets @ p.mT
+    by_power = (-2 * p * empty - square * x, empty + 2 * p * x, -x)
+    focal = (square * empty).sum(-1).unsqueeze(-2) + sum(targets**k @ f.mT for k, f in enumerate(by_power, 1))
+    total = targets.square().sum(-1).unsqueeze(-1) + square.sum(-1).unsqueeze(-2)
     dice = 1 - (2 * overlap + 1) / (total + 1)
-    return FOCAL * focal + DICE * dice
+    return FOCAL * BALANCE * focal / logits.shape[-1] + DICE * dice
 
 
 def least_loss(pairs: Tensor, valid: Tensor) -> Tensor:
@@ -39,8 +40,8 @@ def least_loss(pairs: Tensor, valid: Tensor) -> Tensor:
 
 @torch.no_grad()
 def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
-    """IoU of every pair, logits (…, T, P) against targets (…, G, P) → (…, G, T)."""
-    masks = (logits > 0).to(targets.dtype)
+    """IoU of every pair as masks of cells, logits (…, T, P) against targets (…, G, P) → (…, G, T)."""
+    masks, targets = (logits > 0).to(targets.dtype), (targets >= 0.5).to(targets.dtype)
     overlap = targets @ masks.mT
     union = targets.sum(-1).unsqueeze(-1) + masks.sum(-1).unsqueeze(-2) - overlap
     return overlap / union.clamp_min(1)

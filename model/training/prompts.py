@@ -28,7 +28,7 @@ class Batch:
     pixels: Tensor  # (B, 3, S, S) float32, normalised
     points: Tensor  # (B, n, T, 2) float32 xy in model pixels
     kinds: Tensor  # (B, n, T) int64: PADDING … CORNER_1
-    targets: Tensor  # (B, n, LEVELS, S/4, S/4) float32, 0 or 1
+    targets: Tensor  # (B, n, LEVELS, S/4, S/4) float32, share of the cell
     valid: Tensor  # (B, n, LEVELS) bool: is this level a right answer to this prompt?
     sampled: Tensor  # (B, n) int64: the level that the single-mask token is asked for
 
@@ -139,10 +139,17 @@ def right_masks(table: NDArray[np.uint8], areas: NDArray[np.intp], leaf: int) ->
     return members
 
 
-def low_resolution(leaves: NDArray[np.uint8], members: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(K, 256) memberships → (K, S/4, S/4): is at least half of each 4x4 cell inside? (By four samples.)"""
-    cover = sum(members[:, leaves[dy::4, dx::4]].astype(np.uint8) for dy in (1, 3) for dx in (1, 3))
-    return np.asarray(cover) >= 2
+def low_resolution(leaves: NDArray[np.uint8], members: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(K, 256) memberships → (K, S/4, S/4) in 0..1: the share of each 4x4 cell that lies inside."""
+    cells = leaves.shape[0] // 4
+    present = np.flatnonzero(np.bincount(leaves.ravel(), minlength=256))
+    number = np.zeros(256, np.int32)
+    number[present] = np.arange(len(present))
+    cell = np.repeat(np.arange(cells, dtype=np.int32), 4)
+    at = (cell[:, None] * cells + cell) * len(present) + number[leaves]
+    counts = np.bincount(at.ravel(), minlength=cells * cells * len(present)).reshape(-1, len(present))
+    cover = members[:, present].astype(np.float32) @ (counts.T / np.float32(16)).astype(np.float32)
+    return np.asarray(cover.reshape(-1, cells, cells), np.float32)
 
 
 def draw_prompts(
@@ -195,7 +202,7 @@ def make_batch(
     pixels, points, kinds, targets, valid, sampled = (
         torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)
     )
-    return Batch(pixels.permute(0, 3, 1, 2), points, kinds, targets.float(), valid, sampled)
+    return Batch(pixels.permute(0, 3, 1, 2), points, kinds, targets, valid, sampled)
 
 
 def _example(
@@ -208,7 +215,7 @@ def _example(
     points, kinds, members, sampled = draw_prompts(rng, view, prompts)
     cells = low_resolution(view.leaves, members.reshape(-1, 256))
     targets = cells.reshape(prompts, LEVELS, *cells.shape[1:])
-    valid = np.asarray(targets.any((2, 3)))
+    valid = np.asarray((targets >= 0.5).any((2, 3)))
     pixels = np.zeros(view.image.shape, np.float32)
     tall, wide = view.size
     raw = view.image[:tall, :wide].astype(np.float32)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, field
 
 DECAY_FROM = 0.7  # share of the run at which the learning rate starts to fall
-CORRECT_FROM = 0.75  # and at which correction clicks begin
+CORRECT_FROM = 0.6  # and at which correction clicks begin
 SIDES = ((0.0, 0.5), (0.38, 0.75), (0.62, 1.0))  # from this share of the run on: this share of the full side
 WARM_UP_STEPS = 150
 FLOOR = 0.01
