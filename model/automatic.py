@@ -138,12 +138,11 @@ def answers(found: Survivors) -> list[Mask]:
 
 def _clean(found: Survivors) -> tuple[NDArray[np.int64], list[rle.Runs]]:
     """Holes and islands removed; then suppression in which unchanged masks win. Which are left, in order."""
-    rules, (height, width) = found.rules, found.image
+    rules, height = found.rules, found.image[0]
     runs, scores, boxes = [], [], []
     for old in found.runs:
-        mask = rle.mask_of(old, height, width)
-        cleaned, changed = regions.without_small_regions(mask, rules.min_mask_region_area)
-        runs.append(rle.runs(cleaned) if changed else old)
+        cleaned, changed = regions.without_small_regions(old, height, rules.min_mask_region_area)
+        runs.append(cleaned)
         x, y, w, h = rle.runs_bbox(runs[-1], height)
         boxes.append([x, y, x + max(w - 1, 0), y + max(h - 1, 0)])
         scores.append(0.0 if changed else 1.0)

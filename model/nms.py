@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 def nms(boxes: NDArray[np.number], scores: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
     """(N, 4) x0, y0, x1, y1 and (N,) scores → indices kept, by score descending (ties: lower index first).
 
-    A box goes when its float32 IoU with a kept one is > threshold. Boxes without area have IoU NaN or 0 with
-    everything and stay.
+    A box goes when its IoU with a kept one is > threshold, both float32 as in torchvision's CUDA kernel (its CPU
+    kernel takes the threshold as a double, where an IoU of exactly 3/5 is above .6). Boxes without area have
+    IoU NaN or 0 with everything and stay.
     """
+    limit = np.float32(threshold)
     order = np.argsort(-scores, kind="stable")
     x0, y0, x1, y1 = np.ascontiguousarray(boxes[order].T, dtype=np.float32)
     areas = (x1 - x0) * (y1 - y0)
@@ -24,5 +26,5 @@ def nms(boxes: NDArray[np.number], scores: NDArray[np.floating], threshold: floa
         tall = np.maximum(np.minimum(y1[i], y1[rest]) - np.maximum(y0[i], y0[rest]), np.float32(0))
         shared = wide * tall
         with np.errstate(invalid="ignore"):
-            alive[rest[shared / (areas[i] + areas[rest] - shared) > threshold]] = False
+            alive[rest[shared / (areas[i] + areas[rest] - shared) > limit]] = False
     return np.asarray(kept, dtype=np.int64)

@@ -172,6 +172,35 @@ def decompress(counts: str | bytes) -> Runs:
     return values
 
 
+def intervals(lengths: Runs) -> tuple[Runs, Runs]:
+    """Run lengths → first position and end (exclusive) of every foreground run that is not empty."""
+    ends = np.cumsum(lengths)[1::2]
+    starts = ends - lengths[1::2]
+    return starts[ends > starts], ends[ends > starts]
+
+
+def by_column(starts: Runs, ends: Runs, height: int) -> tuple[Runs, Runs, Runs]:
+    """Foreground runs cut where they pass from one column of `height` into the next; the third is their column."""
+    first = starts // height
+    spans = (ends - 1) // height - first + 1
+    which = np.repeat(np.arange(len(starts)), spans)
+    column = first[which] + np.arange(len(which)) - np.repeat(np.cumsum(spans) - spans, spans)
+    return np.maximum(starts[which], column * height), np.minimum(ends[which], (column + 1) * height), column
+
+
+def from_intervals(starts: Runs, ends: Runs, total: int) -> Runs:
+    """Foreground runs in order, which may touch, → run lengths over `total` pixels."""
+    apart = np.ones(len(starts) + 1, dtype=np.bool_)
+    apart[1:-1] = starts[1:] != ends[:-1]
+    flips = np.stack([starts[apart[:-1]], ends[apart[1:]]], 1).reshape(-1)
+    return _without_empty_tail(np.diff(np.concatenate([[0], flips, [total]])))
+
+
+def inverted(lengths: Runs) -> Runs:
+    """Foreground and background exchanged."""
+    return lengths[1:] if lengths[0] == 0 else np.concatenate([[0], lengths])
+
+
 def placed(lengths: Runs, size: tuple[int, int], corner: tuple[int, int], image: tuple[int, int]) -> Runs:
     """Runs of a crop of `size` (h, w) with its `corner` x0, y0 in an `image` (H, W) → runs of the image.
 
@@ -180,21 +209,12 @@ def placed(lengths: Runs, size: tuple[int, int], corner: tuple[int, int], image:
     height, full = size[0], image[0]
     if size == image:
         return lengths
-    ends = np.cumsum(lengths)[1::2]
-    starts = ends - lengths[1::2]
-    starts, ends = starts[ends > starts], ends[ends > starts]
+    starts, ends = intervals(lengths)
+    shift = np.asarray(corner[0] * full)
     if height < full:
-        first = starts // height
-        spans = (ends - 1) // height - first + 1
-        which = np.repeat(np.arange(len(starts)), spans)
-        column = first[which] + np.arange(len(which)) - np.repeat(np.cumsum(spans) - spans, spans)
-        starts = np.maximum(starts[which], column * height)
-        ends = np.minimum(ends[which], (column + 1) * height)
+        starts, ends, column = by_column(starts, ends, height)
         shift = (column + corner[0]) * full + corner[1] - column * height
-    else:
-        shift = np.asarray(corner[0] * full)
-    flips = np.stack([starts + shift, ends + shift], 1).reshape(-1)
-    return _without_empty_tail(np.diff(np.concatenate([[0], flips, [image[0] * image[1]]])))
+    return from_intervals(starts + shift, ends + shift, image[0] * image[1])
 
 
 def _without_empty_tail(lengths: Runs) -> Runs:

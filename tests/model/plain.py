@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from pycocotools import mask as coco
-from scipy import ndimage
 
 
 @dataclass
@@ -37,7 +37,7 @@ def suppress(found: list[Plain], scores: list[float], threshold: float) -> list[
     order = sorted(range(len(found)), key=lambda i: -scores[i])  # stable
     kept: list[int] = []
     for i in order:
-        if not any(iou_of_boxes(found[k].box, found[i].box) > threshold for k in kept):
+        if not any(iou_of_boxes(found[k].box, found[i].box) > np.float32(threshold) for k in kept):
             kept.append(i)
     return [found[i] for i in kept]
 
@@ -88,6 +88,9 @@ def one_crop(sam: Any, image: np.ndarray, crop: list[int], layer: int, p: dict[s
         logits, ious = sam.decode(embedding, torch.zeros(n, dtype=torch.int64), points, labels, multimask=True)
         for i, (x, y) in enumerate(line):
             for k in range(3):
+                iou = float(ious[i, k])
+                if p["pred_iou_thresh"] > 0 and not iou > p["pred_iou_thresh"]:
+                    continue  # the reference drops it later; nothing else looks at it
                 big = F.interpolate(logits[i : i + 1, k : k + 1], (side, side), mode="bilinear", align_corners=False)
                 full = F.interpolate(big[..., :nh, :nw], (h, w), mode="bilinear", align_corners=False)[0, 0].numpy()
                 mask = np.zeros((height, width), bool)
@@ -98,9 +101,6 @@ def one_crop(sam: Any, image: np.ndarray, crop: list[int], layer: int, p: dict[s
                 box = box_of(mask)
                 if not mask.any():  # the reference's box of an empty mask, moved with its crop
                     box = [float(x0), float(y0), float(x0), float(y0)]
-                iou = float(ious[i, k])
-                if p["pred_iou_thresh"] > 0 and not iou > p["pred_iou_thresh"]:
-                    continue
                 if p["stability_score_thresh"] > 0 and not np.float32(stability) >= p["stability_score_thresh"]:
                     continue
                 if near_inner_edge(box, crop, height, width):
@@ -110,15 +110,16 @@ def one_crop(sam: Any, image: np.ndarray, crop: list[int], layer: int, p: dict[s
 
 
 def without_small(mask: np.ndarray, area: int, holes: bool) -> tuple[np.ndarray, bool]:
-    parts, count = ndimage.label(~mask if holes else mask, np.ones((3, 3)))
-    sizes = [int((parts == i + 1).sum()) for i in range(count)]
-    small = [i for i in range(count) if sizes[i] < area]
+    """As the reference writes it, on OpenCV's own labels."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats((mask ^ holes).astype(np.uint8), None, 8)
+    sizes = stats[1:, -1]
+    small = [i + 1 for i, size in enumerate(sizes) if size < area]
     if not small:
         return mask, False
     if holes:
-        return mask | np.isin(parts, [i + 1 for i in small]), True
-    large = [i for i in range(count) if i not in small] or [int(np.argmax(sizes))]
-    return np.isin(parts, [i + 1 for i in large]), True
+        return np.isin(parts, [0, *small]), True
+    large = [i for i in range(1, count) if i not in small] or [int(np.argmax(sizes)) + 1]
+    return np.isin(parts, large), True
 
 
 def automatic(sam: Any, image: np.ndarray, p: dict[str, Any]) -> list[Plain]:

@@ -1,5 +1,7 @@
 """Frames, crop windows and grids, suppression, small regions, full-size measures: each against something plain."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -45,26 +47,35 @@ def test_windows(size: tuple[int, int], layers: int) -> None:
     assert windows(*size, layers, 512 / 1500) == expected
 
 
-def test_nms_equals_the_plain_loop() -> None:
+@pytest.mark.parametrize("threshold", [0.5, 0.6, 0.7])
+def test_nms_equals_the_plain_loop(threshold: float) -> None:
     random = np.random.default_rng(0)
     for count in (0, 1, 2, 300):
         corner = random.integers(0, 60, (count, 2))
         boxes = np.concatenate([corner, corner + random.integers(0, 40, (count, 2))], 1)
         scores = random.integers(0, 5, count) / 4  # many ties
         found = [plain.Plain(np.zeros((1, 1), bool), b.tolist(), i, 0, [], []) for i, b in enumerate(boxes)]
-        expected = [f.iou for f in plain.suppress(found, scores.tolist(), 0.5)]
-        assert nms(boxes, scores, 0.5).tolist() == expected
+        expected = [f.iou for f in plain.suppress(found, scores.tolist(), threshold)]
+        assert nms(boxes, scores, threshold).tolist() == expected
+
+
+@pytest.mark.parametrize("fifths", [1, 2, 3, 4])
+def test_an_overlap_of_exactly_the_threshold_stays(fifths: int) -> None:
+    boxes = np.asarray([[0, 0, 10, 10], [0, 0, 10, 2 * fifths]])
+    assert nms(boxes, np.asarray([0.9, 0.8]), fifths / 5).tolist() == [0, 1]
+    assert nms(boxes, np.asarray([0.9, 0.8]), fifths / 5 - 1e-6).tolist() == [0]
 
 
 @pytest.mark.parametrize("area", [1, 5, 40, 10_000])
 def test_small_regions(area: int) -> None:
     random = np.random.default_rng(1)
-    for density in (0.0, 0.3, 0.6, 0.9, 1.0):
-        mask = random.random((40, 50)) < density
+    shapes = [(40, 50), (1, 1), (1, 60), (60, 1), (2, 9), (33, 7)]
+    for density, shape in product((0.0, 0.1, 0.3, 0.6, 0.9, 1.0), shapes):
+        mask = random.random(shape) < density
         filled, a = plain.without_small(mask, area, True)
         expected, b = plain.without_small(filled, area, False)
-        found, changed = without_small_regions(mask, area)
-        assert (found == expected).all() and changed == (a or b)
+        found, changed = without_small_regions(rle.runs(mask), len(mask), area)
+        assert found.tolist() == rle.runs(expected).tolist() and changed == (a or b)
 
 
 FRAMES = [(90, 120), (1, 1), (1, 50), (50, 1), (100, 37), (37, 300), (256, 256), (700, 500), (9, 2000)]

@@ -1,0 +1,42 @@
+"""Whether two generators gave the same masks: same count, same order up to ties, equal pixels, equal measures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from model import rle
+from model.mask import Mask
+from tests.model import plain
+
+TIE = 1e-5  # predicted IoU that is equal but for rounding
+
+
+def assert_same(found: Sequence[Mask], expected: Sequence[plain.Plain]) -> None:
+    """Each of ours against the one of the plain generator in its place, or in the place of one it ties with."""
+    assert len(found) == len(expected)
+    left = list(expected)
+    for mask in found:
+        pixels = rle.decode(mask.rle)
+        near = [i for i, other in enumerate(left) if left[0].iou - other.iou <= TIE]
+        other = left.pop(max(near, key=lambda i: iou(pixels, left[i].mask)))
+        assert iou(pixels, other.mask) >= 0.9999
+        _assert_same_measures(mask, pixels, other)
+    ious = [m.predicted_iou for m in found]
+    assert ious == sorted(ious, reverse=True)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    union = int((a | b).sum())
+    return int((a & b).sum()) / union if union else 1.0
+
+
+def _assert_same_measures(mask: Mask, pixels: np.ndarray, other: plain.Plain) -> None:
+    assert mask.predicted_iou == pytest.approx(other.iou, abs=1e-4)
+    assert mask.stability_score == pytest.approx(np.nan_to_num(other.stability), abs=1e-3)
+    assert mask.point_coords == [pytest.approx(other.point)]
+    x0, y0, x1, y1 = other.crop
+    assert mask.crop_box == [x0, y0, x1 - x0, y1 - y0]
+    assert mask.area == pixels.sum()
+    assert mask.bbox == rle.bbox(plain.rle(pixels))
+    assert mask.prompt_id is None
