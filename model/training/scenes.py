@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.training.figures import make_figure
 from model.training.shapes import Mask
 from model.training.sprites import Sprite, blend, make_sprite
 from model.training.textures import (
@@ -27,6 +28,7 @@ from model.training.textures import (
 
 SIDE = 320  # px; training crops 256 and less out of it
 MAX_LEAVES = 255
+FIGURES, FIGURE_FROM = 0.3, 45.0  # share of the larger things that have limbs, and the px from which they may
 BANK_SEED = 20_260_101  # one bank of surfaces for every scene; the scenes differ by their own seeds
 
 
@@ -174,7 +176,8 @@ def _place(stage: Stage, size: float, light: tuple[float, float], shadows: float
         at = stage.image[int(np.clip(centre[1], 0, SIDE - 1)), int(np.clip(centre[0], 0, SIDE - 1))]
         base = np.clip(at.astype(np.float32) + rng.normal(0, 22, 3), 0, 255).astype(np.float32)
     palette = stage.palette if rng.random() < 0.6 else random_palette(rng)
-    sprite = make_sprite(rng, stage.bank, palette, size, base)
+    make = make_figure if size > FIGURE_FROM and rng.random() < FIGURES else make_sprite
+    sprite = make(rng, stage.bank, palette, size, base)
     stage.add(sprite, *centre, _shadow(rng, size, light) if rng.random() < shadows else None)
 
 

@@ -25,8 +25,10 @@ KINDS = (
     "stroke",
     "glyph",
     "leaf",
+    "mast",
 )
-ODDS = np.array([0.18, 0.18, 0.09, 0.11, 0.09, 0.03, 0.13, 0.02, 0.05, 0.05, 0.03, 0.04])
+ODDS = np.array([0.18, 0.17, 0.09, 0.1, 0.09, 0.03, 0.11, 0.02, 0.05, 0.05, 0.03, 0.04, 0.04])
+THIN = {"capsule": (0.15, 0.4), "mast": (0.05, 0.25)}  # range of width to length; a mast stands upright
 FONTS = (cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabdefghkmnprstuwxyz0123456789&?@#"
 
@@ -92,6 +94,9 @@ def contour(rng: np.random.Generator, kind: str) -> Points:
         return _star(rng)
     if kind == "leaf":
         return _leaf()
+    if kind == "mast":
+        top = float(rng.uniform(0.2, 1))
+        return np.array([[-1.0, -1], [1, -top], [1, top], [-1, 1]])
     if kind == "rectangle":
         skew = rng.normal(0, 0.08, (4, 2)) if rng.random() < 0.5 else 0
         return np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]) + skew
@@ -154,7 +159,7 @@ def draw(rng: np.random.Generator, size: float, kind: str | None = None, aspect:
     if kind == "circle":
         aspect = 1.0
     if aspect is None:
-        aspect = float(np.exp(-np.abs(rng.normal(0, 0.5)))) if kind != "capsule" else float(rng.uniform(0.15, 0.4))
+        aspect = float(rng.uniform(*THIN[kind])) if kind in THIN else float(np.exp(-np.abs(rng.normal(0, 0.5))))
     if kind in ("stroke", "glyph"):
         canvas = np.zeros((max(8, int(size * max(aspect, 0.5))), max(8, int(size))), np.uint8)
         (_stroke if kind == "stroke" else _glyph)(rng, canvas)
@@ -162,7 +167,7 @@ def draw(rng: np.random.Generator, size: float, kind: str | None = None, aspect:
             canvas = np.ascontiguousarray(np.rot90(canvas))
         return canvas
     points = contour(rng, kind) * (size / 2, size / 2 * aspect)
-    angle = float(rng.choice([0, rng.normal(0, 0.2), rng.uniform(0, np.pi)]))
+    angle = float(rng.choice([0, rng.normal(0, 0.2), rng.uniform(0, np.pi)])) + (np.pi / 2 if kind == "mast" else 0)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     points = points @ turn
     low = points.min(0) - 2

@@ -66,7 +66,7 @@ def stamp(shape: tuple[int, int], mask: Mask, cx: float, cy: float) -> Mask:
     return out
 
 
-def _begin(rng: np.random.Generator, bank: Image, palette: Palette, mask: Mask, base: Floats | None) -> Canvas:
+def begin(rng: np.random.Generator, bank: Image, palette: Palette, mask: Mask, base: Floats | None) -> Canvas:
     canvas = Canvas(
         rng, bank, palette, np.zeros((*mask.shape, 3), np.uint8), mask.copy(), np.zeros_like(mask), np.zeros_like(mask)
     )
@@ -145,7 +145,7 @@ def _inset(canvas: Canvas) -> None:
     canvas.parts[inner] = canvas.n_parts
 
 
-def _decals(canvas: Canvas, region: NDArray[np.bool_], size: float, fine: bool) -> None:
+def decals(canvas: Canvas, region: NDArray[np.bool_], size: float, fine: bool) -> None:
     """Eyes, buttons, windows, print: small shapes inside `region`, one design repeated or all different."""
     rng = canvas.rng
     ys, xs = np.nonzero(region)
@@ -173,7 +173,7 @@ def _decals(canvas: Canvas, region: NDArray[np.bool_], size: float, fine: bool) 
             canvas.parts[inside] = canvas.n_parts
 
 
-def _shade(canvas: Canvas) -> None:
+def shade(canvas: Canvas) -> None:
     """Light from one side over a domed or flat body, and at times a highlight: never a boundary of its own."""
     rng = canvas.rng
     h, w = canvas.alpha.shape
@@ -216,7 +216,7 @@ def make_sprite(
     if kind is None and size > 24 and rng.random() < 0.25:
         grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1)
         mask = shapes.roughen(rng, mask, surface(rng, bank, grey, *mask.shape)[..., 0])
-    canvas = _begin(rng, bank, palette, mask, base)
+    canvas = begin(rng, bank, palette, mask, base)
     if attach:
         _attach(canvas, size)
     if size > 26 and rng.random() < 0.6:
@@ -226,10 +226,10 @@ def make_sprite(
         elif draw < 0.6:
             _inset(canvas)
         else:
-            _decals(canvas, (canvas.alpha > 127) & (canvas.parts == 0), size, fine=False)
+            decals(canvas, (canvas.alpha > 127) & (canvas.parts == 0), size, fine=False)
     if size > 40 and rng.random() < 0.55:
         number = int(rng.integers(0, canvas.n_parts + 1))
         region = (canvas.parts == number) & (canvas.alpha > 127)
-        _decals(canvas, region, float(np.sqrt(region.sum())) if region.any() else 0.0, fine=True)
-    _shade(canvas)
+        decals(canvas, region, float(np.sqrt(region.sum())) if region.any() else 0.0, fine=True)
+    shade(canvas)
     return Sprite(canvas.rgb, canvas.alpha, canvas.parts, canvas.fines)
