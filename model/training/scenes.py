@@ -26,7 +26,8 @@ from model.training.textures import (
     surface,
 )
 
-SIDE = 320  # px; training crops 256 and less out of it
+SIDE = 448  # px; training crops out of it, and a photograph at 384 is as sharp as this
+UNIT = SIDE / 320  # sizes of things are given for a picture of 320 px
 MAX_LEAVES = 255
 FIGURES, FIGURE_FROM = 0.3, 45.0  # share of the larger things that have limbs, and the px from which they may
 BANK_SEED = 20_260_101  # one bank of surfaces for every scene; the scenes differ by their own seeds
@@ -258,6 +259,7 @@ def _populate(stage: Stage) -> None:
         _cluster(stage, light, shadows)
     for size in sizes:
         spread = 0.25 if size > 180 else 0.0
+        size *= UNIT
         centre = (float(rng.uniform(spread, 1 - spread)) * SIDE, float(rng.uniform(spread, 1 - spread)) * SIDE)
         _place(stage, size, light, shadows, centre)
     if kind >= 0.8:
