@@ -7,9 +7,9 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model import rle
 from model.bounds import check_prompts
@@ -53,11 +53,11 @@ class NullSegmenter:
 
     def post(self, raw: NullPrepared) -> list[Mask]:
         if isinstance(raw.task, Prompted):
-            return [mask for prompt in raw.task.prompts for mask in _answers(raw, prompt)]
+            return _masks(raw, [answer for prompt in raw.task.prompts for answer in _answers(raw, prompt)])
         count = min(self.masks_per_image, raw.task.max_masks or self.masks_per_image)
         random = np.random.default_rng(raw.checksum)
         boxes = [_random_box(random, raw.height, raw.width) for _ in range(count)]
-        return [_mask(raw, box, 1 - i / 1000, None, None) for i, box in enumerate(boxes)]
+        return _masks(raw, [_Answer(box, 1 - i / 1000, None, None) for i, box in enumerate(boxes)])
 
     def run(self, images: Sequence[Image], tasks: Sequence[Automatic | Prompted]) -> list[list[Mask]]:
         prepared = [self.pre(image, task) for image, task in zip(images, tasks, strict=True)]
@@ -67,20 +67,26 @@ class NullSegmenter:
         self.run([np.zeros((8, 8, 3), dtype=np.uint8)], [Automatic()])
 
 
+class _Answer(NamedTuple):
+    """A rectangle to be given as a mask: x0, y0, x1, y1 with exclusive ends."""
+
+    box: tuple[int, int, int, int]
+    iou: float
+    coords: list[list[float]] | None
+    prompt_id: str | None
+
+
 def _random_box(random: np.random.Generator, height: int, width: int) -> tuple[int, int, int, int]:
     """x0, y0, x1, y1 (exclusive ends), at least one pixel."""
     x0, y0 = int(random.integers(width)), int(random.integers(height))
     return x0, y0, int(random.integers(x0, width)) + 1, int(random.integers(y0, height)) + 1
 
 
-def _answers(raw: NullPrepared, prompt: Prompt) -> list[Mask]:
+def _answers(raw: NullPrepared, prompt: Prompt) -> list[_Answer]:
     """The prompt's box, or a square about its first point, or the whole image; shrinking for three masks."""
     coords = [[float(x), float(y)] for x, y in prompt.points] or None
-    answers = []
-    for i in range(3 if prompt.three_masks else 1):
-        box = _around(prompt, raw.height, raw.width, 8 >> i)
-        answers.append(_mask(raw, box, 0.9 - i / 10, coords, prompt.id))
-    return answers
+    boxes = [_around(prompt, raw.height, raw.width, 8 >> i) for i in range(3 if prompt.three_masks else 1)]
+    return [_Answer(box, 0.9 - i / 10, coords, prompt.id) for i, box in enumerate(boxes)]
 
 
 def _around(prompt: Prompt, height: int, width: int, reach: int) -> tuple[int, int, int, int]:
@@ -95,23 +101,32 @@ def _around(prompt: Prompt, height: int, width: int, reach: int) -> tuple[int, i
     return x0, y0, min(max(x1, x0 + 1), width), min(max(y1, y0 + 1), height)
 
 
-def _mask(
-    raw: NullPrepared,
-    box: tuple[int, int, int, int],
-    iou: float,
-    coords: list[list[float]] | None,
-    prompt_id: str | None,
-) -> Mask:
+def _masks(raw: NullPrepared, answers: list[_Answer]) -> list[Mask]:
+    """All at once and without drawing them: what this model takes would be counted as the protocol's."""
+    counts = rle.compress([_runs(answer.box, raw.height, raw.width) for answer in answers])
+    return [_mask(raw, answer, text) for answer, text in zip(answers, counts, strict=True)]
+
+
+def _runs(box: tuple[int, int, int, int], height: int, width: int) -> rle.Runs:
+    """A rectangle's run lengths, column by column, background first."""
     x0, y0, x1, y1 = box
-    pixels: NDArray[np.bool_] = np.zeros((raw.height, raw.width), dtype=np.bool_)
-    pixels[y0:y1, x0:x1] = True
+    inside, between = y1 - y0, height - (y1 - y0)
+    columns = [inside, between] * (x1 - x0 - 1) + [inside] if between else [inside * (x1 - x0)]
+    lengths = [x0 * height + y0, *columns]
+    rest = height * width - sum(lengths)
+    return np.array([*lengths, rest] if rest else lengths, dtype=np.int64)
+
+
+def _mask(raw: NullPrepared, answer: _Answer, counts: str) -> Mask:
+    x0, y0, x1, y1 = answer.box
+    centre = [[(x0 + x1) / 2, (y0 + y1) / 2]] if answer.prompt_id is None else None
     return Mask(
-        rle=rle.encode(pixels),
+        rle={"size": [raw.height, raw.width], "counts": counts},
         bbox=[x0, y0, x1 - x0, y1 - y0],
         area=(x1 - x0) * (y1 - y0),
-        predicted_iou=iou,
+        predicted_iou=answer.iou,
         stability_score=1.0,
-        point_coords=coords if coords else [[(x0 + x1) / 2, (y0 + y1) / 2]] if prompt_id is None else None,
+        point_coords=answer.coords or centre,
         crop_box=[0, 0, raw.width, raw.height],
-        prompt_id=prompt_id,
+        prompt_id=answer.prompt_id,
     )

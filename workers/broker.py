@@ -15,9 +15,9 @@ URGENCIES: Final = (0, 3, 6, 9)
 """Kombu's levels of one queue, each a list of its own in Redis; workers pop the first that has a message."""
 
 
-def queue_keys(model: str) -> list[str]:
-    """The Redis lists of a model's queue, most urgent first."""
-    return [queue_name(model) + (f"\x06\x16{level}" if level else "") for level in URGENCIES]
+def queue_keys(*models: str) -> list[str]:
+    """The Redis lists of these models' queues, most urgent first."""
+    return [queue_name(model) + (f"\x06\x16{level}" if level else "") for level in URGENCIES for model in models]
 
 
 def build_app(settings: Settings) -> Celery:

@@ -1,4 +1,4 @@
-"""The Celery task: a shell around `Worker.segment_chunk`. Ids from Redis are looked up in Postgres, never trusted."""
+"""The Celery task: a shell around `Worker.serve`. Ids from Redis are looked up in Postgres, never trusted."""
 
 import logging
 from uuid import UUID
@@ -21,4 +21,4 @@ def register(app: Celery, worker: Worker) -> None:
         except (ValueError, TypeError, AttributeError):
             log.error("a message names no chunk: %r %r", job, chunk)
             return
-        worker.segment_chunk(job_id, chunk_no)
+        worker.serve(job_id, chunk_no)

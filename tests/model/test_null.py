@@ -34,6 +34,15 @@ def test_automatic_masks_are_consistent_and_repeatable() -> None:
     assert len(NullSegmenter(masks_per_image=9).run([IMAGE], [Automatic()])[0]) == 9
 
 
+@pytest.mark.parametrize("box", [(0, 0, 60, 40), (0, 0, 7, 40), (53, 0, 60, 40), (0, 30, 60, 40), (5, 6, 6, 7)])
+def test_a_rectangle_is_encoded_as_if_drawn(box: tuple[int, int, int, int]) -> None:
+    x0, y0, x1, y1 = box
+    drawn = np.zeros((40, 60), bool)
+    drawn[y0:y1, x0:x1] = True
+    (masks,) = load("null").run([IMAGE], [Prompted([Prompt(id="a", box=box)])])
+    assert masks[0].rle == rle.encode(drawn)
+
+
 def test_one_pixel() -> None:
     (masks,) = load("null").run([IMAGE[:1, :1]], [Automatic()])
     assert all(m.area == 1 for m in masks)
