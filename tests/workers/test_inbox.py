@@ -1,4 +1,4 @@
-"""A slot serves what waits in Redis after the chunk it was called for, in order, until nothing is left or time is up."""
+"""A slot serves what waits in Redis after the chunk it was called for: in order, till nothing is left or time is up."""
 
 import time
 from collections.abc import Callable, Iterator
