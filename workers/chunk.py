@@ -99,7 +99,7 @@ class ChunkRun:
         if self._missing == 0:
             crash_points.reach("done")
             with self._bench.single.connect() as connection:
-                connection.execute(finish_job(self._claim.fence.job_id))
+                connection.execute(*finish_job(self._claim.fence.job_id))
             return End.DONE
         return self._give_back()
 
@@ -110,7 +110,7 @@ class ChunkRun:
 
     def _together(self, waiting: deque[Item]) -> None:
         while (waiting or self._inflight) and not self._bench.stopping.is_set():
-            batch = self._collect()
+            batch = self._collect(more=bool(waiting))
             if self._bench.stopping.is_set():
                 self._write(batch, set())
                 return
@@ -145,7 +145,7 @@ class ChunkRun:
         inflight = sorted(self._inflight | {item.index for item in items})
         with self._refunded(len(items)), self._bench.single.connect() as connection:
             admission = sql.admit(self._claim.fence, self._bench.settings.lease_seconds, inflight, alone)
-            if connection.execute(admission).one_or_none() is None:
+            if connection.execute(*admission).one_or_none() is None:
                 raise LeaseLost
         self._submit(items)
 
@@ -186,15 +186,19 @@ class ChunkRun:
         task = self._claim.task
         return TASK.validate_python(task if item.prompts is None else task | {"prompts": item.prompts})
 
-    def _collect(self) -> list[Done | Failed]:
-        """Results that are there: waits for the first, then lingers, as long as more are in flight."""
+    def _collect(self, more: bool = False) -> list[Done | Failed]:
+        """Results that are there: waits for the first, then lingers, as long as others are in flight.
+
+        `more` images wait to be admitted: they are let in once half the window is free, and not held back by its rest.
+        """
+        enough = self._window // 2 if more else self._window
         batch: list[Done | Failed] = []
         linger_until = None
         while self._inflight and not self._bench.stopping.is_set():
             if self._claim.lost.is_set():
                 raise LeaseLost
             wait = _POLL if linger_until is None else min(_POLL, linger_until - time.monotonic())
-            if wait <= 0 or len(batch) >= self._window // 2:
+            if wait <= 0 or len(batch) >= enough:
                 break
             try:
                 outcome = self._sink.get(timeout=wait)
@@ -220,7 +224,7 @@ class ChunkRun:
         rows = [result_row(fence.job_id, fence.fence, self._claim.attempt, self._model, o) for o in batch]
         with self._bench.engine.begin() as connection:
             record = sql.record(fence, self._bench.settings.lease_seconds, n_ok, self._reasons, inflight)
-            counted = connection.execute(record).one_or_none()
+            counted = connection.execute(*record).one_or_none()
             if counted is None:
                 raise LeaseLost
             if rows:
@@ -229,7 +233,7 @@ class ChunkRun:
             if self._suspects:
                 connection.execute(sql.clear_suspects(fence.job_id, indexes))
             if counted.missing == 0:
-                connection.execute(sql.complete(fence))
+                connection.execute(*sql.complete(fence))
         self._missing = counted.missing
 
     def _must_end(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Engine, Update
+from sqlalchemy import Engine
 
 from db.engine import DATABASE_ERRORS
 from db.statements import lease as sql
@@ -76,17 +76,17 @@ _PENDING: Final = (None, ())
 """The chunk's job has not begun: it has to be started, and locked, before the chunk is."""
 
 
-def _claim(engine: Engine, statement: Update, start: UUID | None) -> tuple[Any, Sequence[Any]] | None:
+def _claim(engine: Engine, statement: sql.Bound, start: UUID | None) -> tuple[Any, Sequence[Any]] | None:
     """The claim's row and the items it has to work on; `start` names the job to be started first."""
     with engine.connect() as connection:  # left without a commit, it takes everything back
         if start is not None:
-            connection.execute(sql.start_job(start))
-        row = connection.execute(statement).one_or_none()
+            connection.execute(*sql.start_job(start))
+        row = connection.execute(*statement).one_or_none()
         if row is None:
             return None
         if row.job_state is JobState.PENDING:
             return _PENDING
-        missing = connection.execute(sql.missing_items(row.job_id, row.lo, row.hi)).all()
+        missing = connection.execute(*sql.missing_items(row.job_id, row.lo, row.hi)).all()
         connection.commit()
     return row, missing
 
@@ -97,7 +97,7 @@ def give_back(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
     while True:
         try:
             with engine.begin() as connection:
-                held = connection.execute(sql.give_back(fence)).one_or_none() is not None
+                held = connection.execute(*sql.give_back(fence)).one_or_none() is not None
                 connection.execute(wake_dispatcher())
             return held
         except DATABASE_ERRORS:
@@ -161,4 +161,4 @@ class LeaseKeeper:
 
     def _renew(self, claim: Claim) -> bool:
         with self._engine.begin() as connection:
-            return connection.execute(sql.renew(claim.fence, self._lease_seconds)).one_or_none() is not None
+            return connection.execute(*sql.renew(claim.fence, self._lease_seconds)).one_or_none() is not None

@@ -90,4 +90,4 @@ def finish_jobs(engine: Engine) -> None:
         ended = connection.execute(reap.unfinished_ended_jobs()).scalars().all()
     for job_id in ended:
         with engine.begin() as connection:
-            connection.execute(stop.finish_job(job_id))
+            connection.execute(*stop.finish_job(job_id))

@@ -2,16 +2,37 @@
 
 Every one is guarded by the fence. No row back means that somebody else holds the chunk now: a value, not an error;
 the caller rolls back and lets go. All times are the database's.
+
+Statements are built once: building them at each call was a quarter of a chunk's CPU in a worker (3.7 ms). The functions
+give a statement and its values, for `connection.execute(*claim(...))`.
 """
 
 from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Delete, Integer, Select, Update, and_, func, literal, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Delete,
+    Executable,
+    Float,
+    Integer,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from db.states import OPEN_JOB_STATES, WAKE_CHANNEL, ChunkState, JobState
 from db.tables import chunks, items, jobs, results, suspects
+
+Bound = tuple[Executable, dict[str, Any]]
+"""A statement and the values to execute it with."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +44,8 @@ class Fence:
     fence: int
 
 
-def seconds(n: float) -> ColumnElement[object]:
-    return func.make_interval(0, 0, 0, 0, 0, 0, literal(n))
+def seconds(n: float | ColumnElement[float]) -> ColumnElement[object]:
+    return func.make_interval(0, 0, 0, 0, 0, 0, literal(n) if isinstance(n, float | int) else n)
 
 
 def now() -> ColumnElement[object]:
@@ -32,115 +53,135 @@ def now() -> ColumnElement[object]:
     return func.clock_timestamp()
 
 
-def _held(fence: Fence) -> ColumnElement[bool]:
-    return and_(
-        chunks.c.job_id == fence.job_id,
-        chunks.c.chunk_no == fence.chunk_no,
-        chunks.c.state == ChunkState.LEASED,
-        chunks.c.fence == fence.fence,
-    )
+def _parameters(fence: Fence, **more: Any) -> dict[str, Any]:
+    """Names differ from the columns': those that an UPDATE sets must not be bound by hand."""
+    return {"of_job": fence.job_id, "of_chunk": fence.chunk_no, "of_fence": fence.fence, **more}
 
+
+_JOB = bindparam("of_job", type_=jobs.c.id.type)
+_LEASE_UNTIL = now() + seconds(bindparam("lease", type_=Float))
+_INFLIGHT = bindparam("now_inflight", type_=ARRAY(Integer))
+_HELD = and_(
+    chunks.c.job_id == _JOB,
+    chunks.c.chunk_no == bindparam("of_chunk"),
+    chunks.c.state == ChunkState.LEASED,
+    chunks.c.fence == bindparam("of_fence"),
+)
 
 LET_GO = {"worker": None, "lease_until": None, "inflight": text("'{}'"), "alone": False}
 """Columns of a chunk that nobody holds: set by whatever statement takes it out of `leased`."""
 
 
-def start_job(job_id: UUID) -> Update:
+def start_job(job_id: UUID) -> Bound:
     """pending → running, by the first claim of a job. Before `claim` in its transaction: locks go job → chunk."""
-    return (
-        update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state == JobState.PENDING)
-        .values(state=JobState.RUNNING, started_at=now())
-    )
+    return _START_JOB, {"of_job": job_id}
 
 
-def claim(job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Update:
+_START_JOB: Final = (
+    update(jobs)
+    .where(jobs.c.id == _JOB, jobs.c.state == JobState.PENDING)
+    .values(state=JobState.RUNNING, started_at=now())
+)
+
+
+def claim(job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Bound:
     """ready | dispatched → leased, `fence + 1`, one attempt charged. One row: everything the worker needs."""
-    return (
-        update(chunks)
-        .where(
-            chunks.c.job_id == job_id,
-            chunks.c.chunk_no == chunk_no,
-            chunks.c.state.in_([ChunkState.READY, ChunkState.DISPATCHED]),
-            (chunks.c.run_after.is_(None)) | (chunks.c.run_after <= now()),
-            jobs.c.id == chunks.c.job_id,
-            jobs.c.state.in_(OPEN_JOB_STATES),
-            (jobs.c.deadline.is_(None)) | (jobs.c.deadline > now()),
-        )
-        .values(
-            state=ChunkState.LEASED,
-            fence=chunks.c.fence + 1,
-            attempts=chunks.c.attempts + 1,
-            worker=worker,
-            lease_until=now() + seconds(lease_seconds),
-            run_after=None,
-            inflight=text("'{}'"),
-            alone=False,
-        )
-        .returning(
-            chunks.c.job_id,
-            chunks.c.fence,
-            chunks.c.attempts,
-            chunks.c.lo,
-            chunks.c.hi,
-            chunks.c.reasons,
-            chunks.c.dispatched_at,
-            jobs.c.model,
-            jobs.c.precision,
-            jobs.c.task,
-            jobs.c.created_at,
-            jobs.c.state.label("job_state"),
-        )
+    return _CLAIM, {"of_job": job_id, "of_chunk": chunk_no, "by_worker": worker, "lease": lease_seconds}
+
+
+_CLAIM: Final = (
+    update(chunks)
+    .where(
+        chunks.c.job_id == _JOB,
+        chunks.c.chunk_no == bindparam("of_chunk"),
+        chunks.c.state.in_([ChunkState.READY, ChunkState.DISPATCHED]),
+        (chunks.c.run_after.is_(None)) | (chunks.c.run_after <= now()),
+        jobs.c.id == chunks.c.job_id,
+        jobs.c.state.in_(OPEN_JOB_STATES),
+        (jobs.c.deadline.is_(None)) | (jobs.c.deadline > now()),
     )
+    .values(
+        state=ChunkState.LEASED,
+        fence=chunks.c.fence + 1,
+        attempts=chunks.c.attempts + 1,
+        worker=bindparam("by_worker"),
+        lease_until=_LEASE_UNTIL,
+        run_after=None,
+        inflight=text("'{}'"),
+        alone=False,
+    )
+    .returning(
+        chunks.c.job_id,
+        chunks.c.fence,
+        chunks.c.attempts,
+        chunks.c.lo,
+        chunks.c.hi,
+        chunks.c.reasons,
+        chunks.c.dispatched_at,
+        jobs.c.model,
+        jobs.c.precision,
+        jobs.c.task,
+        jobs.c.created_at,
+        jobs.c.state.label("job_state"),
+    )
+)
 
 
-def missing_items(job_id: UUID, lo: int, hi: int) -> Select[int, str, object, bool]:
+def missing_items(job_id: UUID, lo: int, hi: int) -> Bound:
     """Items of [lo, hi) without a result, and whether each is a suspect: what a claim has to work on."""
-    here = and_(items.c.job_id == job_id, items.c.index >= lo, items.c.index < hi)
-    return (
-        select(items.c.index, items.c.image, items.c.prompts, suspects.c.index.is_not(None).label("suspect"))
-        .outerjoin(results, and_(results.c.job_id == items.c.job_id, results.c.index == items.c.index))
-        .outerjoin(suspects, and_(suspects.c.job_id == items.c.job_id, suspects.c.index == items.c.index))
-        .where(here, results.c.index.is_(None))
-        # Of the suspects those with the fewest deaths first: none uses up the chunk's attempts before the others ran.
-        .order_by(func.coalesce(suspects.c.deaths, 0), items.c.index)
-    )
+    return _MISSING_ITEMS, {"of_job": job_id, "lo": lo, "hi": hi}
 
 
-def renew(fence: Fence, lease_seconds: float) -> Update:
+_HERE = and_(items.c.job_id == _JOB, items.c.index >= bindparam("lo"), items.c.index < bindparam("hi"))
+_MISSING_ITEMS: Final = (
+    select(items.c.index, items.c.image, items.c.prompts, suspects.c.index.is_not(None).label("suspect"))
+    .outerjoin(results, and_(results.c.job_id == items.c.job_id, results.c.index == items.c.index))
+    .outerjoin(suspects, and_(suspects.c.job_id == items.c.job_id, suspects.c.index == items.c.index))
+    .where(_HERE, results.c.index.is_(None))
+    # Of the suspects those with the fewest deaths first: none uses up the chunk's attempts before the others ran.
+    .order_by(func.coalesce(suspects.c.deaths, 0), items.c.index)
+)
+
+
+def renew(fence: Fence, lease_seconds: float) -> Bound:
     """The heartbeat."""
-    return (
-        update(chunks)
-        .where(_held(fence))
-        .values(lease_until=now() + seconds(lease_seconds))
-        .returning(chunks.c.chunk_no)
-    )
+    return _RENEW, _parameters(fence, lease=lease_seconds)
 
 
-def admit(fence: Fence, lease_seconds: float, inflight: list[int], alone: bool) -> Update:
+_RENEW: Final = update(chunks).where(_HELD).values(lease_until=_LEASE_UNTIL).returning(chunks.c.chunk_no)
+
+
+def admit(fence: Fence, lease_seconds: float, inflight: list[int], alone: bool) -> Bound:
     """Write down which images are about to be fetched, decoded or computed, before any of them is touched."""
-    return renew(fence, lease_seconds).values(inflight=literal(inflight, ARRAY(Integer)), alone=alone)
+    return _ADMIT, _parameters(fence, lease=lease_seconds, now_inflight=inflight, now_alone=alone)
 
 
-def record(fence: Fence, lease_seconds: float, n_ok: int, reasons: dict[str, int], inflight: list[int]) -> Update:
+_ADMIT: Final = _RENEW.values(inflight=_INFLIGHT, alone=bindparam("now_alone"))
+
+
+def record(fence: Fence, lease_seconds: float, n_ok: int, reasons: dict[str, int], inflight: list[int]) -> Bound:
     """Count a batch and what stays in flight; the same transaction inserts the results.
 
     `reasons` is the chunk's whole tally (only the holder changes it), so `n_err` is its sum.
     """
-    return (
-        update(chunks)
-        .where(_held(fence))
-        .values(
-            n_ok=chunks.c.n_ok + n_ok,
-            n_err=sum(reasons.values()),
-            reasons=reasons,
-            stalls=0,
-            inflight=literal(inflight, ARRAY(Integer)),
-            alone=False,
-            lease_until=now() + seconds(lease_seconds),
-        )
-        .returning((chunks.c.hi - chunks.c.lo - chunks.c.n_ok - chunks.c.n_err).label("missing"))
+    counts = {"more_ok": n_ok, "all_err": sum(reasons.values()), "all_reasons": reasons}
+    return _RECORD, _parameters(fence, lease=lease_seconds, now_inflight=inflight, **counts)
+
+
+_RECORD: Final = (
+    update(chunks)
+    .where(_HELD)
+    .values(
+        n_ok=chunks.c.n_ok + bindparam("more_ok"),
+        n_err=bindparam("all_err"),
+        reasons=bindparam("all_reasons"),
+        stalls=0,
+        inflight=_INFLIGHT,
+        alone=False,
+        lease_until=_LEASE_UNTIL,
     )
+    .returning((chunks.c.hi - chunks.c.lo - chunks.c.n_ok - chunks.c.n_err).label("missing"))
+)
 
 
 insert_results = insert(results)
@@ -151,27 +192,33 @@ def clear_suspects(job_id: UUID, indexes: list[int]) -> Delete:
     return suspects.delete().where(suspects.c.job_id == job_id, suspects.c.index.in_(indexes))
 
 
-def complete(fence: Fence) -> Update:
+def complete(fence: Fence) -> Bound:
     """leased → done, in the transaction that wrote the chunk's last result; wakes the dispatcher as it commits."""
-    return (
-        update(chunks)
-        .where(_held(fence), chunks.c.n_ok + chunks.c.n_err == chunks.c.hi - chunks.c.lo)
-        .values(state=ChunkState.DONE, **LET_GO)
-        .returning(chunks.c.chunk_no, func.pg_notify(WAKE_CHANNEL, ""))
-    )
+    return _COMPLETE, _parameters(fence)
 
 
-def give_back(fence: Fence) -> Update:
+_COMPLETE: Final = (
+    update(chunks)
+    .where(_HELD, chunks.c.n_ok + chunks.c.n_err == chunks.c.hi - chunks.c.lo)
+    .values(state=ChunkState.DONE, **LET_GO)
+    .returning(chunks.c.chunk_no, func.pg_notify(WAKE_CHANNEL, ""))
+)
+
+
+def give_back(fence: Fence) -> Bound:
     """leased → ready, `fence + 1`, the attempt not charged."""
-    return (
-        update(chunks)
-        .where(_held(fence))
-        .values(
-            state=ChunkState.READY,
-            fence=chunks.c.fence + 1,
-            attempts=func.greatest(chunks.c.attempts - 1, 0),
-            dispatched_at=None,
-            **LET_GO,
-        )
-        .returning(chunks.c.chunk_no)
+    return _GIVE_BACK, _parameters(fence)
+
+
+_GIVE_BACK: Final = (
+    update(chunks)
+    .where(_HELD)
+    .values(
+        state=ChunkState.READY,
+        fence=chunks.c.fence + 1,
+        attempts=func.greatest(chunks.c.attempts - 1, 0),
+        dispatched_at=None,
+        **LET_GO,
     )
+    .returning(chunks.c.chunk_no)
+)

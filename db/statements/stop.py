@@ -4,14 +4,17 @@ Run `lock_job`, `cancel_chunks`, `stop_job`, `wake_dispatcher` in one transactio
 chunks is what fails their workers' fences; locking the job first keeps the order job → chunk of every transaction.
 """
 
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Executable,
     Select,
     Update,
     and_,
+    bindparam,
     case,
     cast,
     exists,
@@ -22,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from db.statements.lease import LET_GO
+from db.statements.lease import LET_GO, Bound
 from db.states import (
     FINAL_CHUNK_STATES,
     FINAL_JOB_STATES,
@@ -65,27 +68,17 @@ def stop_job(job_id: UUID, reason: JobReason, detail: str | None = None) -> Exec
     return _end(job_id, _UNFINISHED_JOB, _state(STOP_STATE[reason]), reason, detail)
 
 
-def finish_job(job_id: UUID) -> Executable:
+def finish_job(job_id: UUID) -> Bound:
     """running → succeeded | partially_succeeded | failed, once no chunk is unfinished, with its one outbox row.
 
     To be run in a transaction of its own after the one that ended a chunk: inside that one, two chunks that end
     together do not see each other and nobody finishes the job (measured: 90 of 150 jobs).
     """
-    of_job = chunks.c.job_id == job_id
-    n_ok = select(func.sum(chunks.c.n_ok)).where(of_job).scalar_subquery()
-    n_err = select(func.sum(chunks.c.n_err)).where(of_job).scalar_subquery()
-    outcome = case(
-        (n_err == 0, _state(JobState.SUCCEEDED)),
-        (n_err > jobs.c.max_failure_ratio * jobs.c.n_items, _state(JobState.FAILED)),
-        (n_ok == 0, _state(JobState.FAILED)),
-        else_=_state(JobState.PARTIALLY_SUCCEEDED),
-    )
-    unfinished = exists().where(and_(of_job, _UNFINISHED_CHUNK))
-    return _end(job_id, and_(jobs.c.state == JobState.RUNNING, ~unfinished), outcome, None, None)
+    return _FINISH_JOB, {"of_job": job_id}
 
 
 def _end(
-    job_id: UUID,
+    job_id: UUID | BindParameter[UUID],
     guard: ColumnElement[bool],
     state: ColumnElement[JobState],
     reason: JobReason | None,
@@ -103,6 +96,25 @@ def _end(
         select(ended.c.id, literal("job.ended"), func.clock_timestamp()),
     )
     return select(ended.c.id, ended.c.state).add_cte(event.cte("event"))
+
+
+def _finish_job() -> Executable:
+    """Built once: every chunk that ends asks for it."""
+    job = bindparam("of_job", type_=jobs.c.id.type)
+    of_job = chunks.c.job_id == job
+    n_ok = select(func.sum(chunks.c.n_ok)).where(of_job).scalar_subquery()
+    n_err = select(func.sum(chunks.c.n_err)).where(of_job).scalar_subquery()
+    outcome = case(
+        (n_err == 0, _state(JobState.SUCCEEDED)),
+        (n_err > jobs.c.max_failure_ratio * jobs.c.n_items, _state(JobState.FAILED)),
+        (n_ok == 0, _state(JobState.FAILED)),
+        else_=_state(JobState.PARTIALLY_SUCCEEDED),
+    )
+    unfinished = exists().where(and_(of_job, _UNFINISHED_CHUNK))
+    return _end(job, and_(jobs.c.state == JobState.RUNNING, ~unfinished), outcome, None, None)
+
+
+_FINISH_JOB: Final = _finish_job()
 
 
 def wake_dispatcher() -> Select[None]:

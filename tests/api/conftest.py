@@ -128,8 +128,8 @@ class Service:
         """Lease a chunk, as a worker does."""
         job = _uuid(job_id)
         with self.engine.begin() as connection:
-            connection.execute(lease.start_job(job))
-            row = connection.execute(lease.claim(job, chunk_no, "worker", 60)).one()
+            connection.execute(*lease.start_job(job))
+            row = connection.execute(*lease.claim(job, chunk_no, "worker", 60)).one()
         return lease.Fence(job, chunk_no, row.fence)
 
     def write(self, fence: lease.Fence, rows: dict[int, dict[str, Any]]) -> None:
@@ -140,17 +140,17 @@ class Service:
         failed = [r["reason"] for r in rows.values() if "reason" in r]
         reasons = {reason: failed.count(reason) for reason in failed}
         with self.engine.begin() as connection:
-            connection.execute(lease.record(fence, 60, len(rows) - len(failed), reasons, [])).one()
+            connection.execute(*lease.record(fence, 60, len(rows) - len(failed), reasons, [])).one()
             for row in written:
                 connection.execute(lease.insert_results.values(created_at=lease.now(), **row))
 
     def complete(self, fence: lease.Fence) -> None:
         with self.engine.begin() as connection:
-            connection.execute(lease.complete(fence)).one()
+            connection.execute(*lease.complete(fence)).one()
 
     def finish(self, job_id: str) -> None:
         with self.engine.begin() as connection:
-            connection.execute(stop.finish_job(_uuid(job_id))).one()
+            connection.execute(*stop.finish_job(_uuid(job_id))).one()
 
     def work(self, job_id: str, row_of: Callable[[int], dict[str, Any]], n: int, chunk: int = 1) -> None:
         """Work off a whole job of n items in chunks of `chunk`, and finish it."""

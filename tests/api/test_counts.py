@@ -73,7 +73,7 @@ async def test_a_running_job(service: Service) -> None:
 async def test_a_chunk_given_back(service: Service) -> None:
     job, held = await half_done(service)
     with service.engine.begin() as connection:
-        connection.execute(lease.give_back(held)).one()
+        connection.execute(*lease.give_back(held)).one()
     counts = await check(service, job)
     assert (counts["pending"], counts["running"]) == (123, 1)
 

@@ -19,7 +19,7 @@ from db.states import FINAL_CHUNK_STATES, FINAL_JOB_STATES, ChunkState, ItemReas
 from db.tables import chunks, items, jobs, tallies
 from tests.jobs import submit
 
-N_ITEMS, SIZE = 40, 4
+N_ITEMS, SIZE, STEPS = 40, 4, 120
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def stop_for(engine: Engine, job_id: UUID, reason: JobReason) -> None:
 
 def finish(engine: Engine, job_id: UUID) -> None:
     with engine.begin() as connection:
-        connection.execute(stop.finish_job(job_id)).one_or_none()
+        connection.execute(*stop.finish_job(job_id)).one_or_none()
 
 
 class Play:
@@ -115,9 +115,9 @@ class Play:
 
     def claim(self) -> None:
         with self.engine.begin() as connection:
-            connection.execute(lease.start_job(self.job))
+            connection.execute(*lease.start_job(self.job))
             chunk_no = self.random.randrange(N_ITEMS // SIZE)
-            row = connection.execute(lease.claim(self.job, chunk_no, "w", 60)).one_or_none()
+            row = connection.execute(*lease.claim(self.job, chunk_no, "w", 60)).one_or_none()
             if row is None:
                 connection.rollback()
                 return
@@ -144,7 +144,7 @@ class Play:
                     for r in (ItemReason.TIMEOUT, ItemReason.INTERNAL)
                 }
             )
-            if connection.execute(lease.record(fence, 60, n_ok, dict(reasons), [])).one_or_none() is None:
+            if connection.execute(*lease.record(fence, 60, n_ok, dict(reasons), [])).one_or_none() is None:
                 self.held.remove(fence)
                 return
             self.tally[fence] = reasons
@@ -158,8 +158,8 @@ class Play:
                 select(chunks).where(chunks.c.job_id == self.job, chunks.c.chunk_no == fence.chunk_no)
             ).one()
             missing = row.hi - row.lo - row.n_ok - row.n_err
-            connection.execute(lease.record(fence, 60, missing, dict(self.tally[fence]), [])).one_or_none()
-            connection.execute(lease.complete(fence)).one_or_none()
+            connection.execute(*lease.record(fence, 60, missing, dict(self.tally[fence]), [])).one_or_none()
+            connection.execute(*lease.complete(fence)).one_or_none()
         self.held.remove(fence)
 
     def give_back(self) -> None:
@@ -167,7 +167,7 @@ class Play:
         if fence is None:
             return
         with self.engine.begin() as connection:
-            connection.execute(lease.give_back(fence)).one_or_none()
+            connection.execute(*lease.give_back(fence)).one_or_none()
         self.held.remove(fence)
 
     def reap(self) -> None:
@@ -214,21 +214,22 @@ class Play:
         self.random.choice([*often, self.list_page, self.list_page, self.give_back, self.reap, self.finish])()
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_counts_are_those_of_every_chunk_after_every_step(engine: Engine, seed: int) -> None:
     play = Play(engine, seed)
-    stops_at = play.random.choice([30, 80, 1000])
+    stops_at = play.random.choice([30, 80, STEPS])
     reason = play.random.choice(
         [JobReason.CANCELLED_BY_CLIENT, JobReason.DEADLINE_EXCEEDED, JobReason.FAILURE_RATIO_EXCEEDED]
     )
-    for step in range(160):
+    for step in range(STEPS):
         if step == stops_at:
             stop_for(engine, play.job, reason)
         play.step()
         check(engine, play.job)
     stop_for(engine, play.job, reason)
     before = check(engine, play.job)
-    while add_tallies(engine):
+    for _ in range(N_ITEMS // SIZE):
+        add_tallies(engine, 1)
         assert check(engine, play.job) == before
     with engine.connect() as connection:
         left = select(func.count()).where(chunks.c.job_id == play.job, tally.UNTALLIED)
@@ -246,11 +247,11 @@ def done_job(engine: Engine, chunk_count: int = 10) -> UUID:
 
 def end_chunk(engine: Engine, job_id: UUID, chunk_no: int) -> None:
     with engine.begin() as connection:
-        connection.execute(lease.start_job(job_id))
-        row = connection.execute(lease.claim(job_id, chunk_no, "w", 60)).one()
+        connection.execute(*lease.start_job(job_id))
+        row = connection.execute(*lease.claim(job_id, chunk_no, "w", 60)).one()
         fence = lease.Fence(job_id, chunk_no, row.fence)
-        connection.execute(lease.record(fence, 60, SIZE - 1, {"TIMEOUT": 1}, [])).one()
-        connection.execute(lease.complete(fence)).one()
+        connection.execute(*lease.record(fence, 60, SIZE - 1, {"TIMEOUT": 1}, [])).one()
+        connection.execute(*lease.complete(fence)).one()
 
 
 def test_a_chunk_is_added_once_and_stays_as_it_was_counted(engine: Engine) -> None:
@@ -289,13 +290,13 @@ def test_a_tally_under_way_holds_up_no_ending(engine: Engine) -> None:
         assert tallying.execute(tally.TALLY, {"most": 1000}).scalar_one() == 18
         with engine.begin() as other:
             other.execute(text("SET LOCAL lock_timeout = 1"))
-            for row in other.execute(lease.claim(finished, 9, "w", 60)):
+            for row in other.execute(*lease.claim(finished, 9, "w", 60)):
                 fence = lease.Fence(finished, 9, row.fence)
-                other.execute(lease.record(fence, 60, SIZE, {}, [])).one()
-                other.execute(lease.complete(fence)).one()
+                other.execute(*lease.record(fence, 60, SIZE, {}, [])).one()
+                other.execute(*lease.complete(fence)).one()
         with engine.begin() as other:
             other.execute(text("SET LOCAL lock_timeout = 1"))
-            assert other.execute(stop.finish_job(finished)).one().state == JobState.PARTIALLY_SUCCEEDED
+            assert other.execute(*stop.finish_job(finished)).one().state == JobState.PARTIALLY_SUCCEEDED
             other.execute(stop.lock_job(cancelled)).one()
             other.execute(stop.cancel_chunks(cancelled))
             other.execute(stop.stop_job(cancelled, JobReason.CANCELLED_BY_CLIENT)).one()
@@ -394,7 +395,7 @@ def test_a_poll_reads_what_is_not_tallied_and_no_more(engine: Engine) -> None:
     add_tallies(engine)
     for chunk_no in (20, 21):
         with engine.begin() as connection:
-            connection.execute(lease.claim(job_id, chunk_no, "w", 60)).one()
+            connection.execute(*lease.claim(job_id, chunk_no, "w", 60)).one()
     end_chunk(engine, job_id, 22)
     with engine.begin() as connection:
         connection.execute(text("ANALYZE chunks"))

@@ -30,7 +30,7 @@ MUTANTS = (
     Mutant(
         "the fence",
         "db/statements/lease.py",
-        "        chunks.c.fence == fence.fence,\n",
+        '    chunks.c.fence == bindparam("of_fence"),\n',
         "",
         "tests/workers/test_chunk.py::test_a_lost_fence_writes_nothing",
     ),
@@ -58,7 +58,7 @@ MUTANTS = (
     Mutant(
         "the give-back",
         "workers/lease.py",
-        "                held = connection.execute(sql.give_back(fence)).one_or_none() is not None\n",
+        "                held = connection.execute(*sql.give_back(fence)).one_or_none() is not None\n",
         "                held = True\n",
         "tests/workers/test_chunk.py::test_stopping_gives_the_lease_back_uncharged",
     ),
@@ -79,8 +79,8 @@ MUTANTS = (
     Mutant(
         "the resume (a claim leaves out what has a result)",
         "db/statements/lease.py",
-        "        .where(here, results.c.index.is_(None))\n",
-        "        .where(here)\n",
+        "    .where(_HERE, results.c.index.is_(None))\n",
+        "    .where(_HERE)\n",
         "tests/workers/test_chunk.py::test_a_second_claim_resumes_behind_the_first",
     ),
     Mutant(
