@@ -29,6 +29,12 @@ def engine(module_database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(engine: Engine) -> None:
+    """Chunks of other tests are tallied before a test counts what is."""
+    add_tallies(engine)
+
+
 def counts(connection: Connection, job_id: UUID) -> tuple[dict[str, int], dict[str, int]]:
     """What GET of the job says: its counts, and its failures by reason."""
     row = connection.execute(read.JOB, {"tenant": "default", "job_id": job_id}).one()
@@ -231,6 +237,8 @@ def test_counts_are_those_of_every_chunk_after_every_step(engine: Engine, seed: 
     for _ in range(N_ITEMS // SIZE):
         add_tallies(engine, 1)
         assert check(engine, play.job) == before
+    add_tallies(engine)
+    assert check(engine, play.job) == before
     with engine.connect() as connection:
         left = select(func.count()).where(chunks.c.job_id == play.job, tally.UNTALLIED)
         assert connection.execute(left).scalar_one() == 0  # a poll of a final job reads tallies alone
@@ -308,22 +316,22 @@ def test_a_tally_under_way_holds_up_no_ending(engine: Engine) -> None:
 
 def test_a_tally_passes_what_others_hold(engine: Engine) -> None:
     """Locked chunks and a job under deletion are left for the next time, without waiting."""
-    job_id, deleted = done_job(engine), done_job(engine)
-    finish(engine, deleted)
-    stop_for(engine, deleted, JobReason.CANCELLED_BY_CLIENT)
+    job_id, deleted, soon = done_job(engine), done_job(engine), done_job(engine)
     with engine.connect() as other:
         other.execute(
             select(chunks.c.chunk_no).where(chunks.c.job_id == job_id, chunks.c.chunk_no < 3).with_for_update()
         ).all()
         other.execute(delete(jobs).where(jobs.c.id == deleted))
+        # A deletion that has not reached the chunks yet: holding them, the tally would wait for it and it for the tally
+        other.execute(select(jobs.c.id).where(jobs.c.id == soon).with_for_update()).all()
         with engine.begin() as tallying:
             tallying.execute(text("SET LOCAL lock_timeout = 1"))
             assert tallying.execute(tally.TALLY, {"most": 1000}).scalar_one() == 6
         other.commit()
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).where(tallies.c.job_id == deleted)).scalar_one() == 0
-    assert add_tallies(engine) == 3
-    assert check(engine, job_id)["failed"] == 9
+    assert add_tallies(engine) == 3 + 9
+    assert check(engine, job_id)["failed"] == check(engine, soon)["failed"] == 9
     with engine.begin() as connection:  # a job takes its tallies with it
         connection.execute(delete(jobs).where(jobs.c.id == job_id))
         assert connection.execute(select(func.count()).where(tallies.c.job_id == job_id)).scalar_one() == 0
