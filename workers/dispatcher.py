@@ -128,7 +128,7 @@ class Dispatcher:
     def _ring_again(self) -> None:
         """Send again what Redis has lost: chunks marked well before it was asked, and not in its lists then."""
         bell = self._ringer.bell
-        if bell is None or bell is self._heard or not self._ringer.idle():
+        if bell is None or bell is self._heard:
             return
         self._heard = bell
         with self._single.connect() as connection:

@@ -24,6 +24,7 @@ from workers.broker import URGENCIES, queue_keys
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.5
+_BATCH = 1000
 _PROMOTE_AFTER = 30.0
 """A message that others were let past for this long queues up with them: nothing urgent can starve the rest."""
 
@@ -40,7 +41,8 @@ class Ring:
 
 @dataclass(frozen=True)
 class Bell:
-    """The chunks whose messages waited in Redis when it was asked (`at`, by the monotonic clock)."""
+    """The chunks whose messages waited in Redis when it was asked. Whatever was rung before `at` (monotonic clock) had
+    been sent by then."""
 
     waiting: frozenset[tuple[UUID, int]]
     at: float
@@ -74,16 +76,14 @@ class Ringer:
         for ring in rings:
             self._rings.put(ring)
 
-    def idle(self) -> bool:
-        return self._rings.empty()
-
     def _loop(self) -> None:
         while True:
+            asked = time.monotonic()
             batch = self._take()
             try:
                 self._publish(batch)
-                if self.bell is None or time.monotonic() - self.bell.at > _LOOK_EVERY:
-                    self.bell = self._look()
+                if len(batch) < _BATCH and (self.bell is None or asked - self.bell.at > _LOOK_EVERY):
+                    self.bell = self._look(asked)
             except (RedisError, KombuError, OSError) as error:
                 if self.bell is not None or batch:
                     log.warning("Redis does not answer (%s); %d messages wait for it", error, len(batch))
@@ -96,7 +96,7 @@ class Ringer:
             batch = [self._rings.get(timeout=0.25)]
         except Empty:
             return []
-        while not self._rings.empty() and len(batch) < 1000:
+        while not self._rings.empty() and len(batch) < _BATCH:
             batch.append(self._rings.get())
         return batch
 
@@ -114,9 +114,8 @@ class Ringer:
                     retry=False,
                 )
 
-    def _look(self) -> Bell:
+    def _look(self, asked: float) -> Bell:
         """Read the window: it is a few messages a slot, whatever the jobs' sizes."""
-        asked = time.monotonic()
         keys = [key for model in sorted(self._models) for key in queue_keys(model)]
         pipe = self._redis.pipeline(transaction=False)
         for key in keys:

@@ -70,6 +70,17 @@ def until(what: str, seconds: float, holds: Callable[[], Any], every: float = 0.
     return time.monotonic() - started
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children, the oldest first. (Postgres gives each backend a session of its own.)"""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in family(int(child)))]
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # killed meanwhile
+        os.kill(pid, number)
+
+
 @dataclass
 class Cluster:
     """A running stack and the connections of whoever hurts it."""
@@ -197,15 +208,14 @@ class Cluster:
     @contextmanager
     def frozen(self, *names: str) -> Iterator[None]:
         """These programs stand still (with all their children) during the block."""
-        groups = [self.stack.supervisor.pid(name) for name in names]  # each leads a session of its own
-        for group in groups:
-            os.killpg(group, signal.SIGSTOP)
+        pids = [pid for name in names for pid in family(self.stack.supervisor.pid(name))]
+        for pid in pids:
+            _signal(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            for group in groups:
-                with suppress(ProcessLookupError):  # killed meanwhile
-                    os.killpg(group, signal.SIGCONT)
+            for pid in pids:
+                _signal(pid, signal.SIGCONT)
 
     @contextmanager
     def second_dispatcher(self, **settings: object) -> Iterator[str]:

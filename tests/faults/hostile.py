@@ -81,3 +81,11 @@ def beside(do: Callable[[], Any]) -> Iterator["Future[Any]"]:
     """`do` in a thread of its own, during the block."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(do)
+
+
+def leased(cluster: Cluster, job: UUID) -> int:
+    """A chunk of the job that is in work now."""
+    sql = "SELECT min(chunk_no) FROM chunks WHERE job_id = :job AND state = 'leased'"
+    until("a chunk in work", 20, lambda: cluster.ask(sql, job=job) is not None, every=0.01)
+    found: int = cluster.ask(sql, job=job)
+    return found

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from uuid import UUID
 
 import httpx
 import pytest
@@ -31,14 +30,6 @@ def body(cluster: Cluster) -> dict[str, object]:
 def timed(call: httpx.Client, path: str) -> tuple[httpx.Response, float]:
     started = time.monotonic()
     return call.get(path), time.monotonic() - started
-
-
-def leased(cluster: Cluster, job: UUID) -> int:
-    """A chunk of the job that is in work now."""
-    sql = "SELECT min(chunk_no) FROM chunks WHERE job_id = :job AND state = 'leased'"
-    until("a chunk in work", 20, lambda: cluster.ask(sql, job=job) is not None, every=0.01)
-    found: int = cluster.ask(sql, job=job)
-    return found
 
 
 def test_a_full_pool_answers_and_recovers(cluster: Cluster) -> None:
@@ -104,20 +95,6 @@ def test_no_connection_left(cluster: Cluster, left: int) -> None:
     assert outcome(cluster, job) == {"ok": 100}
 
 
-def test_a_deadlocked_batch_is_tried_again(cluster: Cluster) -> None:
-    """A worker writes its batch (chunk, then results) against somebody who goes the other way: 40P01."""
-    before, victims = hostile.deadlocks(cluster), 0
-    job = cluster.submit(300, size=60)
-    for _ in range(6):
-        victims += hostile.embrace(cluster, job, leased(cluster, job), hostile.CLAIM_RESULTS, hostile.TOUCH_CHUNK)
-        if victims == 2:
-            break
-    assert victims, "no worker was the victim of a deadlock"
-    cluster.wait_done(job, 60)
-    assert outcome(cluster, job) == {"ok": 300}
-    until("the count of deadlocks", 10, lambda: hostile.deadlocks(cluster) >= before + victims)
-
-
 def test_a_deadlocked_reaper_is_tried_again(cluster: Cluster) -> None:
     cluster.wait_registered("worker-2")
     before = hostile.deadlocks(cluster)
@@ -154,7 +131,7 @@ def test_outdated_snapshots_are_tried_again(cluster: Cluster) -> None:
     terminate(cluster)
     try:
         job = cluster.submit(300, size=60)
-        hit = sum(hostile.outdate(cluster, job, leased(cluster, job)) for _ in range(3))
+        hit = sum(hostile.outdate(cluster, job, hostile.leased(cluster, job)) for _ in range(3))
         many = [cluster.submit(4, size=1) for _ in range(20)]  # their ends are races of their own
         for each in (job, *many):
             cluster.wait_done(each, 60)

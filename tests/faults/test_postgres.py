@@ -51,6 +51,19 @@ def test_away_for_longer_than_a_lease(cluster: Cluster) -> None:
     assert outcome(cluster, job) == {"ok": 100}
 
 
+def test_frozen_for_longer_than_a_lease(cluster: Cluster) -> None:
+    """It answers nobody and refuses nobody. Every lease has run out when it thaws; nobody believes in an old one."""
+    job = cluster.submit(400, size=10)
+    cluster.wait_leased(job)
+    with cluster.frozen("postgres"):
+        time.sleep(3 * LEASE)
+    before = claims(cluster)
+    took = until("new claims", 15, lambda: claims(cluster) > before)
+    print(f"work goes on {took:.1f} s after Postgres thawed")
+    cluster.wait_done(job, 60)
+    assert outcome(cluster, job) == {"ok": 400}
+
+
 def test_sigterm_while_it_is_away(cluster: Cluster) -> None:
     cluster.wait_registered("worker-2")
     job = cluster.submit(100, size=10)

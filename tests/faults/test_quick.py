@@ -3,6 +3,7 @@
 import time
 
 from db.states import TASK_NAME, queue_name
+from tests.faults import hostile
 from tests.faults.cluster import LEASE, Cluster, until
 from tests.faults.oracle import outcome
 from workers.broker import build_app
@@ -76,3 +77,19 @@ def test_a_job_goes_on_through_a_terminated_backend(cluster: Cluster) -> None:
     cluster.engine.dispose()
     cluster.wait_done(job)
     assert outcome(cluster, job) == {"ok": 60}
+
+
+def test_a_deadlocked_batch_is_tried_again(cluster: Cluster) -> None:
+    """A worker writes its batch (chunk, then results) against somebody who goes the other way: 40P01."""
+    before, victims = hostile.deadlocks(cluster), 0
+    job = cluster.submit(300, size=60)
+    for _ in range(6):
+        victims += hostile.embrace(
+            cluster, job, hostile.leased(cluster, job), hostile.CLAIM_RESULTS, hostile.TOUCH_CHUNK
+        )
+        if victims == 2:
+            break
+    assert victims, "no worker was the victim of a deadlock"
+    cluster.wait_done(job, 60)
+    assert outcome(cluster, job) == {"ok": 300}
+    until("the count of deadlocks", 10, lambda: hostile.deadlocks(cluster) >= before + victims)

@@ -1,12 +1,18 @@
 """Redis killed, frozen, full, emptied, absent: only time is lost, and no submit fails."""
 
 import time
+from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
 
+from db.ids import show_job_id
 from tests.faults.cluster import Cluster, until
 from tests.faults.oracle import outcome
+from workers.broker import build_app, queue_keys
+from workers.ringer import chunk_of
+from workers.settings import Settings
 
 pytestmark = pytest.mark.faults
 
@@ -54,16 +60,25 @@ def test_a_restart_without_its_file(cluster: Cluster) -> None:
     assert outcome(cluster, job) == {"ok": 100}
 
 
-def test_frozen(cluster: Cluster) -> None:
-    job = cluster.submit(100, size=2)
+@pytest.mark.parametrize("seconds", [15, 60])
+def test_frozen(cluster: Cluster, seconds: float) -> None:
+    """For longer than every socket timeout: 2 s of the dispatcher, 5 s of workers; and for a minute, by which time
+    Kombu's own look at a BRPOP without an answer (about 51 s) has come too."""
+    job = cluster.submit(4000, size=2)
     cluster.wait_leased(job)
-    with cluster.frozen("redis"):
-        started = time.monotonic()
-        shown = api_submit(cluster, 5)
-        assert time.monotonic() - started < 5, "a submit waits for Redis"
-        time.sleep(15)
-    cluster.wait_done(job, 60)
-    assert api_wait(cluster, shown) == "succeeded"
+    try:
+        with cluster.frozen("redis"):
+            started = time.monotonic()
+            shown = api_submit(cluster, 5)
+            assert time.monotonic() - started < 5, "a submit waits for Redis"
+            time.sleep(seconds)
+            before = _claims(cluster)
+        took = until("new claims", 10, lambda: _claims(cluster) > before)
+        print(f"work goes on {took:.1f} s after Redis thawed from {seconds:.0f} s")
+        assert api_wait(cluster, shown) == "succeeded"
+    finally:
+        with cluster.stack.client() as client:
+            assert client.post(f"/v1/jobs/{show_job_id(job)}:cancel").status_code == 200
 
 
 def test_full(cluster: Cluster) -> None:
@@ -86,6 +101,40 @@ def test_filled_while_messages_wait(cluster: Cluster) -> None:
     finally:
         cluster.redis.config_set("maxmemory", "0")
     cluster.wait_done(job)
+
+
+def test_a_few_lost_among_many(cluster: Cluster) -> None:
+    """One job's messages are lost while another's keep coming, so that the dispatcher never has nothing to send."""
+    large = cluster.submit(20_000, size=1)
+    cluster.wait_leased(large)
+    with cluster.frozen("worker-1", "worker-2"):
+        small = cluster.submit(4, size=1)
+        until("the small job's messages", 10, lambda: _messages_of(cluster, small) == 4)
+        _lose(cluster, small)
+    try:
+        assert cluster.wait_done(small, 10) < 10
+        assert not cluster.is_done(large)
+    finally:
+        with cluster.stack.client() as client:
+            assert client.post(f"/v1/jobs/{show_job_id(large)}:cancel").status_code == 200
+
+
+def test_redelivered_while_in_work(cluster: Cluster) -> None:
+    """Somebody who shares the broker believes in a visibility timeout of 2 s: what is being worked on comes again."""
+    settings = {name.removeprefix("MASKWORKS_").lower(): value for name, value in cluster.stack.environment.items()}
+    app = build_app(Settings(**settings))  # type: ignore[arg-type]
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "visibility_timeout": 2}
+    job, again = cluster.submit(320, size=80), 0
+    with app.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        while not cluster.is_done(job):
+            again += cluster.redis.zcount("unacked_index", 0, time.time() - 2)
+            channel.qos.restore_visible(num=10, interval=1)
+            time.sleep(0.2)
+    app.close()
+    assert again > 0, "nothing was delivered twice"
+    assert outcome(cluster, job) == {"ok": 320}
+    assert cluster.ask("SELECT sum(attempts) FROM chunks WHERE job_id = :job", job=job) == 4
 
 
 def test_popped_and_never_acknowledged(cluster: Cluster) -> None:
@@ -118,3 +167,18 @@ def _answers(cluster: Cluster) -> bool:
         return bool(cluster.redis.ping())
     except redis.RedisError:
         return False
+
+
+def _raw(cluster: Cluster, job: UUID) -> list[tuple[str, bytes]]:
+    """The messages of a job that wait in Redis, and the list that each is in."""
+    waiting = ((key, raw) for key in queue_keys("null") for raw in cluster.redis.lrange(key, 0, -1))
+    return [(key, raw) for key, raw in waiting if (chunk_of(raw) or (None,))[0] == job]
+
+
+def _messages_of(cluster: Cluster, job: UUID) -> int:
+    return len(_raw(cluster, job))
+
+
+def _lose(cluster: Cluster, job: UUID) -> None:
+    for key, raw in _raw(cluster, job):
+        cluster.redis.lrem(key, 1, raw)  # type: ignore[arg-type]
