@@ -34,15 +34,15 @@ def as_blobs(sam: Sam, pixels: Tensor, content: float = CONTENT, attention: floa
 def _fit(sam: Sam, state: dict[str, Tensor], pixels: Tensor) -> None:
     """The hypernetworks lose the features' mean direction, gain sharpness, and get a mean below zero back."""
     at = torch.linspace(0.1, 0.9, 5) * sam.row.image_size
-    points = torch.cartesian_prod(at, at)[:, None]
-    labels, images = torch.ones(len(points), 1, dtype=torch.int64), torch.zeros(len(points), dtype=torch.int64)
+    points = torch.cartesian_prod(at, at)[:, None].to(pixels.device)
+    labels, images = torch.ones_like(points[..., 0], dtype=torch.int64), torch.zeros(len(points), dtype=torch.int64)
     embedding = sam.encode(pixels)
     decoded = sam.decode_tokens(embedding, images, points, labels)
     each = torch.stack([sam.mask_decoder.upscale(s[None]).flatten(0, -2) for s in decoded.source])
     means, features = each.mean(1), each.flatten(0, 1)
     mean = means.mean(0)
     shifts = torch.linalg.svd(torch.cat([mean[None] * 9, means - mean]), full_matrices=False).Vh[:STEADY]
-    away = torch.eye(len(mean)) - shifts.T @ shifts  # what only moves whole masks up and down
+    away = torch.eye(len(mean), device=mean.device) - shifts.T @ shifts  # what only moves whole masks up and down
     for token, shrink in enumerate(SHRINK):
         name = f"mask_decoder.output_hypernetworks_mlps.{token}.layers.2."
         for leaf in ("weight", "bias"):

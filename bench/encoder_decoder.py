@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from bench import straightforward
+from bench.stages import ENCODER_FLOP
 from model.memory import keep_freed_memory
 from model.sam import Sam
 from model.sizes import build
 
-GFLOP = {"sam_vit_b": 972.0, "sam_vit_l": 2986.0, "sam_vit_h": 5962.0}  # an encoding; straightforward decoding: 3.62
 PRODUCT = 1024
 
 
@@ -128,8 +128,8 @@ def main() -> None:
     print(f"{given.model}, {given.threads} threads, products at {rate:.0f} GFLOP a processor second")
     found = measure(given.model, given.points, given.repeats)
     for one in found:
-        if one.stage.startswith("encode") and given.model in GFLOP:
-            share = GFLOP[given.model] / one.cpu_seconds / rate
+        if one.stage.startswith("encode") and given.model in ENCODER_FLOP:
+            share = ENCODER_FLOP[given.model] / 1e9 / one.cpu_seconds / rate
             print(f"{one.implementation} encoder: {share:.0%} of the products' rate")
     if given.out:
         context = {"model": given.model, "threads": given.threads, "points": given.points, "product_gflops": rate}

@@ -1,13 +1,21 @@
 #!/bin/sh
-# Stages, images/s, side by side and memory on a GPU machine, in one command and under eight minutes.
-#   bench/gpu.sh                                     ViT-B, then ViT-H, on cuda
-#   bench/gpu.sh --device cpu --size sam_tiny        the same trip where there is no GPU
+# Stages, images/s, memory and side by side on a GPU machine, in one command and under eight minutes: tables on the
+# terminal, JSON in bench/results/model-NAME-DEVICE.json.
+#   bench/gpu.sh                                  ViT-B, then ViT-H, on cuda; random weights, ~100 masks an image
+#   bench/gpu.sh --device cpu --size tiny         the same trip where there is no GPU, with fewer points
+# Any argument of bench.model may follow the second form. No row is begun once --budget seconds are spent.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 [ -x "$python" ] || python=python3
 if [ $# -gt 0 ]; then
-    exec "$python" -m bench.model "$@"
+    exec "$python" -m bench.model --budget 300 --points 16 --step-points 8 --memory-points 8 "$@"
 fi
-"$python" -m bench.model --device cuda --size sam_vit_b --batches 1,4,16
-"$python" -m bench.model --device cuda --size sam_vit_h --batches 1,4,8 --parts stages,rates,memory
+run() {
+    size=$1
+    shift
+    "$python" -m bench.model --device cuda --size "$size" "$@"
+}
+run vit_b --budget 120 --batches 1,4,16 --parts stages,rates,memory,compare
+run vit_h --budget 150 --batches 1,4,8 --parts stages,rates,memory
+run vit_b --budget 60 --parts peers,steps

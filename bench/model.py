@@ -1,285 +1,234 @@
-"""What a model costs: stages, images/s, side by side with the plain way, memory, distance from the machine's rate.
+"""What a model costs: stages, images/s, side by side with others, gains, memory, distance from the machine's rate.
 
-    python -m bench.model --size sam_vit_b              everything, a table on the terminal and JSON in bench/results/
-    python -m bench.model --size sam_tiny --parts stages,rates --clock cpu --threads 1
+    python -m bench.model --size sam_vit_b              everything: tables, and JSON in bench/results/
+    python -m bench.model --size tiny --parts stages,rates --clock cpu --threads 1
 
-Weights are random (bench/blobs.py) unless a checkpoint is given or bundled; thresholds are set so that about a
-hundred masks survive.
+JSON is written after every row, so a run that is cut keeps what it has; parts that are not asked for stay as they
+were. Weights are random (bench/blobs.py) unless a checkpoint is given or bundled; thresholds are set so that about
+a hundred masks survive.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
-import sys
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import skimage
 import torch
-from PIL import Image
 
-from bench import straightforward
-from bench.blobs import as_blobs
+from bench import compare, memory
 from bench.clock import Clock, matmul_rate
-from model import automatic, candidates, rle, weights
-from model.mask import Mask
-from model.rules import rules
-from model.segmenter import Segmenter
-from model.sizes import build, size
-from model.spec import Automatic, Prompt, Prompted
+from bench.photographs import NAMES, calibrated, loose, photograph
+from bench.rates import rates
+from bench.stages import stages
+from bench.steps import steps
+from bench.weights import segmenters
+from model.frames import Pixels
+from model.memory import keep_freed_memory
+from model.segmenter import Segmenter, working_dtype
+from model.sizes import size
+from model.spec import Automatic
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("stages", "rates", "compare", "memory")
-ENCODER_FLOP = {"sam_vit_b": 0.972e12, "sam_vit_l": 2.99e12, "sam_vit_h": 5.96e12}
-DECODER_FLOP = 3.62e9  # a prompt, as the reference writes it
-SURVIVORS = 100
+MEMORY_ROWS = ((1, 1.0), (12, 0.5), (12, 1.0), (12, 2.0), (50, 0.5))  # megapixels, points a side of those asked for
 Table = dict[str, Any]
 
 
-def photograph(megapixels: float, name: str = "motorcycle_left.png") -> np.ndarray:
-    """uint8 (H, W, 3) at 4:3, of a photograph in the scikit-image wheel."""
-    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
-    image = Image.open(Path(skimage.__file__).parent / "data" / name).convert("RGB")
-    return np.array(image.resize((round(height * 4 / 3), height), Image.Resampling.BICUBIC))
+@dataclass
+class Bench:
+    """One model on one device; what several parts need is made once, when the first of them does."""
+
+    given: argparse.Namespace
+    clock: Clock
+    _made: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return bench_size(self.given.size)
+
+    @property
+    def ours(self) -> dict[str, Segmenter]:
+        """Both precisions, or `exact` alone where `fast` would be the same."""
+        found: dict[str, Segmenter] = self._once("ours", self._load)
+        return found
+
+    @property
+    def precisions(self) -> list[str]:
+        same = working_dtype(self.given.device, "fast") == torch.float32
+        return ["exact"] if same else ["exact", "fast"]
+
+    def _load(self) -> dict[str, Segmenter]:
+        found = segmenters(self.name, self.given.device, self.precisions, self.given.checkpoint)
+        for s in found.values():
+            s.warm()
+        return found
+
+    @property
+    def fast(self) -> Segmenter:
+        return list(self.ours.values())[-1]
+
+    @property
+    def rate(self) -> float:
+        """FLOP/s of a matrix product in the dtype of `fast`."""
+        return float(self._once("rate", lambda: matmul_rate(self.given.device, self.fast.sam.dtype, self.clock)))
+
+    def task(self, image: Pixels, photo: str = NAMES[0]) -> Automatic:
+        if self.given.threshold is not None:
+            return replace(loose(self.given.points), pred_iou_thresh=self.given.threshold)
+        found, kept = self._once(f"task {photo}", lambda: calibrated(self.fast, image, self.given.points))
+        print(f"{photo}: predicted IoU above {found.pred_iou_thresh:.4f} lets {kept} masks survive", flush=True)
+        task: Automatic = found
+        return task
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
 
-def segmenter(name: str, device: str, precision: str, checkpoint: Path | None) -> Segmenter:
-    """Trained weights where there are any, else random ones with blobs for masks; no embedding is cached."""
-    if checkpoint or (weights.BUNDLED / f"{name}.safetensors").is_file():
-        sam, revision = weights.load(size(name), checkpoint)
-    else:
-        sam, revision = build(name, seed=0), "blobs-0"
-        as_blobs(sam, straightforward.prepare(sam.row, photograph(0.3)))
-    return Segmenter(sam, revision, device, precision, cache_bytes=0)
+def part_stages(bench: Bench) -> Iterator[Table]:
+    image = photograph(bench.given.megapixels)
+    for s in bench.ours.values():
+        yield from stages(s, bench.clock, image, bench.task(image), bench.rate)
 
 
-def calibrated(s: Segmenter, image: np.ndarray, points: int) -> tuple[Automatic, int]:
-    """A task of points² whose threshold on predicted IoU lets SURVIVORS masks through, and how many it does.
-
-    Suppression goes by predicted IoU descending, so what survives above a threshold does not depend on it.
-    """
-    loose = Automatic(points_per_side=points, pred_iou_thresh=0.0, stability_score_thresh=0.5, max_masks=20000)
-    found = s.run([image], [loose])[0]
-    kept = min(SURVIVORS, len(found) - 1)
-    threshold = min(max(found[kept].predicted_iou, 0.0), 1.0)
-    return replace(loose, pred_iou_thresh=threshold), kept
+def part_rates(bench: Bench) -> Iterator[Table]:
+    image = photograph(bench.given.megapixels)
+    yield from rates(bench.fast, bench.clock, image, bench.task(image), bench.given.batches)
 
 
-def clicks(image: np.ndarray, count: int) -> np.ndarray:
-    return np.random.default_rng(0).random((count, 2)) * np.asarray(image.shape[1::-1])
+def part_compare(bench: Bench) -> Iterator[Table]:
+    for photo in bench.given.photographs:
+        image = photograph(bench.given.megapixels, photo)
+        task = bench.task(image, photo)
+        about: Table = {"photograph": photo, "size": f"{image.shape[1]}x{image.shape[0]}"}
+        about["threshold"] = round(task.pred_iou_thresh or 0, 6)
+        for row in compare.compare(bench.ours, bench.clock, image, task):
+            yield about | row
 
 
-def points_task(image: np.ndarray, count: int) -> Prompted:
-    return Prompted(tuple(Prompt(points=((float(x), float(y)),), labels=(1,)) for x, y in clicks(image, count)))
+def part_peers(bench: Bench) -> Iterator[Table]:
+    image = photograph(bench.given.megapixels)
+    exact = bench.ours["exact"]
+    if exact.sam.row.encoder != "vit":
+        yield {"what": "nothing: transformers has no TinyViT"}
+        return
+    yield from compare.networks(exact, bench.clock, image)
+    yield compare.pipelines(exact, bench.clock, image, bench.task(image), bench.given.peer_points)
 
 
-def stages(s: Segmenter, clock: Clock, image: np.ndarray, task: Automatic) -> Table:
-    """Seconds of each stage of one automatic image."""
-    places = {
-        "preprocess": [(s, "pre")],
-        "encode": [(s.sam, "encode")],
-        "decode": [(s.sam, "decode_tokens"), (s.sam, "upscale")],
-        "filter": [(automatic, "stable")],
-        "nms": [(automatic, "nms")],
-        "runs": [(candidates, "runs")],
-        "rle": [(s, "post")],
-    }
-    with clock.stages(places) as spent:
-        total, (masks,) = clock.seconds(lambda: s.run([image], [task]))
-    found = {name: round(spent[name], 4) for name in places}
-    return found | {"rest": round(total - sum(found.values()), 4), "total": round(total, 4), "masks": len(masks)}
+def part_steps(bench: Bench) -> Iterator[Table]:
+    image = photograph(bench.given.megapixels)
+    yield from steps(bench.ours["exact"], bench.clock, image, bench.task(image), bench.given.step_points)
 
 
-def rates(s: Segmenter, clock: Clock, image: np.ndarray, task: Automatic, batches: list[int]) -> list[Table]:
-    """Images/s of automatic masks and of 1 and 20 prompts, at several batch sizes."""
-    rows = []
-    for batch in batches:
-        s.batch_images = batch
-        images = [np.roll(image, 7 * i, axis=1) for i in range(batch)]
-        row: Table = {"batch": batch}
-        for name, one in (("auto", task), ("1 prompt", points_task(image, 1)), ("20 prompts", points_task(image, 20))):
-            taken, _ = clock.seconds(lambda images=images, one=one: s.run(images, [one] * len(images)))
-            row[f"{name} images/s"] = round(len(images) / taken, 4)
-        rows.append(row)
-    return rows
+def part_memory(bench: Bench) -> Iterator[Table]:
+    given = bench.given
+    for megapixels, share in MEMORY_ROWS:
+        points = max(round(given.memory_points * share), 1)
+        if given.device.startswith("cuda"):
+            for s in bench.ours.values():
+                yield memory.peak_cuda(s, megapixels, points)
+        else:
+            for precision in bench.precisions:
+                yield memory.of_child(bench.name, precision, megapixels, points, given.threads)
 
 
-def agreement(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> Table:
-    """Of theirs, each matched with the most alike of ours: the least and the mean IoU."""
-    mine = [rle.decode(m) for m in ours]
-    best = [max((_iou(m, rle.decode(t)) for m in mine), default=0.0) for t in theirs]
-    return {
-        "masks": [len(ours), len(theirs)],
-        "least IoU": round(min(best, default=1.0), 6),
-        "mean IoU": round(float(np.mean(best or [1.0])), 6),
-    }
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    union = int((a | b).sum())
-    return int((a & b).sum()) / union if union else 1.0
-
-
-def compare(fast: Segmenter, exact: Segmenter, clock: Clock, image: np.ndarray, task: Automatic) -> Table:
-    """Ours against the reference's order, on the same weights, image and thresholds, in this process."""
-    row, device = exact.sam.row, exact.device
-    state = exact.state_dict()
-    settled, at = rules(task, row), clicks(image, 20)
-    prompts = points_task(image, 20)
-    with torch.inference_mode():
-        slow, plain = clock.seconds(lambda: straightforward.automatic(state, row, image, settled, device))
-        slow_prompts, plain_prompts = clock.seconds(lambda: straightforward.prompted(state, row, image, at, device))
-    found: Table = {"straightforward": {"auto": round(slow, 3), "20 prompts": round(slow_prompts, 3)}}
-    for name, s in (("exact", exact), ("fast", fast)):
-        quick, (masks,) = clock.seconds(lambda s=s: s.run([image], [task]))
-        quick_prompts, (answers,) = clock.seconds(lambda s=s: s.run([image], [prompts]))
-        found[name] = {
-            "auto": round(quick, 3),
-            "auto ratio": round(slow / quick, 2),
-            "auto agreement": agreement([m.rle for m in masks], [m for m, _ in plain]),
-            "20 prompts": round(quick_prompts, 3),
-            "20 prompts ratio": round(slow_prompts / quick_prompts, 2),
-            "20 prompts agreement": in_order(answers, plain_prompts),
-        }
-    return found | {"networks": against_transformers(exact, clock, image)}
-
-
-def in_order(ours: list[Mask], theirs: list[dict[str, Any]]) -> Table:
-    """Prompted masks, matched by their place."""
-    each = [_iou(rle.decode(a.rle), rle.decode(b)) for a, b in zip(ours, theirs, strict=True)]
-    counts = [len(ours), len(theirs)]
-    return {"masks": counts, "least IoU": round(min(each), 6), "mean IoU": round(float(np.mean(each)), 6)}
-
-
-def against_transformers(s: Segmenter, clock: Clock, image: np.ndarray) -> Table:
-    """Seconds of one image and of 64 points through the networks: transformers', the straightforward ones, ours."""
-    row, state = s.sam.row, s.state_dict()
-    if row.encoder != "vit":
-        return {"skipped": "transformers has no TinyViT"}
-    from tests.model.transformers_oracle import oracle
-
-    theirs = oracle(s.sam.cpu().float()).to(s.device)
-    s.sam.to(s.device)
-    pixels = straightforward.prepare(row, image, s.device)
-    points = torch.rand(64, 1, 2, device=s.device) * row.image_size
-    labels = torch.ones(64, 1, dtype=torch.int64, device=s.device)
-    first = torch.zeros(64, dtype=torch.int64)
-    found: Table = {}
-    with torch.inference_mode():
-        embedding = s.sam.encode(pixels)
-        alike = {"input_points": points[None], "input_labels": labels[None], "image_embeddings": embedding}
-        for name, encode, decode in (
-            ("transformers", lambda: theirs.get_image_embeddings(pixels), lambda: theirs(**alike)),
-            (
-                "straightforward",
-                lambda: straightforward.encode(state, row, pixels),
-                lambda: straightforward.decode(state, row, embedding, points, labels),
-            ),
-            ("ours", lambda: s.sam.encode(pixels), lambda: s.sam.decode(embedding, first, points, labels)),
-        ):
-            found[name] = {
-                "encode": round(min(clock.seconds(encode)[0] for _ in range(2)), 3),
-                "decode 64": round(min(clock.seconds(decode)[0] for _ in range(2)), 3),
-            }
-    return found
-
-
-def memory(name: str, device: str, precision: str, points: int) -> list[Table]:
-    """Peak above weights and interpreter for one automatic image of each size, each in a process of its own."""
-    rows = []
-    for megapixels, side in ((1, points), (12, points), (12, 2 * points), (50, points)):
-        command = [sys.executable, "-m", "bench.model", "--size", name, "--device", device, "--peak", str(megapixels)]
-        command += ["--points", str(side), "--precision", precision]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        rows.append(json.loads(out.splitlines()[-1]))
-    return rows
-
-
-def peak(name: str, device: str, precision: str, megapixels: float, points: int) -> Table:
-    """In this process: the peak while one image runs, above what a first tiny image left."""
-    s = segmenter(name, device, precision, None)
-    s.warm()
-    task = Automatic(points_per_side=points, pred_iou_thresh=0.0, stability_score_thresh=0.5, max_masks=100)
-    image = photograph(megapixels)
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-        before, read = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated
-    else:
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-        before, read = _resident("VmRSS"), lambda: _resident("VmHWM")
-    masks = s.run([image], [task])[0]
-    above = (read() - before) / 1e9
-    return {"megapixels": megapixels, "points": points**2, "masks": len(masks), "peak GB": round(above, 3)}
-
-
-def _resident(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
+PARTS: dict[str, tuple[str, Callable[[Bench], Iterator[Table]]]] = {
+    "stages": ("where the seconds of one automatic image go, and the fraction of the product rate", part_stages),
+    "rates": ("images a second", part_rates),
+    "compare": ("side by side with the straightforward order, on the same weights and thresholds", part_compare),
+    "peers": ("side by side with transformers", part_peers),
+    "steps": ("what each rearrangement gains: seconds after the encoder without it", part_steps),
+    "memory": ("peak memory of one automatic image, above interpreter and weights", part_memory),
+}
 
 
 def main() -> None:
-    arguments = parsed()
-    torch.set_num_threads(arguments.threads)
-    name = size(arguments.size).name
-    if arguments.peak:
-        print(json.dumps(peak(name, arguments.device, arguments.precision, arguments.peak, arguments.points)))
-        return
-    clock = Clock(arguments.device, arguments.clock)
-    report = measured(arguments, name, clock)
-    RESULTS.mkdir(exist_ok=True)
-    out = arguments.out or RESULTS / f"model-{name}-{arguments.device}.json"
-    out.write_text(json.dumps(report, indent=1) + "\n")
+    given = parsed()
+    torch.set_num_threads(given.threads)
+    if given.device == "cpu":
+        keep_freed_memory()  # as a worker does; everything that is compared has it
+    bench = Bench(given, Clock(given.device, given.clock))
+    out = given.out or RESULTS / f"model-{bench.name}-{given.device}.json"
+    report = json.loads(out.read_text()) if out.is_file() else {}
+    deadline = time.monotonic() + given.budget
+    for part in given.parts:
+        title, rows = PARTS[part]
+        print(f"\n{bench.name}: {title} ({seconds_are(given)})", flush=True)
+        report[part] = {"title": title, "how": how(bench, part), "rows": []}
+        if part in (given.parts[0], "memory"):
+            print("  " + "  ".join(f"{k}: {v}" for k, v in report[part]["how"].items()), flush=True)
+        for row in before(deadline, rows(bench)):
+            report[part]["rows"].append(row)
+            write(out, report)
+            print(line(row), flush=True)
     print(f"\n→ {out}")
 
 
-def measured(arguments: argparse.Namespace, name: str, clock: Clock) -> Table:
-    image = photograph(1.0)
-    exact, fast = (segmenter(name, arguments.device, p, arguments.checkpoint) for p in ("exact", "fast"))
-    exact.warm()
-    fast.warm()
-    task, count = calibrated(fast, image, arguments.points)
-    report: Table = {"model": name, "weights": exact.revision, "image": list(image.shape[:2]), "survivors": count}
-    report |= {
-        "iou threshold": task.pred_iou_thresh,
-        "points": arguments.points**2,
-        "clock": arguments.clock,
-        "threads": arguments.threads,
+def before(deadline: float, rows: Iterator[Table]) -> Iterator[Table]:
+    """Rows as long as there is time; a last one says where some are left out."""
+    while time.monotonic() < deadline:
+        row = next(rows, None)
+        if row is None:
+            return
+        yield row
+    yield {"left out": "from here on, the budget is spent"}
+
+
+def how(bench: Bench, part: str) -> Table:
+    """What the figures depend on; memory is measured in processes of their own, for which nothing is loaded here."""
+    given = bench.given
+    found: Table = {
+        "seconds are": seconds_are(given),
+        "threads": given.threads,
+        "precisions": "exact and fast" if len(bench.precisions) > 1 else "exact, and fast: float32 too on this device",
     }
-    report |= {"device": device_name(arguments.device), "torch": torch.__version__, "python": platform.python_version()}
-    show("run", report)
-    dtype = next(fast.sam.parameters()).dtype
-    rate = matmul_rate(arguments.device, dtype, clock)
-    report["matmul TFLOP/s"] = round(rate / 1e12, 3)
-    if "stages" in arguments.parts:
-        report["stages"] = {p: stages(s, clock, image, task) for p, s in (("exact", exact), ("fast", fast))}
-        flop = ENCODER_FLOP.get(name, 0) + DECODER_FLOP * arguments.points**2 * (name in ENCODER_FLOP)
-        report["share of matmul rate"] = round(flop / report["stages"]["fast"]["total"] / rate, 3)
-        show("seconds by stage", report["stages"])
-        show("FLOP as the reference writes it / s / matmul rate", report["share of matmul rate"])
-    if "rates" in arguments.parts:
-        report["rates"] = rates(fast, clock, image, task, arguments.batches)
-        show("fast", report["rates"])
-    if "compare" in arguments.parts:
-        report["compare"] = compare(fast, exact, clock, image, task)
-        show("side by side", report["compare"])
-    if "memory" in arguments.parts:
-        report["memory"] = memory(name, arguments.device, "fast", arguments.points)
-        show("memory", report["memory"])
-    return report
+    if part != "memory":
+        found |= {
+            "points": given.points**2,
+            "weights": bench.fast.revision,
+            "product rate TFLOP/s": round(bench.rate / 1e12, 4),
+        }
+    return found | {
+        "freed memory kept": given.device == "cpu",
+        "device": device_name(given.device),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
+        "commit": commit(),
+    }
 
 
-def show(title: str, value: Any) -> None:
-    """One table on the terminal, a line for each row."""
-    print(f"\n{title}", flush=True)
-    if isinstance(value, dict):
-        value = [{"": k} | (v if isinstance(v, dict) else {"is": v}) for k, v in value.items()]
-    for row in value if isinstance(value, list) else [{"is": value}]:
-        print("  " + "  ".join(f"{k} {v}" if k else f"{v:<16}" for k, v in row.items()), flush=True)
+def seconds_are(given: argparse.Namespace) -> str:
+    threads = f"{given.threads} thread{'s' if given.threads > 1 else ''}"
+    return f"processor seconds of {threads}" if given.clock == "cpu" else f"wall seconds, {threads}"
+
+
+def commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=RESULTS.parent, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def write(out: Path, report: Table) -> None:
+    out.parent.mkdir(exist_ok=True)
+    fresh = out.with_suffix(".part")
+    fresh.write_text(json.dumps(report, indent=1) + "\n")
+    fresh.replace(out)
+
+
+def line(row: Table) -> str:
+    """One row on the terminal: every figure beside its name."""
+    return "  " + "  ".join(
+        f"{value:<24}" if key in ("what", "stage") else f"{key} {value}" for key, value in row.items()
+    )
 
 
 def device_name(device: str) -> str:
@@ -289,19 +238,31 @@ def device_name(device: str) -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def bench_size(name: str) -> str:
+    """`tiny` for `sam_tiny`, and so on."""
+    known = name if name.startswith(("sam_", "mobile_")) else f"sam_{name}"
+    return size(known).name
+
+
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="sam_tiny")
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fast", choices=("exact", "fast"), help="of --peak")
-    parser.add_argument("--points", type=int, default=32, help="points a side")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--clock", default="wall", choices=("wall", "cpu"))
-    parser.add_argument("--batches", type=lambda v: [int(b) for b in v.split(",")], default=[1, 2])
-    parser.add_argument("--parts", type=lambda v: v.split(","), default=list(PARTS), help=", ".join(PARTS))
-    parser.add_argument("--peak", type=float, default=0, help="only the peak memory of so many megapixels")
-    parser.add_argument("--out", type=Path)
+    add = parser.add_argument
+    add("--size", default="sam_tiny", help="sam_vit_b, sam_vit_l, sam_vit_h, mobile_sam, sam_tiny (or vit_b, tiny)")
+    add("--checkpoint", type=Path)
+    add("--device", default="cpu")
+    add("--points", type=int, default=32, help="points a side")
+    add("--threshold", type=float, help="of predicted IoU, instead of one that lets a hundred masks survive")
+    add("--peer-points", type=int, default=8, help="the same, beside transformers")
+    add("--step-points", type=int, default=16, help="the same, where steps are taken back")
+    add("--memory-points", type=int, default=32, help="the same, for memory: half, one and two times as many")
+    add("--megapixels", type=float, default=1.0, help="of the photograph, memory aside")
+    add("--threads", type=int, default=torch.get_num_threads())
+    add("--clock", default="wall", choices=("wall", "cpu"))
+    add("--batches", type=lambda v: [int(b) for b in v.split(",")], default=[1, 2])
+    add("--parts", type=lambda v: v.split(","), default=list(PARTS), help=", ".join(PARTS))
+    add("--photographs", type=lambda v: v.split(","), default=[NAMES[0]], help=f"of --parts compare: {','.join(NAMES)}")
+    add("--budget", type=float, default=3600, help="no row is begun after so many seconds")
+    add("--out", type=Path)
     return parser.parse_args()
 
 

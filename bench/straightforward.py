@@ -14,6 +14,7 @@ from torch import Tensor
 from model import rle
 from model.frames import resize, whole
 from model.nms import nms
+from model.rle import RLE
 from model.rules import Rules
 from model.sizes import Size
 from model.tiny_vit import TinyVit
@@ -76,7 +77,8 @@ def encode(w: Weights, row: Size, pixels: Tensor) -> Tensor:
     """(B, 3, S, S) → (B, C, S/p, S/p). A TinyViT has no reference order to speak of: ours is taken as it is."""
     e = "image_encoder"
     if row.encoder != "vit":
-        return tiny_vit(w, row)(pixels)
+        out: Tensor = tiny_vit(w, row)(pixels)
+        return out
     patch = f"{e}.patch_embed.proj"
     x = F.conv2d(pixels, w[f"{patch}.weight"], w[f"{patch}.bias"], stride=row.patch_size)
     x = x.permute(0, 2, 3, 1) + w[f"{e}.pos_embed"]
@@ -174,7 +176,7 @@ class Batch:
 
 def prepare(row: Size, image: np.ndarray, device: str = "cpu") -> Tensor:
     """uint8 (H, W, 3) → (1, 3, S, S)."""
-    small = resize(image, whole(*image.shape[:2], row.image_size))
+    small = resize(image, whole(image.shape[0], image.shape[1], row.image_size))
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (row.pixel_mean, row.pixel_std))
     pixels = (torch.from_numpy(small).to(device).permute(2, 0, 1) - mean) / std
     pad = row.image_size - small.shape[1], row.image_size - small.shape[0]
@@ -188,14 +190,14 @@ def upsample(row: Size, logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(big[..., :tall, :wide], size, mode="bilinear", align_corners=False)
 
 
-def automatic(w: Weights, row: Size, image: np.ndarray, rules: Rules, device: str = "cpu") -> list[tuple[dict, float]]:
+def automatic(w: Weights, row: Size, image: np.ndarray, rules: Rules, device: str = "cpu") -> list[tuple[RLE, float]]:
     """(RLE, predicted IoU) of each mask, by predicted IoU descending; no crops, no small regions."""
-    size = image.shape[:2]
+    size = image.shape[0], image.shape[1]
     embedding = encode(w, row, prepare(row, image, device))
     steps = (np.arange(rules.points_per_side) + 0.5) / rules.points_per_side
     grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
     points = torch.from_numpy(grid * np.asarray(whole(*size, row.image_size).resized[::-1])).float().to(device)
-    parts = [_batch(w, row, embedding, p, size, rules) for p in points.split(64)]
+    parts = [_batch(w, row, embedding, p, size, rules) for p in torch.split(points, 64)]
     boxes, iou = torch.cat([p.boxes for p in parts]).cpu(), torch.cat([p.iou for p in parts]).cpu()
     lengths = [r for p in parts for r in p.runs]
     kept = nms(boxes.numpy(), iou.numpy(), rules.box_nms_thresh)
@@ -232,13 +234,13 @@ def _runs(mask: Tensor) -> np.ndarray:
     return rle.from_changes(changes.cpu().numpy(), bool(flat[0]), flat.numel())
 
 
-def prompted(w: Weights, row: Size, image: np.ndarray, points: np.ndarray, device: str = "cpu") -> list[dict]:
+def prompted(w: Weights, row: Size, image: np.ndarray, points: np.ndarray, device: str = "cpu") -> list[RLE]:
     """Three masks for each lone point (N, 2), one prompt after another, as a predictor is called."""
-    size = image.shape[:2]
+    size = image.shape[0], image.shape[1]
     embedding = encode(w, row, prepare(row, image, device))
     tall, wide = whole(*size, row.image_size).resized
     scaled = torch.from_numpy(points * np.asarray([wide / size[1], tall / size[0]])).float().to(device)
-    found = []
+    found: list[RLE] = []
     for point in scaled:
         one = torch.ones(1, 1, dtype=torch.int64, device=device)
         logits, _ = decode(w, row, embedding, point[None, None], one)

@@ -1,0 +1,62 @@
+"""Where the time of one automatic image goes, and how near each part is to what the machine multiplies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench.clock import Clock, by_stage, flop
+from model import automatic, candidates
+from model.frames import Pixels
+from model.segmenter import Segmenter
+from model.spec import Automatic
+
+ENCODER_FLOP = {"sam_vit_b": 0.972e12, "sam_vit_l": 2.99e12, "sam_vit_h": 5.96e12}
+DECODER_FLOP = 3.62e9  # a prompt, as the reference writes it
+Table = dict[str, Any]
+
+
+def places(s: Segmenter) -> dict[str, tuple[Any, str]]:
+    """Stage → whose calls it is made of. None calls another."""
+    return {
+        "preprocess": (s, "pre"),
+        "encode": (s.sam, "encode"),
+        "decode to predicted IoU": (s.sam, "decode_tokens"),
+        "up-convolutions": (s.sam, "upscale"),
+        "stability and boxes": (automatic, "stable"),
+        "suppression": (automatic, "nms"),
+        "runs": (candidates, "runs"),
+        "RLE and measures": (s, "post"),
+    }
+
+
+def stages(s: Segmenter, clock: Clock, image: Pixels, task: Automatic, rate: float) -> Iterator[Table]:
+    """A row a stage, the last one for the whole: seconds, share of the whole, the FLOP that were really done, and
+    which fraction of `rate` (FLOP/s of a matrix product here) that is."""
+    if clock.device.startswith("cuda"):
+        s.run([image], [task])
+    with by_stage(places(s), clock.seconds) as spent:
+        total, _ = clock.seconds(lambda: s.run([image], [task]))
+    with by_stage(places(s), flop) as done:
+        masks = len(s.run([image], [task])[0])
+    spent["rest"] = total - sum(spent.values())
+    for stage in (*places(s), "rest"):
+        yield _row(s, stage, spent[stage], total, done[stage], rate)
+    whole = _row(s, "whole", total, total, sum(done.values()), rate) | {"masks": masks}
+    yield whole | _as_written(s, task, total, rate)
+
+
+def _row(s: Segmenter, stage: str, seconds: float, total: float, done: float, rate: float) -> Table:
+    row: Table = {"precision": s.precision, "stage": stage, "s": round(seconds, 4), "share": round(seconds / total, 3)}
+    return row | ({"GFLOP": round(done / 1e9, 1), "of product rate": round(done / seconds / rate, 3)} if done else {})
+
+
+def _as_written(s: Segmenter, task: Automatic, total: float, rate: float) -> Table:
+    """The same for the FLOP the reference would have spent on this task."""
+    if s.name not in ENCODER_FLOP or task.points_per_side is None:
+        return {}
+    written = ENCODER_FLOP[s.name] + DECODER_FLOP * task.points_per_side**2
+    return {
+        "GFLOP as written": round(written / 1e9, 1),
+        "as written, of product rate": round(written / total / rate, 3),
+    }
