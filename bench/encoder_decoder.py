@@ -25,7 +25,7 @@ from bench import straightforward
 from bench.stages import ENCODER_FLOP
 from model.memory import keep_freed_memory
 from model.sam import Sam
-from model.sizes import build
+from model.seeding import build
 
 PRODUCT = 1024
 

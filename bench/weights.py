@@ -11,8 +11,9 @@ from bench.blobs import as_blobs
 from bench.photographs import photograph
 from model import weights
 from model.sam import Sam
+from model.seeding import build
 from model.segmenter import Segmenter
-from model.sizes import build, size
+from model.sizes import size
 
 
 def network(name: str, device: str = "cpu", checkpoint: Path | None = None) -> tuple[Sam, str]:

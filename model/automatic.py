@@ -21,6 +21,8 @@ from model.rules import Rules
 from model.sam import Sam
 from model.upsample import stable
 
+MOST_POINTS = 128  # decoded at a time, whatever a task asks for: 4 MB of cells each
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -59,8 +61,9 @@ def search(sam: Sam, embedding: Tensor, crop: Crop, rules: Rules) -> Candidates:
     found = Candidates(crop.frame, side)
     tall, wide = crop.frame.size
     points = grid(rules, crop.layer) * np.asarray([wide, tall])
-    for at in range(0, len(points), rules.points_per_batch):
-        _try_points(sam, embedding, points[at : at + rules.points_per_batch], rules, found)
+    step = min(rules.points_per_batch, MOST_POINTS)
+    for at in range(0, len(points), step):
+        _try_points(sam, embedding, points[at : at + step], rules, found)
     found.keep(nms(found.boxes, found.iou, rules.box_nms_thresh))
     return found
 
@@ -76,7 +79,7 @@ def _try_points(sam: Sam, embedding: Tensor, points: NDArray[np.float64], rules:
     prompts, masks = wanted.nonzero(as_tuple=True)
     if len(prompts) == 0:
         return
-    logits = sam.upscale(decoded, prompts.to(device), masks.to(device))
+    logits = sam.upscale(decoded, prompts, masks)
     good = stable(logits, frame, found.side, rules.stability_score_offset, rules.stability_score_thresh)
     x0, y0 = frame.crop[:2]
     boxes = good.boxes + np.asarray([x0, y0, x0, y0])

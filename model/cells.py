@@ -2,9 +2,10 @@
 
 The reference upsamples logits twice (low → S, cut the padding, → original size, both bilinear). The two steps
 are separable and together take at most three neighbouring low-resolution values per axis, with weights ≥ 0 that
-add up to 1. So original pixels fall into cells that share their 3x3 values: where the least of those is above
-a threshold, or the greatest not above it, the whole cell is decided without interpolating. What is left, the
-cells along outlines, is interpolated. Of full size, nothing but one mask's bits is ever held.
+add up to 1 (the second step alone, two). So original pixels fall into cells that share their 3x3 or 2x2 values:
+where the least of those is above a threshold, or the greatest not above it, the whole cell is decided without
+interpolating. What is left, the cells along outlines, is interpolated. Of full size, nothing but one mask's bits is
+ever held, and those only where the mask may be.
 
 numpy and torch take turns on the same memory: numpy compares six times faster, torch fuses multiply and add.
 """
@@ -12,16 +13,17 @@ numpy and torch take turns on the same memory: numpy compares six times faster, 
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model import rle
 from model.frames import Frame
+from model.rle import Runs
 
-TAPS = 3
 BLOCK = 1 << 18  # pixels interpolated at a time: 1 MB of float32 stays in the second-level cache
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -32,19 +34,20 @@ Bits = NDArray[np.bool_]
 class Axis:
     """One axis of the two-step interpolation: K cells of at most R pixels each."""
 
-    base: Ints  # (K,): the first of a cell's three low-resolution values
+    taps: int  # neighbouring values that a pixel is made of
+    base: Ints  # (K,): the first of them in each cell
     start: Ints  # (K,): the cell's first pixel
     count: Ints  # (K,): its pixels
-    weights: Tensor  # float32 (3·R, K), tap-major, zero from `count` on
+    weights: Tensor  # float32 (taps·R, K), tap-major, zero from `count` on
     cell: Ints  # (pixels,): each pixel's cell
 
     @property
     def reach(self) -> int:
-        return self.weights.shape[0] // TAPS
+        return self.weights.shape[0] // self.taps
 
     def of(self, cells: Ints) -> Tensor:
-        """(C,) cells → their weights (3, R, C)."""
-        return self.weights.index_select(1, torch.from_numpy(cells.astype(np.int32))).view(TAPS, self.reach, -1)
+        """(C,) cells → their weights (taps, R, C)."""
+        return self.weights.index_select(1, torch.from_numpy(cells.astype(np.int32))).view(self.taps, self.reach, -1)
 
 
 @dataclass(frozen=True)
@@ -62,17 +65,18 @@ def axis(inner: int, out: int, step: tuple[int, int] | None) -> Axis:
     """`inner` model pixels → out original pixels; before that, with a `step` of (side, low), low → side model pixels,
     of which the first `inner` hold the image."""
     near, far, share = _bilinear(inner, out)
-    low_near, low_far, low_share = _bilinear(step[1], step[0]) if step else _bilinear(inner, inner)
+    low_near, low_far, low_share = _bilinear(step[1], step[0]) if step else _identity(inner)
+    taps = 3 if step else 2
     base = low_near[near]
     rows = np.arange(out)
-    weights = np.zeros((TAPS, out), dtype=np.float32)
+    weights = np.zeros((taps, out), dtype=np.float32)
     for at, part in ((near, 1 - share), (far, share)):
         np.add.at(weights, (low_near[at] - base, rows), part * (1 - low_share[at]))
         np.add.at(weights, (low_far[at] - base, rows), part * low_share[at])
     bases, start, cell, count = np.unique(base, return_index=True, return_inverse=True, return_counts=True)
-    table = np.zeros((TAPS, int(count.max()), len(bases)), dtype=np.float32)
+    table = np.zeros((taps, int(count.max()), len(bases)), dtype=np.float32)
     table[:, rows - start[cell], cell] = weights
-    return Axis(bases, start, count, torch.from_numpy(table.reshape(-1, len(bases))), cell)
+    return Axis(taps, bases, start, count, torch.from_numpy(table.reshape(-1, len(bases))), cell)
 
 
 def _bilinear(size: int, out: int) -> tuple[Ints, Ints, Floats]:
@@ -82,6 +86,10 @@ def _bilinear(size: int, out: int) -> tuple[Ints, Ints, Floats]:
     at = np.maximum(at, np.float32(0))
     near = np.minimum(at.astype(np.int64), size - 1)
     return near, np.minimum(near + 1, size - 1), at - near.astype(np.float32)
+
+
+def _identity(size: int) -> tuple[Ints, Ints, Floats]:
+    return np.arange(size), np.arange(size), np.zeros(size, np.float32)
 
 
 class Cells:
@@ -94,7 +102,7 @@ class Cells:
         self.height, self.width = frame.size
         self.y = axis(frame.resized[0], self.height, step)
         self.x = axis(frame.resized[1], self.width, step)
-        self.padded = np.pad(logits, ((0, 0), (0, TAPS - 1), (0, TAPS - 1)), mode="edge")
+        self.padded = np.pad(logits, ((0, 0), (0, self.y.taps - 1), (0, self.x.taps - 1)), mode="edge")
         self.least = self._window(np.minimum)
         self.most = self._window(np.maximum)
 
@@ -105,10 +113,12 @@ class Cells:
         return some
 
     def _window(self, pick: np.ufunc) -> Floats:
-        """Each cell's least or greatest of 3x3: (N, Ky, Kx)."""
-        rows = self.padded
-        rows = _bases(pick(pick(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]), 1, self.y.base)
-        return _bases(pick(pick(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:]), 2, self.x.base)
+        """Each cell's least or greatest value: (N, Ky, Kx)."""
+        down, across = self.y.taps, self.x.taps
+        height, width = (n - taps + 1 for n, taps in zip(self.padded.shape[1:], (down, across), strict=True))
+        rows = reduce(pick, (self.padded[:, j : j + height] for j in range(down)))
+        rows = _bases(rows, 1, self.y.base)
+        return _bases(reduce(pick, (rows[..., i : i + width] for i in range(across))), 2, self.x.base)
 
     def counts(self, offset: float) -> tuple[Ints, Ints]:
         """Pixels with logit > +offset, and > −offset: (N,) each."""
@@ -138,16 +148,21 @@ class Cells:
                 last[masks] = np.maximum(last[masks], np.maximum.reduceat(most, starts))
         return np.where(y1[:, None] < 0, 0, np.stack([x0, y0, x1, y1], 1))
 
-    def masks(self) -> Iterator[Bits]:
-        """bool (H, W) one after another: logit > 0 at full size."""
-        inside = self.least > 0
-        doubtful = (self.most > 0) & ~inside
-        for n, cells in enumerate(inside):
-            mask = cells[:, self.x.cell][self.y.cell]
-            for part in self._doubtful(doubtful[n : n + 1], n):
-                down, right, cell = (part.logits > 0).nonzero()
-                mask[self.y.start[part.row[cell]] + down, self.x.start[part.column[cell]] + right] = True
-            yield mask
+    def runs(self) -> Iterator[Runs]:
+        """Run lengths of logit > 0 at full size, mask after mask, worked out where the mask may be."""
+        for n, (inside, maybe) in enumerate(zip(self.least > 0, self.most > 0, strict=True)):
+            rows, columns = np.flatnonzero(maybe.any(1)), np.flatnonzero(maybe.any(0))
+            if len(rows) == 0:
+                yield np.asarray([self.height * self.width])
+                continue
+            down, across = _span(self.y, rows), _span(self.x, columns)
+            mask = inside[:, self.x.cell[across]][self.y.cell[down]]
+            for part in self._doubtful((maybe & ~inside)[None], n):
+                y, x, cell = (part.logits > 0).nonzero()
+                y += self.y.start[part.row[cell]] - down.start
+                x += self.x.start[part.column[cell]] - across.start
+                mask[y, x] = True
+            yield rle.placed(rle.runs(mask), mask.shape, (across.start, down.start), (self.height, self.width))
 
     def _pixels(self, cells: Bits) -> Ints:
         """bool (N, Ky, Kx) → pixels in the chosen cells, (N,)."""
@@ -168,9 +183,9 @@ class Cells:
         corner = torch.from_numpy((mask * self.padded.shape[1] + self.y.base[row]) * pitch + self.x.base[column])
         across, down = self.x.of(column), self.y.of(row)
         out = torch.zeros(self.y.reach, self.x.reach, len(corner))
-        for j in range(TAPS):
+        for j in range(self.y.taps):
             line = across[0] * flat.index_select(0, corner + j * pitch)
-            for i in range(1, TAPS):
+            for i in range(1, self.x.taps):
                 line.addcmul_(across[i], flat.index_select(0, corner + (j * pitch + i)))
             out.addcmul_(down[j][:, None], line[None])
         return out.numpy()
@@ -190,6 +205,11 @@ def _count(on: Bits) -> Ints:
     rows: NDArray[np.unsignedinteger] = np.add.reduce(on.view(np.uint8), axis=1, dtype=narrow)
     total: Ints = np.add.reduce(rows, axis=0, dtype=np.int64)
     return total
+
+
+def _span(axis: Axis, cells: Ints) -> slice:
+    """The pixels from the first to the last of the cells."""
+    return slice(int(axis.start[cells[0]]), int(axis.start[cells[-1]] + axis.count[cells[-1]]))
 
 
 def _extent(on: Bits, axis: Axis) -> tuple[Ints, Ints]:

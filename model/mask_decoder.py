@@ -106,10 +106,13 @@ class MaskDecoder(nn.Module):
         return _gelu(_per_cell(second, x))
 
     def logits(self, decoded: Decoded, prompts: Tensor | None = None, masks: Tensor | None = None) -> Tensor:
-        """Low-resolution logits, float32: (N, M, 4h, 4w); or (K, 4h, 4w) of K chosen (prompt, mask) pairs only."""
+        """Low-resolution logits, float32: (N, M, 4h, 4w); or (K, 4h, 4w) of K chosen (prompt, mask) pairs only.
+
+        Indices on the host: what is to be done with them is decided there, without waiting for a device.
+        """
         if prompts is None or masks is None:
-            return self._some_logits(decoded, torch.arange(len(decoded.iou)), None)
-        return self._some_logits(decoded, prompts.cpu(), masks)
+            return self._some_logits(decoded, torch.arange(len(decoded.iou), device="cpu"), None)
+        return self._some_logits(decoded, prompts, masks)
 
     def _some_logits(self, decoded: Decoded, prompts: Tensor, masks: Tensor | None) -> Tensor:
         """Of every prompt that is named its cells are upscaled once, a few prompts at a time."""
@@ -123,8 +126,8 @@ class MaskDecoder(nn.Module):
             values = torch.matmul(decoded.hyper[some], pixels.mT)  # (k, M, L*16)
             rows = ((at >= start) & (at < start + step)).nonzero()[:, 0]
             chosen = (at[rows] - start).to(out.device)
-            rows = rows.to(out.device)
-            out[rows] = self.to_image(values[chosen] if masks is None else values[chosen, masks[rows]])
+            picked = values[chosen] if masks is None else values[chosen, masks[rows].to(out.device)]
+            out[rows.to(out.device)] = self.to_image(picked)
         return out
 
     def to_image(self, x: Tensor) -> Tensor:

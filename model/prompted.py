@@ -13,7 +13,7 @@ from model.frames import Frame, mask_logits, to_model
 from model.mask import Mask
 from model.sam import Sam
 from model.spec import Prompt, Prompted
-from model.upsample import runs, stable
+from model.upsample import traced
 
 STABILITY_OFFSET = 1.0
 
@@ -105,10 +105,10 @@ def _decode_alike(sam: Sam, embeddings: Tensor, alike: list[Question], images: l
 def answered(task: Prompted, frame: Frame, side: int, found: list[tuple[Tensor, Tensor]]) -> Answered:
     """Full-size runs and stability of one image's masks."""
     logits = torch.cat([mask for mask, _ in found])
-    measured = stable(logits, frame, side, STABILITY_OFFSET, 0.0)
+    stability, runs = traced(logits, frame, side, STABILITY_OFFSET)
     iou = torch.cat([i for _, i in found]).cpu().numpy()
     counts = [len(mask) for mask, _ in found]
-    return Answered(task.prompts, frame, counts, runs(logits, frame, side), iou, measured.stability)
+    return Answered(task.prompts, frame, counts, runs, iou, stability)
 
 
 def answers(found: Answered) -> list[Mask]:

@@ -100,7 +100,8 @@ class Sam(nn.Module):
         return concatenate(parts)
 
     def upscale(self, decoded: Decoded, prompts: Tensor | None = None, masks: Tensor | None = None) -> Tensor:
-        """The second half: logits float32 (N, M, 4h, 4w) of all, or (K, 4h, 4w) of K (prompt, mask) index pairs."""
+        """The second half: logits float32 (N, M, 4h, 4w) of all, or (K, 4h, 4w) of K (prompt, mask) index pairs,
+        given on the host."""
         return self.mask_decoder.logits(decoded, prompts, masks)
 
 

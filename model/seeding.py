@@ -1,5 +1,6 @@
-"""Deterministic random weights at a realistic scale. Knows nothing of which module a tensor belongs to
-beyond its name and shape."""
+"""A Sam without a checkpoint: torch's own initialisation, or deterministic random weights at a realistic scale.
+
+Knows nothing of which module a tensor belongs to beyond its name and shape."""
 
 from __future__ import annotations
 
@@ -9,7 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from model.sam import Sam
-from model.sizes import Size
+from model.sizes import Size, size
+
+
+def build(row: Size | str, seed: int | None = None) -> Sam:
+    """A Sam of this row on the CPU, in eval mode, float32.
+
+    Without a seed: torch's default initialisation (for training, or to be overwritten by a checkpoint).
+    With one: every tensor drawn deterministically at a realistic scale, none of them zero, so that parity
+    tests and benchmarks exercise every term. Such a model's masks mean nothing.
+    """
+    row = size(row) if isinstance(row, str) else row
+    return (Sam(row) if seed is None else seeded(row, seed)).eval()
 
 
 def seeded(row: Size, seed: int) -> Sam:

@@ -26,7 +26,8 @@ from model.mask import Mask
 from model.prompted import Answered, Question
 from model.rules import Rules, rules
 from model.sam import Sam
-from model.sizes import build, size
+from model.seeding import build
+from model.sizes import size
 from model.spec import Automatic, Prompt, Prompted
 
 PRECISIONS = ("exact", "fast")

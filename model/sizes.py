@@ -1,4 +1,4 @@
-"""Every model this project knows, as rows of one dict. Knows nothing of torch until `build` is called.
+"""Every model this project knows, as rows of one dict. Knows nothing of torch.
 
 Sources: the SAM paper (arXiv 2304.02643, appendix A) and its published checkpoints; MobileSAM
 (arXiv 2306.14289) and its published checkpoint; `sam_tiny` is ours (model/training).
@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from model.errors import UnknownModel
-
-if TYPE_CHECKING:
-    from model.sam import Sam
 
 SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 MOBILE_SAM_URL = "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/"
@@ -203,17 +199,3 @@ def size(name: str) -> Size:
     if name not in SIZES:
         raise UnknownModel(f"no model is called {name!r}; there are {', '.join(SIZES)}")
     return SIZES[name]
-
-
-def build(row: Size | str, seed: int | None = None) -> Sam:
-    """A Sam of this row on the CPU, in eval mode, float32.
-
-    Without a seed: torch's default initialisation (for training, or to be overwritten by a checkpoint).
-    With one: every tensor drawn deterministically at a realistic scale, none of them zero, so that parity
-    tests and benchmarks exercise every term. Such a model's masks mean nothing.
-    """
-    from model.sam import Sam
-    from model.seeding import seeded
-
-    row = size(row) if isinstance(row, str) else row
-    return (Sam(row) if seed is None else seeded(row, seed)).eval()

@@ -17,7 +17,7 @@ from model.frames import Frame
 
 DENSE_PIXELS = 1 << 27  # full-size logits held at a time by the dense path: 0.5 GB of float32
 CELL_LOGITS = 1 << 19  # logits gone through at a time by the cell path: 2 MB
-WIDE_CELL = 8  # pixels a side from which model pixels make better cells than low-resolution ones
+WIDE_CELL = 10  # pixels a side from which model pixels make better cells than low-resolution ones
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,11 @@ def _measure_cells(logits: Tensor, frame: Frame, side: int, offset: float, thres
 def _measure_dense(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
     """Of full-size logits; no flat index over N·H·W is ever formed (they pass 2^31)."""
     full = dense(logits, frame, side)
-    counts = [(full > t).sum(2, dtype=torch.int32).sum(1) for t in (offset, -offset)]
     inside = full > 0
     (y0, y1), (x0, x1) = _extent(inside.any(2)), _extent(inside.any(1))
     empty = y1 < 0
     boxes = [v.where(~empty, 0) for v in (x0, y0, x1, y1)]
-    host = torch.stack([*counts, *boxes]).cpu().numpy()
+    host = torch.stack([*_counts(full, offset), *boxes]).cpu().numpy()
     stability = _ratio(host[0], host[1])
     index = _passing(stability, threshold)
     return Stable(index, stability[index], host[2:].T[index])
@@ -124,9 +123,34 @@ def runs(logits: Tensor, frame: Frame, side: int) -> list[rle.Runs]:
     """Run lengths, column-major over the crop, of logit > 0 at the crop's size; only they reach the host."""
     if logits.device.type == "cpu":
         parts = torch.split(logits, _cell_step(logits, frame, side))
-        return [rle.runs(mask) for part in parts for mask in _cells(part, frame, side).masks()]
+        return [r for part in parts for r in _cells(part, frame, side).runs()]
     chunks = torch.split(logits, _dense_step(frame, side))
     return [r for chunk in chunks for r in _dense_runs(dense(chunk, frame, side) > 0)]
+
+
+def traced(logits: Tensor, frame: Frame, side: int, offset: float) -> tuple[NDArray[np.float32], list[rle.Runs]]:
+    """Stability float32 (N,) and runs of all of (N, low, low) in one pass: for masks that nothing filters."""
+    cpu = logits.device.type == "cpu"
+    trace = _trace_cells if cpu else _trace_dense
+    step = _cell_step(logits, frame, side) if cpu else _dense_step(frame, side)
+    parts = [trace(part, frame, side, offset) for part in torch.split(logits, step)]
+    return np.concatenate([stability for stability, _ in parts]), [r for _, lengths in parts for r in lengths]
+
+
+def _trace_cells(logits: Tensor, frame: Frame, side: int, offset: float) -> tuple[NDArray[np.float32], list[rle.Runs]]:
+    cells = _cells(logits, frame, side)
+    return _ratio(*cells.counts(offset)), list(cells.runs())
+
+
+def _trace_dense(logits: Tensor, frame: Frame, side: int, offset: float) -> tuple[NDArray[np.float32], list[rle.Runs]]:
+    full = dense(logits, frame, side)
+    above, below = torch.stack(_counts(full, offset)).cpu().numpy()
+    return _ratio(above, below), _dense_runs(full > 0)
+
+
+def _counts(full: Tensor, offset: float) -> list[Tensor]:
+    """Pixels of (N, H, W) above +offset, and above −offset: (N,) each."""
+    return [(full > t).sum(2, dtype=torch.int32).sum(1) for t in (offset, -offset)]
 
 
 def _dense_runs(masks: Tensor) -> list[rle.Runs]:

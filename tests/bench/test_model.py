@@ -21,8 +21,8 @@ from bench.model import before
 from bench.photographs import calibrated, photograph
 from bench.straightforward import prepare
 from model import rle
+from model.seeding import build
 from model.segmenter import Segmenter
-from model.sizes import build
 from tests.model.test_networks_parity import SMALL
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from model.evaluation.clicks import Click, box_around, depth, farthest_inside, i
 from model.evaluation.ground_truth import GroundTruthError, Picture, pictures, read_maps
 from model.evaluation.measure import MAX_CLICKS, Row, correlation, number_of_clicks, summary
 from model.evaluation.predictor import Predictor
-from model.sizes import build
+from model.seeding import build
 from model.training.export import export
 
 REGIONS = Path(__file__).parents[1] / "data" / "regions"

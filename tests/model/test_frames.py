@@ -12,7 +12,7 @@ from model.crops import windows
 from model.frames import frame_of, mask_logits, resize, to_model, whole
 from model.nms import nms
 from model.regions import without_small_regions
-from model.upsample import _cells, _dense_runs, _measure_cells, _measure_dense, dense
+from model.upsample import _measure_cells, _measure_dense, _trace_cells, _trace_dense, dense, runs
 from tests.model import plain
 
 
@@ -92,10 +92,12 @@ def test_cells_equal_dense_upsampling(size: tuple[int, int], sharpness: float) -
     assert (plainly.index == sparsely.index).all()
     assert np.allclose(plainly.stability, sparsely.stability, atol=1e-4, equal_nan=True)
     assert (plainly.boxes == sparsely.boxes).all()
-    full = dense(logits, frame, 256) > 0
-    for mask, expected, lengths in zip(_cells(logits, frame, 256).masks(), full, _dense_runs(full), strict=True):
-        assert (mask == expected.numpy()).all()
-        assert lengths.tolist() == rle.runs(mask).tolist()
+    expected = [rle.runs(mask.numpy()).tolist() for mask in dense(logits, frame, 256) > 0]
+    assert [r.tolist() for r in runs(logits, frame, 256)] == expected
+    for trace in (_trace_dense, _trace_cells):
+        stability, lengths = trace(logits, frame, 256, 1.0)
+        assert np.allclose(stability, plainly.stability, atol=1e-4, equal_nan=True)
+        assert [r.tolist() for r in lengths] == expected
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.0, 3.0])

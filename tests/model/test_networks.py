@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from model import image_encoder, mask_decoder
 from model.image_encoder import attend_augmented, attend_sliced, from_windows, to_windows
 from model.sam import Sam
-from model.sizes import SIZES, build
+from model.seeding import build
+from model.sizes import SIZES
 
 ROW = replace(
     SIZES["sam_vit_b"], name="small", image_size=128, patch_size=8, embed_dim=48, depth=2, num_heads=3,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from model.sam import Sam
-from model.sizes import SIZES, Size, build
+from model.seeding import build
+from model.sizes import SIZES, Size
 from tests.model import transformers_oracle as theirs
 
 # Every trap at a small price: windows that need padding, windowed and global blocks, odd head counts.

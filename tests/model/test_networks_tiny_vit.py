@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.sizes import SIZES, Size, Stage, build
+from model.seeding import build
+from model.sizes import SIZES, Size, Stage
 
 # Windows that do not divide their grid (8 and 4 cells) and one that does.
 ODD = replace(

@@ -10,7 +10,8 @@ import torch
 
 from model.errors import UnknownModel
 from model.sam import Sam
-from model.sizes import SIZES, build, size
+from model.seeding import build
+from model.sizes import SIZES, size
 
 
 @pytest.mark.parametrize("name", SIZES)

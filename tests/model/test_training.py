@@ -18,7 +18,8 @@ from torch import nn
 
 from model import weights
 from model.sam import Sam
-from model.sizes import build, size
+from model.seeding import build
+from model.sizes import size
 from model.training import store as stores
 from model.training.average import Average
 from model.training.decoding import answer, pick_phase

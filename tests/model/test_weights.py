@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from model import weights
 from model.errors import CheckpointError
-from model.sizes import SIZES, build
+from model.seeding import build
+from model.sizes import SIZES
 from model.weights import find, fit, load, read
 
 TINY = SIZES["sam_tiny"]
