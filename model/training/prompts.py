@@ -20,7 +20,8 @@ PADDING, BACKGROUND, FOREGROUND, CORNER_0, CORNER_1 = -1, 0, 1, 2, 3  # kinds of
 LEVELS = 3
 NOWHERE = 255  # the leaf of padding: never used by a scene
 MIN_AREA = 40  # model pixels; smaller things are not asked for
-BOX_SHARE = 0.35
+BOX_SHARE = 0.5
+LOOSE = (0.0, 0.08)  # a box's corners lie off by this share of its sides (one sigma), from tight to sloppy
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def draw_prompts(
         sampled[k] = rng.choice(levels, p=odds / odds.sum())
         if rng.random() < BOX_SHARE:
             box = pixels.box(members[k, sampled[k]])
-            spread = 0.06 * np.tile(box[2:] - box[:2], 2)
+            spread = rng.uniform(*LOOSE) * np.tile(box[2:] - box[:2], 2)
             box = np.clip(box + np.clip(rng.normal(0, 1, 4) * spread, -8, 8), 0, pixels.side)
             points[k], kinds[k] = box.reshape(2, 2), (CORNER_0, CORNER_1)
             members[k, np.arange(LEVELS) != sampled[k]] = False

@@ -319,9 +319,9 @@ def _separate(stage: Stage) -> None:
             for leaf in np.unique(view[inside]):
                 if len(stage.rows) >= MAX_LEAVES:
                     return
-                row = stage.rows[leaf]
+                ground = stage.rows[leaf][3]
                 view[inside & (view == leaf)] = len(stage.rows)
-                stage.rows.append((stage.objects, row[1], row[2], row[3]))
+                stage.rows.append((stage.objects, 0, 0, ground))  # its parts' names stay with the main piece
 
 
 def render_scene(seed: int, bank: Image) -> Scene:
