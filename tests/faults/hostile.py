@@ -3,6 +3,7 @@
 Its own `deadlock_timeout` is so long that whoever it embraces finds the deadlock first and is the victim.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,17 +47,18 @@ def waits(cluster: Cluster) -> bool:
 
 
 def embrace(cluster: Cluster, job: UUID, chunk: int, first: str, then: str) -> bool:
-    """Hold what `first` locks until somebody waits for it, then want what they hold. False: nobody came by in time,
-    or they had waited too long already and the deadlock was ours."""
+    """Hold what `first` locks until somebody waits for it, then want what they hold, which Postgres finds within a
+    second. False: nobody came by, or they had waited for longer already and ran into their lock timeout instead."""
     names = {"job": job, "chunk": chunk}
     with hostile(cluster) as connection:
         connection.execute(text(first), names)
         try:
             until("somebody in our way", 8, lambda: waits(cluster), every=0.01)
+            wanted = time.monotonic()
             connection.execute(text(then), names)
         except (TooLate, OperationalError):
             return False
-        return True
+        return time.monotonic() - wanted < 5
 
 
 def outdate(cluster: Cluster, job: UUID, chunk: int) -> bool:
