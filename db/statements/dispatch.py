@@ -59,9 +59,9 @@ FILL_WINDOW: TextClause = text(
     marked AS (
       UPDATE chunks c SET state = 'dispatched', dispatched_at = clock_timestamp()
       FROM locked l WHERE c.job_id = l.job_id AND c.chunk_no = l.chunk_no
-      RETURNING c.job_id, c.chunk_no)
-    SELECT m.job_id, m.chunk_no,
-      p.turn / (p.turn - p.before + (SELECT sum(busy / share) FROM open)) AS share
+      RETURNING c.job_id, c.chunk_no, c.stalls)
+    SELECT m.job_id, m.chunk_no, CASE WHEN m.stalls > 0 THEN 0
+      ELSE p.turn / (p.turn - p.before + (SELECT sum(busy / share) FROM open)) END AS share
     FROM marked m JOIN pick p ON p.id = m.job_id AND p.chunk_no = m.chunk_no
     ORDER BY p.tenant_turn, p.turn, m.job_id, m.chunk_no
     """
@@ -70,7 +70,8 @@ FILL_WINDOW: TextClause = text(
 
 First tenants by (their busy images + this one's place) / weight, then their jobs the same way by 2^(priority - 5):
 a job of ten images is never behind the million of another. Top-k per job, so a long job costs no more than a short.
-`share`: how much of what is in work the chunk's job has once this one is, from which its message gets its urgency.
+`share`: how much of what is in work the chunk's job has once this one is, from which its message gets its urgency;
+0 for a chunk whose worker died: it has waited for a lease, and needs not wait for the window as well.
 """
 
 WAITING: TextClause = text(
