@@ -147,14 +147,17 @@ class Cluster:
     def wait_leased(self, job: UUID, by: str | None = None, seconds: float = 20) -> float:
         """Until a chunk of the job is in work; `by` names a worker process."""
         sql = "SELECT count(*) FROM chunks WHERE job_id = :job AND state = 'leased' AND worker LIKE :by"
-        like = f"%-{self.stack.supervisor.pid(by)}" if by else "%"
-        return until(f"a claim of job {job}", seconds, lambda: self.ask(sql, job=job, by=like), every=0.01)
+        return until(f"a claim of job {job}", seconds, lambda: self.ask(sql, job=job, by=self._like(by)), every=0.01)
+
+    def _like(self, name: str | None) -> str:
+        """What the id of this worker's process is like, as it is now: it may have been restarted a moment ago."""
+        return f"%-{self.stack.supervisor.pid(name)}" if name else "%"
 
     def held_by(self, name: str) -> dict[int, int]:
         """The chunks (of whatever job) that a worker process holds now, and their fences."""
         sql = text("SELECT chunk_no, fence FROM chunks WHERE state = 'leased' AND worker LIKE :id")
         with self.engine.connect() as connection:
-            rows = connection.execute(sql, {"id": f"%-{self.stack.supervisor.pid(name)}"}).all()
+            rows = connection.execute(sql, {"id": self._like(name)}).all()
         return {row.chunk_no: row.fence for row in rows}
 
     def claimed_since(self, job: UUID, held: Mapping[int, int]) -> bool:
@@ -181,8 +184,8 @@ class Cluster:
         return name
 
     def wait_registered(self, name: str, seconds: float = 60) -> None:
-        like = f"%-{self.stack.supervisor.pid(name)}"
-        until(f"{name} registers", seconds, lambda: self.ask("SELECT 1 FROM workers WHERE id LIKE :id", id=like))
+        sql = "SELECT 1 FROM workers WHERE id LIKE :id"
+        until(f"{name} registers", seconds, lambda: self.ask(sql, id=self._like(name)))
 
     def send(self, name: str, number: signal.Signals) -> None:
         os.kill(self.stack.supervisor.pid(name), number)
