@@ -156,7 +156,7 @@ _ROWS = (
     Size(
         name="sam_tiny",
         encoder="tiny_vit",
-        image_size=256,
+        image_size=384,
         embed_dim=160,
         depth=9,
         num_heads=5,
@@ -164,17 +164,17 @@ _ROWS = (
         stages=(
             Stage(dim=32, depth=1, num_heads=0, window_size=0, stride=4),
             Stage(dim=64, depth=2, num_heads=2, window_size=8, stride=2),
-            Stage(dim=128, depth=4, num_heads=4, window_size=16, stride=2),
+            Stage(dim=128, depth=4, num_heads=4, window_size=24, stride=2),
             Stage(dim=160, depth=2, num_heads=5, window_size=8, stride=1),
         ),
         out_chans=128,
         decoder_heads=4,
         decoder_mlp_dim=512,
         iou_head_hidden_dim=128,
-        parameters=2_552_368,
+        parameters=2_557_488,
         filename="sam_tiny.safetensors",
-        sha256="7ba37091632f9f13e7732be18e14ef19ec50926176504e2002d01fb6d1533548",
-        size_bytes=5156168,
+        sha256="fdacbc8c70902fe8e1434fd0c17a10d15608047b204dfe83077eb2b4e2e5b902",
+        size_bytes=5_166_408,
         automatic=MappingProxyType(
             {
                 **PUBLISHED_AUTOMATIC,

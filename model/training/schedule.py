@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 DECAY_FROM = 0.7  # share of the run at which the learning rate starts to fall
 CORRECT_FROM = 0.6  # and at which correction clicks begin
-SIDES = ((0.0, 0.5), (0.38, 0.75), (0.62, 1.0))  # from this share of the run on: this share of the full side
+SIDES = ((0.0, 1 / 3), (0.2, 1 / 2), (0.4, 2 / 3), (0.65, 1.0))  # from this share of the run on: this of the full side
 WARM_UP_STEPS = 150
 FLOOR = 0.01
 PAUSE = 20.0  # seconds; a step longer than this and five usual ones was a pause
@@ -24,7 +24,7 @@ def learning_rate(peak: float, step: int, progress: float) -> float:
 
 def side_at(full: int, progress: float) -> int:
     """Model pixels a side: low resolution first, where a picture costs a quarter and shapes are learned as well."""
-    return int(full * next(share for start, share in reversed(SIDES) if progress >= start))
+    return round(full * next(share for start, share in reversed(SIDES) if progress >= start))
 
 
 @dataclass
