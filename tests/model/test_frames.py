@@ -136,3 +136,11 @@ def test_mask_prompt_rule() -> None:
     assert logits.shape == (1, 64, 64) and logits.dtype == np.float32
     assert (logits[0, :32, :15] == 20).all() and (logits[0, :32, 17:] == -20).all()
     assert (logits[0, 32:] == -20).all(), "padding is outside every mask"
+
+
+def test_a_read_only_picture_of_the_model_s_own_size_is_copied() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 64, 3), dtype=np.uint8)
+    image.flags.writeable = False
+    found = resize(image, whole(40, 64, 64))
+    assert found.flags.writeable
+    assert np.array_equal(found, image)
