@@ -1,4 +1,4 @@
-"""COCO run-length encoding: masks ↔ runs ↔ compressed counts; area, box and polygons from runs.
+"""COCO run-length encoding: masks ↔ runs ↔ compressed counts; area and box from runs.
 
 Masks are read column by column; runs alternate background, foreground, … and the first (background) run
 may be 0. `counts` holds each run as a signed delta against the run two back (from the fourth run on), five bits a
