@@ -160,7 +160,7 @@ def test_the_predictor_answers_in_picture_pixels() -> None:
     image = np.zeros((40, 90, 3), np.uint8)
     answer = Predictor(build("sam_tiny", seed=1), image).ask([Click(80, 30, True)])
     assert answer.masks.shape == (3, 40, 90)
-    assert answer.low.shape == (3, 64, 64)
+    assert answer.low.shape == (3, 96, 96)
     boxed = Predictor(build("sam_tiny", seed=1), image).ask(box=(1, 2, 80, 30), multimask=False)
     assert boxed.masks.shape == (1, 40, 90)
 

@@ -39,7 +39,9 @@ def test_load_gives_the_weights_and_the_files_digest(
     assert not sam.training
     points, labels = torch.tensor([[[100.0, 80.0]]]), torch.tensor([[1]])
     with torch.inference_mode():
-        logits, _ = sam.decode(sam.encode(torch.ones(1, 3, 256, 256)), torch.tensor([0]), points, labels)
+        logits, _ = sam.decode(
+            sam.encode(torch.ones(1, 3, TINY.image_size, TINY.image_size)), torch.tensor([0]), points, labels
+        )
     assert logits.isfinite().all()
 
 
