@@ -55,9 +55,8 @@ def whole(height: int, width: int, side: int) -> Frame:
 def resize(image: Pixels, frame: Frame) -> Pixels:
     """uint8 (H, W, 3) → its crop at the model's scale, uint8 (h', w', 3), writable: Pillow's own bilinear filter."""
     x0, y0, x1, y1 = frame.crop
-    crop = np.require(
-        image[y0:y1, x0:x1], requirements=("C", "W")
-    )  # a decoded file may be read-only, which torch warns of
+    # A decoded file may be read-only, which torch warns of.
+    crop = np.require(image[y0:y1, x0:x1], requirements=("C", "W"))
     height, width = frame.resized
     if crop.shape[:2] == (height, width):
         return crop

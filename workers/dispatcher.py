@@ -43,7 +43,7 @@ _IDLE_WINDOW = 4
 """Messages a model without a live worker: the first to come up finds work at once."""
 _HOUSEKEEPING = 3600.0
 _TALLIED = 1000
-"""Ended chunks a tick: some 15 ms, and 2,000 a second are more than any fleet of GPUs ends."""
+"""Ended chunks a tick, two ticks a second: more than any fleet of GPUs ends."""
 
 
 class Dispatcher:

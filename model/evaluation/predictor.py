@@ -12,6 +12,7 @@ from torch import Tensor
 from model.evaluation.clicks import Click, Mask
 from model.frames import resize, to_model, whole
 from model.sam import Sam
+from model.upsample import dense
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,8 @@ class Predictor:
         return Answer(self._to_picture(low), scores[0].cpu().numpy(), low[0])
 
     def _to_picture(self, low: Tensor) -> NDArray[np.bool_]:
-        side, (tall, wide) = self.row.image_size, self.frame.resized
-        up = F.interpolate(low.float(), (side, side), mode="bilinear", align_corners=False)[..., :tall, :wide]
-        full = F.interpolate(up, self.frame.image, mode="bilinear", align_corners=False)
-        return np.asarray((full[0] > 0).cpu().numpy(), np.bool_)
+        full = dense(low[0].float(), self.frame, self.row.image_size)
+        return np.asarray((full > 0).cpu().numpy(), np.bool_)
 
 
 def single(answer: Answer) -> Mask:

@@ -1,6 +1,6 @@
 """`python -m model.training --minutes N`: render scenes, train, stop and resume.
 
-    python -m model.training render --scenes 20000     scenes first (about 60 ms each on a core)
+    python -m model.training render --scenes 20000     scenes first (about 200 ms each on a core)
     python -m model.training --minutes 360             train; SIGTERM saves and stops
     python -m model.training --minutes 720 --resume    go on, from before the learning rate fell
 

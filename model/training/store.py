@@ -1,6 +1,6 @@
 """Scenes rendered ahead of time, on disk: chunks of up to 500 as plain .npy files that are memory-mapped back.
 
-Rendering costs a core about 60 ms a scene, reading one costs nothing, and training sees each several times
+Rendering costs a core about 200 ms a scene, reading one costs nothing, and training sees each several times
 under fresh crops, flips and colours. The folder is outside git; `default_folder` says where.
 """
 

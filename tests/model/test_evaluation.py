@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from scipy.io import savemat
 
 from model.evaluation import __main__ as command
-from model.evaluation import measure
+from model.evaluation import ceiling, measure
 from model.evaluation.automatic import Score, pairwise_iou, score
 from model.evaluation.classical import felzenszwalb_regions, filled_box, flood_fill, grab_cut
 from model.evaluation.clicks import Click, box_around, depth, farthest_inside, iou, next_click
@@ -223,3 +223,12 @@ def test_the_command_prints_a_table_and_writes_json(
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["figures"]["regions"] == 1
     assert report["regions"][0]["clicks"]["noc90"] >= 1
+
+
+def test_shares_of_cells_outline_a_small_disc_better_than_hard_cells() -> None:
+    y, x = np.mgrid[0:96, 0:128]
+    disc = (x - 61.3) ** 2 + (y - 40.8) ** 2 < 11**2
+    hard, soft = ceiling.best(disc, 128)
+    assert hard < soft
+    assert soft > 0.95
+    assert ceiling.shares(disc, 128).sum() * 16 == pytest.approx(disc.sum(), rel=1e-5)

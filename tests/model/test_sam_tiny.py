@@ -37,7 +37,7 @@ def test_automatic_mode_finds_the_coins(drawn: dict[str, Picture]) -> None:
     coins = drawn["coins"]
     found = masks_of(Segmenter.load("sam_tiny"), coins.image, Automatic())
     best = pairwise_iou(coins.regions, found).max(1)
-    assert (best >= 0.7).sum() >= 18  # 21 when it shipped
+    assert (best >= 0.7).sum() >= 21  # 24 when it shipped
 
 
 def test_clicks_and_boxes_find_what_people_drew(drawn: dict[str, Picture]) -> None:

@@ -303,7 +303,7 @@ def test_it_learns_two_scenes(folder: Path) -> None:
     loop = Loop(Plan("sam_tiny", folder, minutes=60, images=2, prompts=12, scenes=2, peak=2e-3), rank=0, world=1)
     losses = [loop._step()[0]["masks"] for _ in range(30)]
     assert all(math.isfinite(loss) for loss in losses)
-    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.87 * np.mean(losses[:5])
 
 
 def test_the_export_is_what_ships(tmp_path: Path) -> None:

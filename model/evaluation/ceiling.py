@@ -1,0 +1,55 @@
+"""`python -m model.evaluation.ceiling`: how well the drawn regions can be outlined at all by low-resolution logits.
+
+A region is turned into what training asks for, a value for each cell of 4x4 model pixels, and brought back to the
+picture as the mask decoder's logits are. Hard: 0 or 1, as most of a cell says. Shares: how much of it is covered.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.evaluation.clicks import Mask, iou
+from model.evaluation.ground_truth import pictures
+from model.frames import whole
+from model.upsample import dense
+
+CELL = 4  # model pixels a side
+SURE = 1 / 32  # half a pixel of a cell: the logit of a share stays finite
+
+
+def shares(region: Mask, side: int) -> NDArray[np.float32]:
+    """bool (H, W) → the covered share of each cell, float32 (side / 4, side / 4)."""
+    tall, wide = whole(region.shape[0], region.shape[1], side).resized
+    padded = np.zeros((side, side), np.float32)
+    padded[:tall, :wide] = cv2.resize(region.astype(np.float32), (wide, tall), interpolation=cv2.INTER_AREA)
+    return np.asarray(padded.reshape(side // CELL, CELL, side // CELL, CELL).mean((1, 3)), np.float32)
+
+
+def best(region: Mask, side: int) -> tuple[float, float]:
+    """IoU of the region with itself by hard cells, and by shares."""
+    cover = np.clip(shares(region, side), SURE, 1 - SURE)
+    hard = np.where(cover >= 0.5, np.float32(1), np.float32(-1))
+    logits = torch.from_numpy(np.stack([hard, np.log(cover / (1 - cover))]))
+    masks = (dense(logits, whole(region.shape[0], region.shape[1], side), side) > 0).numpy()
+    return iou(masks[0], region), iou(masks[1], region)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m model.evaluation.ceiling", description=__doc__)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--ground-truth", type=Path, required=True)
+    parser.add_argument("--sides", type=int, nargs="+", default=[256, 384], help="model pixels")
+    parser.add_argument("--min-share", type=float, default=0.005)
+    asked = parser.parse_args()
+    regions = [r for p in pictures(asked.images, asked.ground_truth, asked.min_share) for r in p.regions]
+    for side in asked.sides:
+        hard, soft = np.mean([best(region, side) for region in regions], axis=0)
+        print(f"{side} px   {len(regions)} regions   best mean IoU: hard cells {hard:.3f}   shares {soft:.3f}")
+
+
+if __name__ == "__main__":
+    main()
