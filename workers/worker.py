@@ -40,6 +40,7 @@ class Worker:
         # writer and claim per slot, heartbeat, registration
         self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 2)
         self._s3 = s3_client(settings)
+        self._objects = SignedGet(settings, self._s3)
         self._models = Models(settings, self._s3)
         self._inbox = Inbox(settings.redis_url, settings.models)
         self._bench: Bench | None = None
@@ -52,7 +53,7 @@ class Worker:
         self._mark_unready()
         self._registered = self._models.warm()
         largest = max(model.batch_images for model in self._registered)
-        pipeline = Pipeline(self.settings, SignedGet(self.settings, self._s3), largest)
+        pipeline = Pipeline(self.settings, self._objects, largest)
         keeper = LeaseKeeper(self._engine, self.settings.lease_seconds, lambda: not self._hung(pipeline))
         self._bench = Bench(
             self._engine, single_statements(self._engine), self.settings, pipeline, keeper, self.stopping
@@ -110,6 +111,7 @@ class Worker:
         except DATABASE_ERRORS:
             log.warning("could not sign off; the register forgets this worker by itself", exc_info=True)
         self._inbox.close()
+        self._objects.close()
         self._engine.dispose()
 
     def _mark_unready(self) -> None:

@@ -1,6 +1,7 @@
 """Our own signed GET against the real S3 server: odd names, refusals, limits, and boto3 for the rest."""
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
@@ -13,8 +14,10 @@ from workers.storage import fetch, s3_client
 
 
 @pytest.fixture
-def signed(settings: Settings) -> SignedGet:
-    return SignedGet(settings, s3_client(settings))
+def signed(settings: Settings) -> Iterator[SignedGet]:
+    signed = SignedGet(settings, s3_client(settings))
+    yield signed
+    signed.close()
 
 
 @pytest.mark.parametrize("key", ["a.jpg", "b c/d+e.jpg", "ü/漢字 100%.jpg", "q?x=1&y=#z.jpg", "~a-b_c.d/=(1).jpg"])
@@ -27,8 +30,7 @@ def test_connections_are_kept(signed: SignedGet, bucket: Bucket, settings: Setti
     uri = bucket.put("a.jpg", b"12345")
     for _ in range(20):
         assert fetch(signed, uri, settings, threading.Event()) == b"12345"
-    pool = signed._pool.connection_from_url(str(settings.s3_endpoint_url))
-    assert pool.num_connections == 1
+    assert len(signed._connections._idle) == 1
 
 
 def test_nothing_there(signed: SignedGet, bucket: Bucket, settings: Settings) -> None:
@@ -40,7 +42,8 @@ def test_a_wrong_secret(bucket: Bucket, settings: Settings) -> None:
     wrong = settings.model_copy(update={"s3_secret_key": "wrong-" * 4})
     uri = bucket.put("a.jpg", b"12345")
     with pytest.raises(ItemFailed, match="ACCESS_DENIED"):
-        fetch(SignedGet(wrong, s3_client(wrong)), uri, wrong, threading.Event())
+        fetch(get := SignedGet(wrong, s3_client(wrong)), uri, wrong, threading.Event())
+    get.close()
 
 
 def test_no_credentials(signed: SignedGet) -> None:

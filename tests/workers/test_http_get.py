@@ -1,0 +1,123 @@
+"""The small HTTP client against a server of the test's own, which answers whatever bytes the test wants."""
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from workers.http_get import Connections, Origin
+
+
+class Server:
+    """Each request of each connection gets the next of `answers`; None closes the connection instead."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.origin = Origin(False, "127.0.0.1", self._listening.getsockname()[1])
+        self.answers: list[bytes | None] = []
+        self.accepted = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(65536):
+                answer = self.answers.pop(0)
+                if answer is None:
+                    return
+                connection.sendall(answer)
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def connections() -> Iterator[Connections]:
+    connections = Connections(most=2)
+    yield connections
+    connections.close()
+
+
+def _get(connections: Connections, server: Server, most: int = 100) -> tuple[int, int | None, bytes]:
+    with connections.get(server.origin, "/a", {"host": "x"}) as answer:
+        return answer.status, answer.length, answer.read(most)
+
+
+def _ok(body: bytes, length: int | None = None, more: bytes = b"") -> bytes:
+    said = len(body) if length is None else length
+    return b"HTTP/1.1 200 OK\r\nCONTENT-length: %d\r\n%s\r\n%s" % (said, more, body)
+
+
+def test_a_read_answer_leaves_its_connection_for_the_next(connections: Connections, server: Server) -> None:
+    server.answers = [_ok(b"one"), _ok(b""), _ok(b"three")]
+    assert [_get(connections, server)[2] for _ in range(3)] == [b"one", b"", b"three"]
+    assert server.accepted == 1
+
+
+@pytest.mark.parametrize("more", [b"Connection: close\r\n", b""])
+def test_what_is_not_to_be_kept_is_closed(connections: Connections, server: Server, more: bytes) -> None:
+    """The server said so, or the body was not read to its end."""
+    server.answers = [_ok(b"12345", more=more), _ok(b"67890")]
+    most = 5 if more else 2
+    assert _get(connections, server, most)[2] == b"12345"[:most]
+    assert _get(connections, server)[2] == b"67890"
+    assert server.accepted == 2
+
+
+def test_a_connection_closed_meanwhile_costs_a_second_try(connections: Connections, server: Server) -> None:
+    server.answers = [_ok(b"one"), None, _ok(b"two")]
+    assert [_get(connections, server)[2] for _ in range(2)] == [b"one", b"two"]
+    assert server.accepted == 2
+
+
+def test_a_new_connection_that_closes_is_an_error(connections: Connections, server: Server) -> None:
+    server.answers = [None]
+    with pytest.raises(ConnectionError):
+        _get(connections, server)
+
+
+def test_a_body_cut_short_is_given_as_it_is(connections: Connections, server: Server) -> None:
+    server.answers = [_ok(b"123", 10, b"Connection: close\r\n"), None]
+    with connections.get(server.origin, "/a", {"host": "x"}) as answer:
+        answer._connection.shutdown(socket.SHUT_WR)
+        assert (answer.length, answer.read(100)) == (10, b"123")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]
+)
+def test_no_plain_length_is_said_to_be_none(connections: Connections, server: Server, answer: bytes) -> None:
+    server.answers = [answer]
+    assert _get(connections, server) == (200, None, b"")
+
+
+@pytest.mark.parametrize("answer", [b"220 smtp.example\r\n\r\n", b"HTTP/1.1 OK\r\n\r\n", b"\r\n\r\n", b"x" * 140_000])
+def test_what_is_not_http_is_an_error(connections: Connections, server: Server, answer: bytes) -> None:
+    server.answers = [answer]
+    with pytest.raises(OSError):
+        _get(connections, server)
+
+
+def test_no_more_than_so_many_are_kept_idle(connections: Connections, server: Server) -> None:
+    server.answers = [_ok(b"x") for _ in range(3)]
+    answers = [connections.get(server.origin, "/a", {"host": "x"}) for _ in range(3)]
+    for answer in answers:
+        with answer:
+            answer.read(1)
+    assert len(connections._idle) == 2
