@@ -6,11 +6,13 @@ Knows nothing of prompts, pixels' statistics or padding to a square.
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers import Mlp, neck
+from model.layers import Mlp, gelu, neck
 from model.sizes import Size
 
 SLICE_BYTES = 4 << 20  # of positions a thread adds up at a time: more falls out of the caches
@@ -41,14 +43,13 @@ class Attention(nn.Module):
     def _attend(self, qkv: Tensor) -> Tensor:
         """(B, s, s, 3*C) -> (B, s, s, C); B counts windows, or images in a global block."""
         b, h, w, _ = qkv.shape
-        qkv = qkv.view(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2)
-        q, k, v = qkv.contiguous().unbind(0)  # each (B*heads, h*w, d)
-        grid = torch.unflatten(q, 1, (h, w))
-        rel_h = torch.matmul(grid, gather_relative(self.rel_pos_h, h).mT)  # (B*heads, h, w, h)
-        rel_w = torch.matmul(grid.transpose(1, 2), gather_relative(self.rel_pos_w, w).mT).transpose(1, 2)
+        q, k, v = qkv.view(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, heads, h*w, d), views
+        q = q.contiguous()
+        grid = torch.unflatten(q, 2, (h, w))
+        rel_h = torch.matmul(grid, gather_relative(self.rel_pos_h, h).mT)  # (B, heads, h, w, h)
+        rel_w = torch.matmul(grid.transpose(2, 3), gather_relative(self.rel_pos_w, w).mT).transpose(2, 3)
         attend = attend_augmented if q.is_cuda else attend_sliced
-        seen = torch.unflatten(attend(q, k, v, rel_h, rel_w), 0, (b, self.heads))
-        return seen.transpose(1, 2).reshape(b, h, w, -1)
+        return attend(q, k, v, rel_h, rel_w).reshape(b, h, w, -1)
 
 
 def gather_relative(table: Tensor, side: int) -> Tensor:
@@ -60,35 +61,41 @@ def gather_relative(table: Tensor, side: int) -> Tensor:
 def attend_sliced(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d) + rel_h + rel_w) v, never holding more than a few MB of positions.
 
-    q, k, v (G, h*w, d) with G images, windows and heads; rel_h (G, h, w, h), rel_w (G, h, w, w).
+    q, k, v (B, H, h*w, d) with B images or windows; rel_h (B, H, h, w, h), rel_w (B, H, h, w, w) -> (B, h*w, H, d).
     On a CPU the positions of a slice stay in the cache between being added up and being read.
     """
-    groups, length = q.shape[:2]
-    h, w = rel_h.shape[1:3]
+    groups, heads, length = q.shape[:3]
+    h, w = rel_h.shape[2:4]
     budget = SLICE_BYTES * torch.get_num_threads() // (length * q.element_size())  # rows of scores
-    some, rows = max(1, budget // (h * w)), min(h, max(1, budget // w))
-    buffer = q.new_empty(some, rows, w, h, w)
-    out = []
-    for g in range(0, groups, some):
-        part = slice(g, g + some)
-        done = [
-            _attend_slice(q, k[part], v[part], rel_h, rel_w, part, slice(r, min(h, r + rows)), buffer)
-            for r in range(0, h, rows)
-        ]
-        out.append(torch.cat(done, 1) if len(done) > 1 else done[0])
-    return torch.cat(out) if len(out) > 1 else out[0]
+    some, several = max(1, budget // (heads * length)), min(heads, max(1, budget // length))
+    rows = min(h, max(1, budget // w))
+    if several < heads:  # keys and values are read again for every slice of rows
+        k, v = k.contiguous(), v.contiguous()
+    buffer = q.new_empty(some, several, rows, w, h, w)
+    out = q.new_empty(groups, length, heads, q.shape[-1])
+    for b, n, r in product(range(0, groups, some), range(0, heads, several), range(0, h, rows)):
+        part, row = (slice(b, b + some), slice(n, n + several)), slice(r, min(h, r + rows))
+        seen = _attend_slice(q, k[part], v[part], rel_h[part], rel_w[part], part, row, buffer)
+        out[part[0], r * w : row.stop * w, part[1]] = seen.transpose(1, 2)
+    return out
 
 
 def _attend_slice(
-    q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor, part: slice, rows: slice, buffer: Tensor
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    rel_h: Tensor,
+    rel_w: Tensor,
+    part: tuple[slice, slice],
+    rows: slice,
+    buffer: Tensor,
 ) -> Tensor:
-    w = rel_h.shape[2]
-    here = buffer[: len(k), : rows.stop - rows.start]  # training needs every slice kept, inference reuses one
-    a, b = rel_h[part, rows, :, :, None], rel_w[part, rows, :, None, :]
-    bias = torch.add(a, b, out=None if torch.is_grad_enabled() else here)
-    queries = q[part, rows.start * w : rows.stop * w]
-    bias = bias.flatten(3).flatten(1, 2)  # (g, rows*w, h*w)
-    return F.scaled_dot_product_attention(queries[None], k[None], v[None], attn_mask=bias[None])[0]
+    w = rel_h.shape[3]
+    here = buffer[: k.shape[0], : k.shape[1], : rows.stop - rows.start]
+    a, b = rel_h[:, :, rows, :, :, None], rel_w[:, :, rows, :, None, :]
+    # Training needs every slice kept, inference reuses one.
+    bias = torch.add(a, b, out=None if torch.is_grad_enabled() else here).flatten(4).flatten(2, 3)
+    return F.scaled_dot_product_attention(q[part][:, :, rows.start * w : rows.stop * w], k, v, attn_mask=bias)
 
 
 def attend_augmented(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
@@ -96,13 +103,14 @@ def attend_augmented(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tens
 
     [q / sqrt(d), rel_h, rel_w] · [k, one-hot row, one-hot column] are the scores with their positions.
     """
-    d, h, w = q.shape[-1], *rel_h.shape[1:3]
-    queries = torch.cat([q * d**-0.5, rel_h.flatten(1, 2), rel_w.flatten(1, 2)], -1)
+    d, h, w = q.shape[-1], *rel_h.shape[2:4]
+    queries = torch.cat([q * d**-0.5, rel_h.flatten(2, 3), rel_w.flatten(2, 3)], -1)
     one = torch.eye(max(h, w), dtype=k.dtype, device=k.device)
     at = torch.cat([one[:h, :h].repeat_interleave(w, 0), one[:w, :w].repeat(h, 1)], 1)  # (h*w, h+w)
-    keys = torch.cat([k, at.expand(len(k), -1, -1)], -1)
+    keys = torch.cat([k, at.expand(*k.shape[:2], -1, -1)], -1)
     values = F.pad(v, (0, h + w))  # the kernel wants one width
-    return F.scaled_dot_product_attention(queries[None], keys[None], values[None], scale=1.0)[0, ..., :d]
+    seen = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)[..., :d]
+    return seen.transpose(1, 2)
 
 
 def to_windows(x: Tensor, window: int, padding: Tensor | None = None) -> Tensor:
@@ -141,7 +149,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(row.embed_dim, eps=1e-6)
         self.attn = Attention(row, window)
         self.norm2 = nn.LayerNorm(row.embed_dim, eps=1e-6)
-        self.mlp = Mlp(row.embed_dim, int(row.embed_dim * row.mlp_ratio), F.gelu)
+        self.mlp = Mlp(row.embed_dim, int(row.embed_dim * row.mlp_ratio), gelu)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, h, w, C) -> the same."""

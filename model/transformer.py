@@ -82,8 +82,11 @@ class Attention(nn.Module):
         scores = torch.unflatten(torch.matmul(keys, shared.queries), 2, k.shape[1:3])  # (G, H, n, T, L)
         return scores.softmax(-2).transpose(1, 2)
 
-    def add_to_cells(self, cells: Tensor, weights: Tensor, v: Tensor) -> Tensor:
-        """cells (G, 1 or n, L, C) + what they take of the tokens v (G, n, T, C) -> (G, n, L, C)."""
+    def add_to_cells(self, cells: Tensor, weights: Tensor, v: Tensor, overwrite: bool = False) -> Tensor:
+        """cells (G, 1 or n, L, C) + what they take of the tokens v (G, n, T, C) -> (G, n, L, C).
+
+        With `overwrite` the cells, n of them, may hold the result: the product starts from a copy otherwise.
+        """
         values = self._split(self.v_proj(v))  # (G, n, H, T, d)
         if not self._folds(v.shape[2]):
             return cells + self._merge(torch.matmul(weights.mT, values))
@@ -91,7 +94,7 @@ class Attention(nn.Module):
         out = torch.matmul(values, self._heads_weight(self.out_proj)) + self.out_proj.bias / self.heads
         start = cells.expand(*v.shape[:2], -1, -1).flatten(0, 1)
         flat = weights.flatten(2, 3).flatten(0, 1).mT  # (G*n, L, H*T)
-        added = torch.baddbmm(start, flat, out.flatten(2, 3).flatten(0, 1))
+        added = torch.baddbmm(start, flat, out.flatten(2, 3).flatten(0, 1), out=start if overwrite else None)
         return torch.unflatten(added, 0, v.shape[:2])
 
     def _folds(self, tokens: int) -> bool:
@@ -156,7 +159,8 @@ class TwoWayBlock(nn.Module):
         tokens = self.norm3(tokens + self.mlp(tokens))
         key = tokens + prompt
         weights = to_token.weights_of_cells_shared(shared, key) if shared else to_token.weights_of_cells(cells_pe, key)
-        return tokens, self.norm4(to_token.add_to_cells(cells, weights, tokens))
+        own = not self.first and not torch.is_grad_enabled()  # the block before made them for these prompts alone
+        return tokens, self.norm4(to_token.add_to_cells(cells, weights, tokens, overwrite=own))
 
 
 class TwoWayTransformer(nn.Module):

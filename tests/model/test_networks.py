@@ -154,7 +154,7 @@ def test_a_network_built_in_inference_mode_works() -> None:
 
 def _attention_inputs(h: int, w: int) -> list[Tensor]:
     random = torch.Generator().manual_seed(h * w)
-    shapes = [(4, h * w, 8)] * 3 + [(4, h, w, h), (4, h, w, w)]
+    shapes = [(2, 3, h * w, 8)] * 3 + [(2, 3, h, w, h), (2, 3, h, w, w)]
     return [torch.randn(shape, generator=random) for shape in shapes]
 
 
@@ -164,8 +164,8 @@ def test_attention_with_relative_positions(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], slice_bytes: int
 ) -> None:
     q, k, v, rel_h, rel_w = _attention_inputs(*size)
-    positions = (rel_h[..., :, None] + rel_w[..., None, :]).flatten(3).flatten(1, 2)
-    expected = torch.matmul((torch.matmul(q, k.mT) / 8**0.5 + positions).softmax(-1), v)
+    positions = (rel_h[..., :, None] + rel_w[..., None, :]).flatten(4).flatten(2, 3)
+    expected = torch.matmul((torch.matmul(q, k.mT) / 8**0.5 + positions).softmax(-1), v).transpose(1, 2)
     monkeypatch.setattr(image_encoder, "SLICE_BYTES", slice_bytes)
     for attend in (attend_sliced, attend_augmented):
         with torch.inference_mode():
