@@ -179,9 +179,12 @@ _ROWS = (
             {
                 **PUBLISHED_AUTOMATIC,
                 "points_per_side": 16,
-                "pred_iou_thresh": 0.5,
-                "stability_score_thresh": 0.7,
-                "box_nms_thresh": 0.6,
+                # Its predicted IoU says little about which of two masks is right; stability says more.
+                "pred_iou_thresh": 0.45,
+                "stability_score_thresh": 0.85,
+                "box_nms_thresh": 0.5,
+                # Also the limit of the suppression that follows the removal of small regions.
+                "crop_nms_thresh": 0.8,
                 "min_mask_region_area": 64,
                 # Its logits are shallow: a whole unit either way is far from the border.
                 "stability_score_offset": 0.25,

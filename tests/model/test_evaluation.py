@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from model.evaluation import __main__ as command
 from model.evaluation import ceiling, measure
-from model.evaluation.automatic import Score, pairwise_iou, score
+from model.evaluation.automatic import Score, distinct, pairwise_iou, score
 from model.evaluation.classical import felzenszwalb_regions, filled_box, flood_fill, grab_cut
 from model.evaluation.clicks import Click, box_around, depth, farthest_inside, iou, next_click
 from model.evaluation.ground_truth import GroundTruthError, Picture, pictures, read_maps
@@ -198,6 +198,15 @@ def test_automatic_masks_are_scored_both_ways() -> None:
     assert (both.regions, both.masks) == (4, 3)
     none = score(np.zeros((0, 60, 60), np.bool_), left[None], left[None])
     assert (none.regions, none.masks, none.f) == (1, 0, 0)
+
+
+def test_a_double_is_not_right() -> None:
+    left, right = disc(x=15, radius=10), disc(x=45, radius=10)
+    doubled = score(np.stack([left, disc(x=16, radius=10), right]), np.stack([left, right]), np.stack([left, right]))
+    assert (doubled.masks, doubled.right, doubled.found_50) == (3, 2, 2)
+    assert distinct(np.array([[0.9, 0.6], [0.8, 0.7]])) == 2  # the second takes what the first left
+    assert distinct(np.array([[0.9, 0.4], [0.8, 0.4]])) == 1
+    assert distinct(np.zeros((0, 3))) == 0
 
 
 def test_pairwise_iou_is_iou() -> None:
