@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.evaluation.ground_truth import Picture, pictures
+from model.memory import keep_freed_memory
 from model.nms import nms
 from model.rle import decode
 from model.segmenter import Segmenter
@@ -182,6 +183,7 @@ def main() -> None:
     from model.training.store import default_folder
 
     asked = _arguments()
+    keep_freed_memory()
     segmenter = Segmenter.load(asked.model, asked.checkpoint)
     if asked.images:
         truth = [(p, p.regions) for p in pictures(asked.images, asked.ground_truth, asked.min_share)]
