@@ -104,7 +104,7 @@ class BodyTooLarge(Problem):
 
 
 class TooManyOpenItems(Problem):
-    """The tenant has as many unfinished items as it may have."""
+    """The tenant, or all of them together, have as many unfinished items as they may have."""
 
 
 class NotReady(Problem):

@@ -59,7 +59,7 @@ async def submit_job(
     if isinstance(read_body, DryRun):
         return _json(200, _validated(read_body))
     async with database.begin() as connection:
-        job_id = await _store(connection, tenant, read_body, idempotency_key, body, settings.max_open_items)
+        job_id = await _store(connection, tenant, read_body, idempotency_key, body, settings)
         job = await _job(connection, tenant, job_id)
     return _json(202, job, {"Location": f"/v1/jobs/{job.id}", "ETag": job_etag(job)})
 
@@ -84,7 +84,7 @@ def _validated(dry: DryRun) -> Validated:
 
 
 async def _store(
-    connection: AsyncConnection, tenant: str, job: Submission, key: str | None, body: bytes, max_open: int
+    connection: AsyncConnection, tenant: str, job: Submission, key: str | None, body: bytes, settings: Settings
 ) -> UUID:
     """The new job's id, or that of the job which this idempotency key made before."""
     job_id, n_items = new_job_id(), len(job.items or ())
@@ -99,7 +99,7 @@ async def _store(
     }
     if (await connection.execute(submit.insert_job(values))).first() is None:
         return await _made_before(connection, tenant, key or "", body)
-    await _check_open_items(connection, tenant, n_items, max_open)
+    await _check_open_items(connection, tenant, n_items, settings)
     if job.items is not None:
         await _copy_items(connection, job_id, job.items)
         await connection.execute(CUT_CHUNKS, {"job_id": job_id})
@@ -131,11 +131,14 @@ async def _made_before(connection: AsyncConnection, tenant: str, key: str, body:
     return job_id
 
 
-async def _check_open_items(connection: AsyncConnection, tenant: str, n_items: int, max_open: int) -> None:
+async def _check_open_items(connection: AsyncConnection, tenant: str, n_items: int, settings: Settings) -> None:
+    """Backpressure. The new job's own row is among those of everybody's open jobs, its chunks are not cut yet."""
     row = (await connection.execute(submit.open_items(tenant))).one()
-    limit = max_open if row.max_open_items is None else row.max_open_items
+    limit = settings.max_open_items if row.max_open_items is None else row.max_open_items
     if row.open + n_items > limit:
         raise TooManyOpenItems(f"{row.open} items are open, {n_items} more would exceed {limit}")
+    if row.of_all > settings.max_open_items_total:
+        raise TooManyOpenItems(f"this installation takes {settings.max_open_items_total} unfinished items at a time")
 
 
 async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[ItemRow] | Any) -> None:

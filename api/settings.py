@@ -31,6 +31,11 @@ class Settings(BaseSettings):
         description="Unfinished items a tenant may have before submits are refused with 429 "
         "(a tenant's row may set its own)",
     )
+    max_open_items_total: int = Field(
+        default=100_000_000,
+        ge=1,
+        description="Unfinished items of all tenants together before submits are refused with 429",
+    )
     pool_size: int = Field(default=8, ge=1, le=100, description="Postgres connections for requests, per process")
     export_connections: int = Field(
         default=4, ge=1, le=100, description="Postgres connections for streaming results, per process"

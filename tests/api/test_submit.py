@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from db.ids import read_job_id
+from db.statements import submit
 from db.states import WAKE_CHANNEL, JobState
 from db.tables import chunks, items, jobs, tenants
 from tests.api.conftest import Service, body, serving, settings
@@ -145,6 +146,22 @@ async def test_too_many_open_items_are_refused_until_some_end(service: Service) 
     assert len((await service.client.get("/v1/jobs")).json()["jobs"]) == 1, "nothing of a refused job stays"
     await service.client.post(f"/v1/jobs/{first['id']}:cancel")
     await service.submit(3)
+
+
+async def test_too_many_open_items_of_all_tenants_together(service: Service) -> None:
+    from tests.api.conftest import new_tenant
+
+    with service.engine.connect() as connection:
+        before = connection.execute(submit.open_items(service.tenant)).one().of_all
+    _, other = new_tenant(service.engine)
+    full = settings(service.database, max_open_items_total=before + 10)
+    async with serving(full, service.key) as client:
+        assert (await client.post("/v1/jobs", json=body(8))).status_code == 202
+    async with serving(full, other) as client:
+        refused = await client.post("/v1/jobs", json=body(3))
+        assert refused.status_code == 429 and refused.json()["reason"] == "TOO_MANY_OPEN_ITEMS"
+        assert int(refused.headers["retry-after"]) > 0
+        assert (await client.post("/v1/jobs", json=body(2))).status_code == 202
 
 
 async def test_validate_only_stores_nothing(service: Service) -> None:
