@@ -1,13 +1,15 @@
 """Engines on psycopg 3 with `mask_row` registered: async for the front door, sync for workers and the dispatcher."""
 
+import time
 from typing import Any, Final
 
 from psycopg import Connection as PsycopgConnection
 from psycopg.types.composite import CompositeInfo, register_composite
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Dialect, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from db.tables import MaskRow
 
@@ -39,9 +41,34 @@ class _CompositeOnConnect:
             register_composite(self._info, connection, MaskRow)
 
 
+_TRUSTED_SECONDS = 1.0
+
+
+def _check_idle(engine: Engine) -> None:
+    """A connection that has idled is asked whether it still stands: a restarted Postgres costs a check, not a failed
+    request. One used a moment ago is not: the question is a round trip, of which a busy worker had four a chunk."""
+
+    @event.listens_for(engine, "checkin")
+    def _used(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _check(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        if time.monotonic() - record.info.get("used", time.monotonic()) > _TRUSTED_SECONDS:
+            _ping(engine.dialect, connection)
+
+
+def _ping(dialect: Dialect, connection: Any) -> None:
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        if not dialect.is_disconnect(error, connection, None):
+            raise
+        raise InvalidatePoolError from error  # the pool tries again with a new one
+
+
 def _options(idle_seconds: int) -> dict[str, Any]:
     return {
-        "pool_pre_ping": True,  # a restarted Postgres costs one check, not one failed request
         "pool_recycle": 1800,
         "connect_args": {
             "connect_timeout": 5,
@@ -65,6 +92,7 @@ _POOL_SECONDS = 5
 def sync_engine(database_url: str, pool_size: int = 4) -> Engine:
     """An engine for workers, the dispatcher and command lines. READ COMMITTED, pooled, checked before use."""
     engine = create_engine(database_url, pool_size=pool_size, max_overflow=2, **_options(_IDLE_WORKER))
+    _check_idle(engine)
     composite = _CompositeOnConnect()
     event.listen(engine, "connect", lambda connection, _record: composite.sync(connection))
     return engine
@@ -80,6 +108,7 @@ def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
     """The same for the front door's event loop."""
     options = _options(_IDLE_API) | {"pool_timeout": _POOL_SECONDS}
     engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=4, **options)
+    _check_idle(engine.sync_engine)
     composite = _CompositeOnConnect()
     event.listen(engine.sync_engine, "connect", lambda adapted, _record: composite.asynchronous(adapted))
     return engine
