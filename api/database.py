@@ -13,22 +13,22 @@ from api.errors import JobNotFound
 from db.ids import read_job_id
 
 
-def _engine(request: Request) -> AsyncEngine:
+async def _engine(request: Request) -> AsyncEngine:
     engine: AsyncEngine = request.app.state.engine
     return engine
 
 
-def _reads(request: Request) -> AsyncEngine:
+async def _reads(request: Request) -> AsyncEngine:
     engine: AsyncEngine = request.app.state.reads
     return engine
 
 
-def _exports(request: Request) -> AsyncEngine:
+async def _exports(request: Request) -> AsyncEngine:
     engine: AsyncEngine = request.app.state.exports
     return engine
 
 
-def _job_id(
+async def _job_id(
     job_id: Annotated[str, Path(description="`job_…`", examples=["job_0198a3c2f0b47d21a5e94c0b6f3d8e17"])],
 ) -> UUID:
     found = read_job_id(job_id)

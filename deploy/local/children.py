@@ -28,7 +28,7 @@ class Command:
 
     `argv[0]` is an absolute path. `ending` lists the signals of a graceful stop with the seconds each is
     given; SIGKILL to the whole session follows. `orphaned` is what the program gets when its supervisor
-    dies. `environment` is complete: nothing else is inherited.
+    dies. `environment` is complete: nothing else is inherited. `nice` is how far it stands back for others.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Command:
     ending: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 10.0),)
     orphaned: signal.Signals = signal.SIGKILL
     descriptors: tuple[int, ...] = ()
+    nice: int = 0
 
 
 class Child:
@@ -90,7 +91,8 @@ def run_to_end(command: Command, seconds: float) -> int | None:
 
 def _spawn(command: Command) -> subprocess.Popen[bytes]:
     user = f"{command.user.uid}:{command.user.gid}" if command.user else "-"
-    leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(command.orphaned)), user, "--"]
+    words = (os.getpid(), int(command.orphaned), user, command.nice, "--")
+    leash = [sys.executable, "-I", "-S", str(LEASH), *(str(word) for word in words)]
     with command.log.open("ab") as log:
         return subprocess.Popen(
             [*leash, *command.argv],

@@ -1,12 +1,13 @@
-"""Run a program that dies with whoever started it: `python -I -S leash.py PARENT SIGNAL USER -- program …`.
+"""Run a program that dies with whoever started it: `python -I -S leash.py PARENT SIGNAL USER NICE -- program …`.
 
 A process of its own between fork and exec, because the alternative, `Popen(preexec_fn=…)`, runs Python
 in a forked copy of a threaded process. It replaces itself by the program, so the pid stays the same.
 Standard library only, since it must start in milliseconds.
 
 PARENT is the pid the program must not outlive, SIGNAL the number it gets when that happens, USER
-`uid:gid` or `-` for no change. The kernel ties the signal to the *thread* that forked, and forgets it
-when credentials change: hence user first, signal second, then a look whether the parent is still there.
+`uid:gid` or `-` for no change, NICE how far it stands back for others (0: not at all). The kernel ties the
+signal to the *thread* that forked, and forgets it when credentials change: hence user first, signal second,
+then a look whether the parent is still there.
 """
 
 import ctypes
@@ -32,8 +33,20 @@ def die_with(parent: int, number: int) -> None:
         os._exit(1)
 
 
+def stand_back(nice: int) -> None:
+    """Where desktops group processes by session, a process' own number counts only within its session: set both."""
+    os.nice(nice)
+    try:
+        with open("/proc/self/autogroup", "w") as group:  # noqa: PTH123  pathlib takes 20 ms to import
+            group.write(str(nice))
+    except OSError:  # this kernel has no such groups
+        pass
+
+
 def main(arguments: list[str]) -> None:
-    parent, number, user, _, *program = arguments
+    parent, number, user, nice, _, *program = arguments
+    if nice != "0":
+        stand_back(int(nice))
     if user != "-":
         become(user)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])

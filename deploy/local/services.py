@@ -13,6 +13,8 @@ from deploy.local.folder import DataFolder
 
 ROOT = Path(deploy.__file__).parent.parent
 TOOL_SECONDS = 120.0
+_WORKER_NICE = 5
+"""A worker takes every core there is for hours: the front door and the stores, which need little, go first."""
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -70,6 +72,7 @@ def worker(folder: DataFolder, settings: Mapping[str, str], number: int) -> Comm
         cwd=ROOT,
         environment=environment(settings),
         ending=((signal.SIGTERM, 20.0),),
+        nice=_WORKER_NICE,
     )
 
 
