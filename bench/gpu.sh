@@ -16,6 +16,7 @@ run() {
     shift
     "$python" -m bench.model --device cuda --size "$size" "$@"
 }
-run vit_b --budget 120 --batches 1,4,16 --parts stages,rates,memory,compare
-run vit_h --budget 150 --batches 1,4,8 --parts stages,rates,memory
+run vit_b --budget 100 --batches 1,4,16 --parts stages,rates,memory,compare
+run vit_h --budget 120 --batches 1,4,8 --parts stages,rates,memory
 run vit_b --budget 60 --parts peers,steps
+run vit_h --budget 120 --batches 8 --parts rates --compile --out bench/results/model-sam_vit_h-cuda-compiled.json

@@ -67,6 +67,8 @@ class Bench:
     def _load(self) -> dict[str, Segmenter]:
         found = segmenters(self.name, self.given.device, self.precisions, self.given.checkpoint)
         for s in found.values():
+            if self.given.compile:
+                s.compile_encoder()
             s.warm()
         return found
 
@@ -195,6 +197,7 @@ def how(bench: Bench, part: str) -> Table:
         found |= {
             "points": given.points**2,
             "weights": bench.fast.revision,
+            "encoder compiled": given.compile,
             "product rate TFLOP/s": round(bench.rate / 1e12, 4),
         }
     return found | {
@@ -250,6 +253,7 @@ def parsed() -> argparse.Namespace:
     add("--size", default="sam_tiny", help="sam_vit_b, sam_vit_l, sam_vit_h, mobile_sam, sam_tiny (or vit_b, tiny)")
     add("--checkpoint", type=Path)
     add("--device", default="cpu")
+    add("--compile", action="store_true", help="compile the image encoder first (CUDA; minutes)")
     add("--points", type=int, default=32, help="points a side")
     add("--threshold", type=float, help="of predicted IoU, instead of one that lets a hundred masks survive")
     add("--peer-points", type=int, default=8, help="the same, beside transformers")

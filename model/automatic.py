@@ -14,6 +14,7 @@ from torch import Tensor
 from model import regions, rle
 from model.candidates import Candidates
 from model.crops import Window, grid, near_inner_edge, windows
+from model.device import free_bytes
 from model.frames import Frame, frame_of, to_model
 from model.mask import Mask
 from model.nms import nms
@@ -21,7 +22,8 @@ from model.rules import Rules
 from model.sam import Sam
 from model.upsample import stable
 
-MOST_POINTS = 128  # decoded at a time, whatever a task asks for: 4 MB of cells each
+MOST_POINTS = 128  # decoded at a time on a CPU, whatever a task asks for: 4 MB of cells each
+LIVE_CELLS = 8  # times the cells of a prompt that decoding and upscaling it hold at their worst
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,23 @@ def search(sam: Sam, embedding: Tensor, crop: Crop, rules: Rules) -> Candidates:
     found = Candidates(crop.frame, side)
     tall, wide = crop.frame.size
     points = grid(rules, crop.layer) * np.asarray([wide, tall])
-    step = min(rules.points_per_batch, MOST_POINTS)
+    step = points_at_a_time(embedding, rules)
     for at in range(0, len(points), step):
         _try_points(sam, embedding, points[at : at + step], rules, found)
     found.keep(nms(found.boxes, found.iou, rules.box_nms_thresh))
     return found
+
+
+def points_at_a_time(embedding: Tensor, rules: Rules) -> int:
+    """How many points of an embedding (1, C, h, w) to decode together.
+
+    The host waits for a device twice a batch, so a GPU takes as many as half of its free memory has room for
+    (a whole 32×32 grid on 80 GB); a CPU as many as the task asks for.
+    """
+    free = free_bytes(embedding.device)
+    if free is None:
+        return min(rules.points_per_batch, MOST_POINTS)
+    return min(max(free // 2 // (LIVE_CELLS * embedding[0].numel() * embedding.element_size()), 32), 4096)
 
 
 def _try_points(sam: Sam, embedding: Tensor, points: NDArray[np.float64], rules: Rules, found: Candidates) -> None:

@@ -1,4 +1,5 @@
-"""Torch's device errors as this package's: what a smaller batch may help against, and what only a new process does."""
+"""What a device has room for, and torch's device errors as this package's: what a smaller batch may help against,
+and what only a new process does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +7,14 @@ from contextlib import contextmanager
 import torch
 
 from model.errors import DeviceLost, OutOfMemory
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory of a GPU that can be had: what nobody holds, and what torch's allocator keeps for reuse. None on a CPU."""
+    if device.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 @contextmanager

@@ -89,6 +89,9 @@ def stacked(crops: list[Pixels], side: int, mean: Tensor, std: Tensor) -> Tensor
     """uint8 (h', w', 3) each → float32 (B, 3, S, S) on mean's device: (x − mean) / std, THEN zeros right and below."""
     batch = torch.zeros(len(crops), 3, side, side, device=mean.device)
     for slot, crop in zip(batch, crops, strict=True):
-        pixels = torch.from_numpy(crop).to(mean.device, non_blocking=True).permute(2, 0, 1)
+        host = torch.from_numpy(crop)
+        if mean.is_cuda:  # page-locked, or the copy would not run beside what the device does
+            host = host.pin_memory()
+        pixels = host.to(mean.device, non_blocking=True).permute(2, 0, 1)
         slot[:, : crop.shape[0], : crop.shape[1]] = (pixels - mean) / std
     return batch

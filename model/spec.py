@@ -116,7 +116,8 @@ class Automatic:
 
     None means the model row's default. `points_per_side` is the grid of the whole image, or `point_grids`,
     one list of xy in [0, 1] per crop layer. Thresholds of 0 do not filter. Areas are in pixels of the image;
-    `max_masks` keeps the best by predicted IoU. `points_per_batch` bounds memory and changes no mask.
+    `max_masks` keeps the best by predicted IoU. `points_per_batch` bounds memory on a CPU (a GPU decodes as many
+    points at a time as it has memory for) and changes no mask.
     """
 
     points_per_side: Annotated[int, Field(ge=1, le=128)] | None = None

@@ -45,10 +45,10 @@ def stable(logits: Tensor, frame: Frame, side: int, offset: float, threshold: fl
     Stability is the count of logits > +offset over that of logits > −offset; NaN, which passes no threshold,
     where the latter is 0.
     """
-    cpu = logits.device.type == "cpu"
-    step = _cell_step(logits, frame, side) if cpu else _dense_step(frame, side)
-    measure = _measure_cells if cpu else _measure_dense
-    parts = [measure(part, frame, side, offset, threshold) for part in torch.split(logits, step)]
+    if logits.device.type != "cpu":
+        return _measure_dense(logits, frame, side, offset, threshold)
+    step = _cell_step(logits, frame, side)
+    parts = [_measure_cells(part, frame, side, offset, threshold) for part in torch.split(logits, step)]
     starts = range(0, len(logits), step)
     return Stable(
         np.concatenate([np.zeros(0, np.int64), *(p.index + s for p, s in zip(parts, starts, strict=False))]),
@@ -101,16 +101,24 @@ def _measure_cells(logits: Tensor, frame: Frame, side: int, offset: float, thres
 
 
 def _measure_dense(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
-    """Of full-size logits; no flat index over N·H·W is ever formed (they pass 2^31)."""
-    full = dense(logits, frame, side)
-    inside = full > 0
-    (y0, y1), (x0, x1) = _extent(inside.any(2)), _extent(inside.any(1))
-    empty = y1 < 0
-    boxes = [v.where(~empty, 0) for v in (x0, y0, x1, y1)]
-    host = torch.stack([*_counts(full, offset), *boxes]).cpu().numpy()
+    """Of full-size logits, a chunk at a time; the host waits once, for the figures of all chunks."""
+    chunks = torch.split(logits, _dense_step(frame, side))
+    host = torch.cat([_figures(chunk, frame, side, offset) for chunk in chunks], 1).cpu().numpy()
     stability = _ratio(host[0], host[1])
     index = _passing(stability, threshold)
     return Stable(index, stability[index], host[2:].T[index])
+
+
+def _figures(logits: Tensor, frame: Frame, side: int, offset: float) -> Tensor:
+    """(N, low, low) → (6, N) on their device: both counts of stability and the box, zeros for an empty mask.
+
+    No flat index over N·H·W is ever formed: they pass 2^31.
+    """
+    full = dense(logits, frame, side)
+    inside = full > 0
+    (y0, y1), (x0, x1) = _extent(inside.any(2)), _extent(inside.any(1))
+    boxes = [v.where(y1 >= 0, 0) for v in (x0, y0, x1, y1)]
+    return torch.stack([*_counts(full, offset), *boxes])
 
 
 def _extent(on: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,11 +3,17 @@
 import pytest
 import torch
 
-from model import image_encoder, mask_decoder
-from model.device import device_errors
+from model import automatic, image_encoder, mask_decoder, upsample
+from model.device import device_errors, free_bytes
 from model.errors import DeviceLost, OutOfMemory
+from model.frames import whole
+from model.rules import rules
 from model.sam import Sam
+from model.seeding import build
+from model.segmenter import Segmenter
 from model.sizes import SIZES
+from model.spec import Automatic
+from tests.model.test_networks import ROW
 
 
 @pytest.mark.parametrize(
@@ -45,3 +51,47 @@ def test_the_networks_never_wait_for_a_value(dtype: torch.dtype, monkeypatch: py
         boxes, masks = torch.zeros(6, 4), torch.zeros(6, 1, row.mask_size, row.mask_size)
         logits, _ = sam.decode(embeddings, index, points, labels, boxes, masks, multimask=False)
         assert logits.shape == (6, 1, row.mask_size, row.mask_size)
+
+
+def test_measures_of_all_masks_cross_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured of a chunk has no value that the host reads: it waits once, however many chunks there are."""
+    monkeypatch.setattr(upsample, "DENSE_PIXELS", 1)
+    with torch.device("meta"):
+        measured = upsample._figures(torch.zeros(5, 256, 256), whole(300, 400, 1024), 1024, 1.0)
+    assert measured.shape == (6, 5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "free_gb", "points"),
+    [(torch.bfloat16, 80, 2384), (torch.float32, 16, 238), (torch.float32, 1, 32), (torch.bfloat16, 1000, 4096)],
+)
+def test_a_gpu_decodes_what_it_has_room_for(
+    dtype: torch.dtype, free_gb: int, points: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(automatic, "free_bytes", lambda _: free_gb * 10**9)
+    embedding = torch.zeros(1, 256, 64, 64, dtype=dtype)
+    assert automatic.points_at_a_time(embedding, rules(Automatic(points_per_batch=8), SIZES["sam_vit_b"])) == points
+
+
+def test_a_cpu_decodes_what_the_task_asks_for() -> None:
+    embedding = torch.zeros(1, 256, 64, 64)
+    assert free_bytes(embedding.device) is None
+    for asked, taken in ((8, 8), (1000, automatic.MOST_POINTS)):
+        task = Automatic(points_per_batch=asked)
+        assert automatic.points_at_a_time(embedding, rules(task, SIZES["sam_vit_b"])) == taken
+
+
+def test_the_encoder_is_one_graph_for_any_number_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What compiling for CUDA needs of it; traced here, compiled nowhere. Two graphs: for one image, and for more."""
+    monkeypatch.setattr(image_encoder, "attend_sliced", image_encoder.attend_augmented)
+    s = Segmenter(build(ROW, seed=0), "seed-0", "cpu", "exact")
+    with torch.inference_mode():
+        pixels = torch.randn(5, 3, ROW.image_size, ROW.image_size, generator=torch.Generator().manual_seed(0))
+        plain = s.sam.encode(pixels)
+        graphs: list[object] = []
+        s.compile_encoder(backend=lambda graph, _: graphs.append(graph) or graph.forward)  # type: ignore[arg-type]
+        s.batch_images = 8
+        s.warm()
+        assert len(graphs) == 2
+        assert torch.allclose(s.sam.encode(pixels), plain, atol=1e-5)
+    assert len(graphs) == 2, "five images compile nothing anew"
