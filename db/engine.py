@@ -45,8 +45,8 @@ _TRUSTED_SECONDS = 1.0
 
 
 def _check_idle(engine: Engine) -> None:
-    """A connection that has idled is asked whether it still stands: a restarted Postgres costs a check, not a failed
-    request. One used a moment ago is not: the question is a round trip, of which a busy worker had four a chunk."""
+    """A worker's connection that has idled is asked whether it still stands. One used a moment ago is not: the question
+    is a round trip before each of a chunk's four transactions, which are tried again anyway where they fail."""
 
     @event.listens_for(engine, "checkin")
     def _used(_: Any, record: ConnectionPoolEntry) -> None:
@@ -107,8 +107,8 @@ def single_statements(engine: Engine) -> Engine:
 def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
     """The same for the front door's event loop."""
     options = _options(_IDLE_API) | {"pool_timeout": _POOL_SECONDS}
-    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=4, **options)
-    _check_idle(engine.sync_engine)
+    # A restarted Postgres, or a backend terminated under load, costs one check and not one failed request.
+    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=4, pool_pre_ping=True, **options)
     composite = _CompositeOnConnect()
     event.listen(engine.sync_engine, "connect", lambda adapted, _record: composite.asynchronous(adapted))
     return engine
