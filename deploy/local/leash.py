@@ -34,8 +34,10 @@ def die_with(parent: int, number: int) -> None:
 
 
 def stand_back(nice: int) -> None:
-    """Where desktops group processes by session, a process' own number counts only within its session: set both."""
+    """Its threads wake without pushing anybody off a core. Where desktops group processes by session, a process' own
+    number counts only within its session: both are set."""
     os.nice(nice)
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     try:
         with open("/proc/self/autogroup", "w") as group:  # noqa: PTH123  pathlib takes 20 ms to import
             group.write(str(nice))

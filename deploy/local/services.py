@@ -13,7 +13,7 @@ from deploy.local.folder import DataFolder
 
 ROOT = Path(deploy.__file__).parent.parent
 TOOL_SECONDS = 120.0
-_WORKER_NICE = 5
+_WORKER_NICE = 10
 """A worker takes every core there is for hours: the front door and the stores, which need little, go first."""
 
 
