@@ -60,7 +60,7 @@ def crops(height: int, width: int, rules: Rules, side: int) -> list[Crop]:
 def search(sam: Sam, embedding: Tensor, crop: Crop, rules: Rules) -> Candidates:
     """One crop's masks after the filters and suppression within the crop; embedding (1, C, h, w)."""
     side = sam.row.image_size
-    found = Candidates(crop.frame, side)
+    found = Candidates(crop.frame, side, (free_bytes(embedding.device) or 0) // 8)
     tall, wide = crop.frame.size
     points = grid(rules, crop.layer) * np.asarray([wide, tall])
     step = points_at_a_time(embedding, rules)

@@ -13,14 +13,16 @@ HELD_BYTES = 1 << 29
 
 
 class Candidates:
-    """The candidates of one crop, kept as low-resolution logits while those fit in HELD_BYTES.
+    """The candidates of one crop, kept as low-resolution logits while those fit in HELD_BYTES, or in `room` bytes
+    where a device has more.
 
     Suppression leaves few of them, so their full-size runs are worked out only then; past the budget, at once:
     runs are small, and memory stays flat in the number of points.
     """
 
-    def __init__(self, frame: Frame, side: int) -> None:
+    def __init__(self, frame: Frame, side: int, room: int = 0) -> None:
         self.frame, self.side = frame, side
+        self._budget = max(HELD_BYTES, room)
         self.boxes: NDArray[np.int64] = np.zeros((0, 4), np.int64)  # x0 y0 x1 y1 inclusive, image pixels
         self.iou: NDArray[np.float32] = np.zeros(0, np.float32)
         self.stability: NDArray[np.float32] = np.zeros(0, np.float32)
@@ -45,7 +47,7 @@ class Candidates:
         self.stability = np.concatenate([self.stability, stability])
         self.points = np.concatenate([self.points, points])
         self._bytes += logits.numel() * logits.element_size()
-        self._held += list(logits) if self._bytes <= HELD_BYTES else runs(logits, self.frame, self.side)
+        self._held += list(logits) if self._bytes <= self._budget else runs(logits, self.frame, self.side)
 
     def keep(self, index: NDArray[np.int64]) -> None:
         """Only these remain, in this order."""
