@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -29,12 +30,14 @@ class Server:
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection:
+        with connection, suppress(ConnectionError):  # a client may leave in the middle of an answer
             while connection.recv(65536):
                 answer = self.answers.pop(0)
                 if answer is None:
                     return
                 connection.sendall(answer)
+                if b"Connection: close" in answer:
+                    return
 
     def close(self) -> None:
         self._listening.close()
@@ -93,10 +96,9 @@ def test_a_new_connection_that_closes_is_an_error(connections: Connections, serv
 
 
 def test_a_body_cut_short_is_given_as_it_is(connections: Connections, server: Server) -> None:
-    server.answers = [_ok(b"123", 10, b"Connection: close\r\n"), None]
-    with connections.get(server.origin, "/a", {"host": "x"}) as answer:
-        answer._connection.shutdown(socket.SHUT_WR)
-        assert (answer.length, answer.read(100)) == (10, b"123")
+    server.answers = [_ok(b"123", 10, b"Connection: close\r\n")]
+    assert _get(connections, server) == (200, 10, b"123")
+    assert not connections._idle
 
 
 @pytest.mark.parametrize(
