@@ -123,9 +123,11 @@ class Worker:
             (self.settings.health_dir / name).unlink(missing_ok=True)
 
     def _live(self) -> None:
+        hung = False
         while not self.stopping.wait(_SEEN_EVERY):
-            bench = self._bench
-            if bench is not None and self._hung(bench.pipeline):
+            # Seen twice: a process that stood still itself finds its batch too old at the first look after waking.
+            before, hung = hung, self._bench is not None and self._hung(self._bench.pipeline)
+            if before and hung:
                 log.critical("no GPU batch for %.0f s: ending the process", self.settings.batch_seconds)
                 os._exit(_EXIT_HUNG)
             self._recycle()
