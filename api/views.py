@@ -217,7 +217,7 @@ def item_view(row: Row[Any]) -> dict[str, Any]:
 def mask_views(row: Row[Any], start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
     """The masks [start, stop) of a result row, as the JSON of `MaskBody`; their counts are cut out, never decoded.
 
-    `row.masks` is the JSON of a list of `db.tables.MaskRow`.
+    `row.masks` is the JSON of a list of `db.mask_row.MaskRow`.
     """
     if not row.mask_count:
         return []

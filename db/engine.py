@@ -1,44 +1,16 @@
-"""Engines on psycopg 3 with `mask_row` registered: async for the front door, sync for workers and the dispatcher."""
+"""Engines on psycopg 3: async for the front door, sync for workers and the dispatcher."""
 
 import time
 from typing import Any, Final
 
-from psycopg import Connection as PsycopgConnection
-from psycopg.types.composite import CompositeInfo, register_composite
 from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from db.tables import MaskRow
-
 DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout)
 """What a statement raises while the database is away, restarting, or has no connection left for us."""
-
-
-class _CompositeOnConnect:
-    """Registers `mask_row` on every new connection; its type's id is looked up once per engine, not per connection."""
-
-    def __init__(self) -> None:
-        self._info: CompositeInfo | None = None
-
-    def sync(self, connection: PsycopgConnection[Any]) -> None:
-        if self._info is None:
-            self._info = CompositeInfo.fetch(connection, "mask_row")
-            connection.rollback()
-        self._register(connection)
-
-    def asynchronous(self, adapted: Any) -> None:
-        if self._info is None:
-            self._info = adapted.run_async(lambda c: CompositeInfo.fetch(c, "mask_row"))
-            adapted.rollback()
-        self._register(adapted.driver_connection)
-
-    def _register(self, connection: Any) -> None:
-        # None before the first migration: /readyz must be able to say so on a bare database.
-        if self._info is not None:
-            register_composite(self._info, connection, MaskRow)
 
 
 _TRUSTED_SECONDS = 1.0
@@ -93,8 +65,6 @@ def sync_engine(database_url: str, pool_size: int = 4) -> Engine:
     """An engine for workers, the dispatcher and command lines. READ COMMITTED, pooled, checked before use."""
     engine = create_engine(database_url, pool_size=pool_size, max_overflow=2, **_options(_IDLE_WORKER))
     _check_idle(engine)
-    composite = _CompositeOnConnect()
-    event.listen(engine, "connect", lambda connection, _record: composite.sync(connection))
     return engine
 
 
@@ -108,7 +78,4 @@ def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
     """The same for the front door's event loop."""
     options = _options(_IDLE_API) | {"pool_timeout": _POOL_SECONDS}
     # A restarted Postgres, or a backend terminated under load, costs one check and not one failed request.
-    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=4, pool_pre_ping=True, **options)
-    composite = _CompositeOnConnect()
-    event.listen(engine.sync_engine, "connect", lambda adapted, _record: composite.asynchronous(adapted))
-    return engine
+    return create_async_engine(database_url, pool_size=pool_size, max_overflow=4, pool_pre_ping=True, **options)

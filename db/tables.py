@@ -4,8 +4,6 @@ The DDL, with every CHECK, partial index, trigger and partition, is in `db/migra
 database and compares it with what stands here.
 """
 
-from typing import Any, NamedTuple
-
 from sqlalchemy import (
     ARRAY,
     REAL,
@@ -21,45 +19,11 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy.dialects.postgresql import ENUM, JSONB, UUID
-from sqlalchemy.types import UserDefinedType
 
+from db.mask_row import MaskRows
 from db.states import ChunkState, JobState, ResultState
 
 metadata = MetaData()
-
-
-class MaskRow(NamedTuple):
-    """One mask of a result, as the composite type `mask_row`.
-
-    Box and crop are x, y, width, height in original pixels; the point is x, y there too (automatic masks only).
-    The mask's COCO `counts` are `rle[offset : offset + length]` of its result row.
-    """
-
-    area: int
-    x: int
-    y: int
-    w: int
-    h: int
-    predicted_iou: float
-    stability_score: float
-    point_x: float | None
-    point_y: float | None
-    crop_x: int
-    crop_y: int
-    crop_w: int
-    crop_h: int
-    prompt: str | None
-    offset: int
-    length: int
-
-
-class MaskRows(UserDefinedType[list[MaskRow]]):
-    """`mask_row[]`; psycopg adapts it once `db.engine` has registered the composite on a connection."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        return "mask_row[]"
 
 
 def _enum(states: type[JobState] | type[ChunkState] | type[ResultState], name: str) -> ENUM:

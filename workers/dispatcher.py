@@ -38,7 +38,9 @@ _SETTLE = 1.0
 _LIVE = 10.0
 """A worker not seen for longer gets no room in the window."""
 _BREATH = 0.02
-"""Wake-ups that come together are answered together."""
+_SPACING = 0.1
+"""Wake-ups that come together are answered together: at once where there was none for a while, and no more often than
+this while chunks end all the time, of which the window holds more than that."""
 _IDLE_WINDOW = 4
 """Messages a model without a live worker: the first to come up finds work at once."""
 _HOUSEKEEPING = 3600.0
@@ -60,6 +62,7 @@ class Dispatcher:
         self._leading = False
         self._ingester = Ingester(self._engine, s3_client(settings), settings, lambda: self._leading)
         self._round = 0.0
+        self._filled = 0.0
         self._tidied = 0.0
 
     def run(self) -> None:
@@ -75,7 +78,7 @@ class Dispatcher:
                 self._leading = False
                 self._stop.wait(0.5)
             bell.wait(self._settings.tick_seconds, self._stop)
-            self._stop.wait(_BREATH)
+            self._stop.wait(max(_BREATH, self._filled + _SPACING - time.monotonic()))
         self._resign()
 
     def _tick(self) -> None:
@@ -107,6 +110,7 @@ class Dispatcher:
         return leading
 
     def _fill_windows(self) -> None:
+        self._filled = time.monotonic()
         with self._single.connect() as connection:
             windows = connection.execute(dispatch.WINDOWS, {"alive": _LIVE}).all()
         self._ringer.watch(frozenset(window.model for window in windows) | frozenset(self._settings.models))

@@ -36,7 +36,8 @@ def decode(data: bytes, max_pixels: int) -> Upright:
             _check_size(image, max_pixels)
             image.load()
             orientation = _orientation(image)
-            return Upright(_rgb(ImageOps.exif_transpose(image)), orientation)
+            # Transposing, like converting, copies an image also where nothing is to be done.
+            return Upright(_rgb(image if orientation == 1 else ImageOps.exif_transpose(image)), orientation)
     except UnidentifiedImageError as error:
         formats = ", ".join(FORMATS)
         raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, f"not an image of a known format ({formats})") from error
@@ -66,4 +67,4 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
         raise ItemFailed(
             ItemReason.UNSUPPORTED_FORMAT, "32-bit float pixels have no known range: store them as 8 or 16 bit"
         )
-    return np.ascontiguousarray(image.convert("RGB"))
+    return np.ascontiguousarray(image if image.mode == "RGB" else image.convert("RGB"))

@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
+from db.mask_row import MaskRow
 from db.states import ResultState
-from db.tables import MaskRow
 from model.mask import Mask
 from workers.ticket import Done, Failed, Model
 

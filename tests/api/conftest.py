@@ -20,9 +20,10 @@ from api.settings import Settings
 from db.engine import sync_engine
 from db.ids import read_job_id
 from db.keys import insert_key, new_key
+from db.mask_row import MaskRow
 from db.statements import lease, stop
 from db.states import ItemReason, ResultState
-from db.tables import MaskRow, tenants
+from db.tables import tenants
 from model.rle import RLE, area, bbox, encode
 
 PEPPER = "a pepper for tests only"

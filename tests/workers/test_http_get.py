@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -18,6 +19,7 @@ class Server:
         self.origin = Origin(False, "127.0.0.1", self._listening.getsockname()[1])
         self.answers: list[bytes | None] = []
         self.accepted = 0
+        self.pause = 0.0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -35,7 +37,9 @@ class Server:
                 answer = self.answers.pop(0)
                 if answer is None:
                     return
-                connection.sendall(answer)
+                for piece in [answer] if not self.pause else (answer[i : i + 20] for i in range(0, len(answer), 20)):
+                    connection.sendall(piece)
+                    time.sleep(self.pause)
                 if b"Connection: close" in answer:
                     return
 
@@ -73,14 +77,40 @@ def test_a_read_answer_leaves_its_connection_for_the_next(connections: Connectio
     assert server.accepted == 1
 
 
-@pytest.mark.parametrize("more", [b"Connection: close\r\n", b""])
-def test_what_is_not_to_be_kept_is_closed(connections: Connections, server: Server, more: bytes) -> None:
-    """The server said so, or the body was not read to its end."""
-    server.answers = [_ok(b"12345", more=more), _ok(b"67890")]
-    most = 5 if more else 2
-    assert _get(connections, server, most)[2] == b"12345"[:most]
-    assert _get(connections, server)[2] == b"67890"
+def test_a_connection_that_the_server_ends_is_not_kept(connections: Connections, server: Server) -> None:
+    server.answers = [_ok(b"12345", more=b"Connection: close\r\n"), _ok(b"67890")]
+    assert [_get(connections, server)[2] for _ in range(2)] == [b"12345", b"67890"]
     assert server.accepted == 2
+
+
+def test_a_body_not_read_to_its_end_closes_its_connection(connections: Connections, server: Server) -> None:
+    long = bytes(range(256)) * 20_000
+    server.answers = [_ok(long), _ok(long), _ok(b"12")]
+    assert _get(connections, server, 3)[2] == long[:3]
+    assert _get(connections, server, len(long))[2] == long
+    assert _get(connections, server, 1)[2] == b"1"  # all of it came with its head, so nothing is left to read
+    assert server.accepted == 2
+    assert len(connections._idle) == 1
+
+
+def test_bytes_behind_an_answer_are_not_the_next_one(connections: Connections, server: Server) -> None:
+    server.answers = [_ok(b"mine") + _ok(b"somebody else's"), _ok(b"mine too")]
+    assert [_get(connections, server)[2] for _ in range(2)] == [b"mine", b"mine too"]
+    assert server.accepted == 2
+
+
+@pytest.mark.parametrize("bad", ["a\r\nx-more: 1", "a\0"])
+def test_nothing_can_end_its_line(connections: Connections, server: Server, bad: str) -> None:
+    for target, value in ((f"/{bad}", "x"), ("/a", bad), ("/a b", "x")):
+        with pytest.raises(ValueError, match="not to be put"):
+            connections.get(server.origin, target, {"host": value})
+    assert server.accepted == 0
+
+
+def test_a_head_in_pieces_is_put_together(connections: Connections, server: Server) -> None:
+    server.pause = 0.05
+    server.answers = [_ok(b"12345")]
+    assert _get(connections, server) == (200, 5, b"12345")
 
 
 def test_a_connection_closed_meanwhile_costs_a_second_try(connections: Connections, server: Server) -> None:
@@ -109,10 +139,17 @@ def test_no_plain_length_is_said_to_be_none(connections: Connections, server: Se
     assert _get(connections, server) == (200, None, b"")
 
 
-@pytest.mark.parametrize("answer", [b"220 smtp.example\r\n\r\n", b"HTTP/1.1 OK\r\n\r\n", b"\r\n\r\n", b"x" * 140_000])
+@pytest.mark.parametrize("answer", [b"220 smtp.example\r\n\r\n", b"HTTP/1.1 OK\r\n\r\n", b"x" * 140_000])
 def test_what_is_not_http_is_an_error(connections: Connections, server: Server, answer: bytes) -> None:
     server.answers = [answer]
     with pytest.raises(OSError):
+        _get(connections, server)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 30_000])
+def test_an_answer_that_does_not_begin_is_an_error(connections: Connections, server: Server, head: bytes) -> None:
+    server.answers = [head]
+    with pytest.raises(OSError, match=r"interim|no end"):
         _get(connections, server)
 
 
