@@ -17,6 +17,7 @@ from sqlalchemy import (
     Delete,
     Executable,
     Float,
+    FromClause,
     Integer,
     and_,
     bindparam,
@@ -132,12 +133,18 @@ def missing_items(job_id: UUID, lo: int, hi: int) -> Bound:
     return _MISSING_ITEMS, {"of_job": job_id, "lo": lo, "hi": hi}
 
 
-_HERE = and_(items.c.job_id == _JOB, items.c.index >= bindparam("lo"), items.c.index < bindparam("hi"))
+def _here(table: FromClause) -> ColumnElement[bool]:
+    index = table.c["index"]
+    return and_(table.c.job_id == _JOB, index >= bindparam("lo"), index < bindparam("hi"))
+
+
+# Each table is bounded by itself: bounded by the join alone, results were read from the job's first to its last for
+# every chunk, once Postgres had statistics of them.
 _MISSING_ITEMS: Final = (
     select(items.c.index, items.c.image, items.c.prompts, suspects.c.index.is_not(None).label("suspect"))
-    .outerjoin(results, and_(results.c.job_id == items.c.job_id, results.c.index == items.c.index))
-    .outerjoin(suspects, and_(suspects.c.job_id == items.c.job_id, suspects.c.index == items.c.index))
-    .where(_HERE, results.c.index.is_(None))
+    .outerjoin(results, and_(_here(results), results.c.index == items.c.index))
+    .outerjoin(suspects, and_(_here(suspects), suspects.c.index == items.c.index))
+    .where(_here(items), results.c.index.is_(None))
     # Of the suspects those with the fewest deaths first: none uses up the chunk's attempts before the others ran.
     .order_by(func.coalesce(suspects.c.deaths, 0), items.c.index)
 )
