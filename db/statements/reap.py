@@ -10,6 +10,7 @@ from sqlalchemy import Select, TextClause, Update, and_, bindparam, exists, func
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from db.statements.lease import LET_GO, now, seconds
+from db.statements.tally import SUCCEEDED, UNTALLIED
 from db.states import (
     FINAL_CHUNK_STATES,
     FINAL_JOB_STATES,
@@ -18,7 +19,7 @@ from db.states import (
     ItemReason,
     JobState,
 )
-from db.tables import chunks, jobs, suspects
+from db.tables import chunks, jobs, suspects, tallies
 
 _UNFINISHED = [s for s in ChunkState if s not in FINAL_CHUNK_STATES]
 
@@ -123,11 +124,9 @@ def overdue_jobs() -> Select[UUID]:
 
 def failing_jobs() -> Select[UUID]:
     """Open jobs whose failures exceed `max_failure_ratio` of all their items."""
-    failures = (
-        select(func.coalesce(func.sum(chunks.c.n_err), literal(0)))
-        .where(chunks.c.job_id == jobs.c.id)
-        .scalar_subquery()
-    )
+    tallied = select(func.sum(tallies.c.n)).where(tallies.c.job_id == jobs.c.id, tallies.c.reason != SUCCEEDED)
+    untallied = select(func.sum(chunks.c.n_err)).where(chunks.c.job_id == jobs.c.id, UNTALLIED)
+    failures = sum(func.coalesce(part.scalar_subquery(), literal(0)) for part in (tallied, untallied))
     return select(jobs.c.id).where(
         jobs.c.state.in_(OPEN_JOB_STATES),
         jobs.c.max_failure_ratio.is_not(None),

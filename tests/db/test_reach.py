@@ -1,0 +1,138 @@
+"""How much of the database a statement touches, beside one large job, with statistics: no more than what it names.
+
+What is read on every poll, claim and tick must not grow with the job. Postgres plans anew once it has statistics, so a
+statement that is quick on an empty database may come to read a whole table; blocks touched show that, seconds do not.
+"""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, Engine, Executable, text
+
+from db.engine import single_statements, sync_engine
+from db.ids import new_job_id
+from db.statements import dispatch, lease, read, reap, stop, tally
+
+N_ITEMS, SIZE = 60_000, 16
+DONE = N_ITEMS // SIZE // 2
+"""Chunks that are done, with a result for each of their items; the next two are leased, eight are dispatched."""
+
+_LARGE = (
+    "INSERT INTO jobs (id, tenant_id, state, model, task, input, n_items, chunk_size, started_at, max_failure_ratio) "
+    "VALUES (:job, 'default', 'running', 'null', '{\"type\": \"auto\"}', '{\"items\": 1}', :n, :size, now(), 0.5)",
+    "INSERT INTO items (job_id, index, custom_id, image) SELECT :job, n, n::text, 's3://images/' || n || '.jpg' "
+    "FROM generate_series(0, :n - 1) n",
+    "INSERT INTO chunks (job_id, chunk_no, lo, hi, state, fence, n_ok, tallied) "
+    "SELECT :job, n, n * :size, (n + 1) * :size, 'done', 1, :size, true FROM generate_series(0, :done - 1) n",
+    "INSERT INTO chunks (job_id, chunk_no, lo, hi, state, fence, worker, lease_until) "
+    "SELECT :job, n, n * :size, (n + 1) * :size, 'leased', 1, 'w', now() + interval '1 hour' "
+    "FROM generate_series(:done, :done + 1) n",
+    "INSERT INTO chunks (job_id, chunk_no, lo, hi, state, dispatched_at) "
+    "SELECT :job, n, n * :size, (n + 1) * :size, 'dispatched', now() FROM generate_series(:done + 2, :done + 9) n",
+    "INSERT INTO chunks (job_id, chunk_no, lo, hi) "
+    "SELECT :job, n, n * :size, (n + 1) * :size FROM generate_series(:done + 10, :n / :size - 1) n",
+    "INSERT INTO results (job_id, index, state, fence, attempt, height, width, masks, rle) "
+    "SELECT :job, n, 'succeeded', 1, 1, 32, 32, '{}', '' FROM generate_series(0, :done * :size - 1) n",
+    "INSERT INTO tallies (job_id, reason, n) VALUES (:job, '', :done * :size)",
+    "INSERT INTO suspects (job_id, index) SELECT :job, n FROM generate_series(0, 2000) n",
+)
+_OTHERS, _OTHER_ITEMS = 12, 2500
+_OTHER = (
+    "INSERT INTO jobs (id, tenant_id, state, model, task, input, n_items, chunk_size, started_at, ended_at) "
+    "VALUES (:job, 'default', 'succeeded', 'null', '{\"type\": \"auto\"}', '{\"items\": 1}', :n, :size, now(), now())",
+    "INSERT INTO items (job_id, index, custom_id, image) SELECT :job, n, n::text, 's3://images/' || n || '.jpg' "
+    "FROM generate_series(0, :n - 1) n",
+    "INSERT INTO results (job_id, index, state, fence, attempt, height, width, masks, rle) "
+    "SELECT :job, n, 'succeeded', 1, 1, 32, 32, '{}', '' FROM generate_series(0, :n - 1) n",
+)
+
+
+@pytest.fixture(scope="module")
+def engine(module_database: str) -> Iterator[Engine]:
+    engine = sync_engine(module_database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module", params=["statistics from before the job", "statistics with it"])
+def job(request: pytest.FixtureRequest, engine: Engine) -> UUID:
+    fresh = request.param == "statistics with it"
+    job = new_job_id()
+    values = {"job": job, "n": N_ITEMS, "size": SIZE, "done": DONE}
+    with single_statements(engine).connect() as connection:
+        for other in [new_job_id() for _ in range(_OTHERS)]:
+            for sql in _OTHER:
+                connection.execute(text(sql), {"job": other, "n": _OTHER_ITEMS, "size": SIZE})
+        connection.execute(text("VACUUM ANALYZE"))
+        for sql in _LARGE:
+            connection.execute(text(sql), values)
+        if fresh:
+            connection.execute(text("VACUUM ANALYZE"))
+    return job
+
+
+def _statements(job: UUID) -> dict[str, tuple[Executable, dict[str, object], int]]:
+    """What runs again and again, its values, and how many blocks of 8 kB it may touch. The job has thousands."""
+    middle = DONE * SIZE
+    held = lease.Fence(job, DONE, 1)
+    mine: dict[str, object] = {"tenant": "default", "job_id": job}
+    return {
+        "the items of a claim": (*lease.missing_items(job, middle, middle + SIZE), 150),
+        "the items of a claim made again": (*lease.missing_items(job, middle - SIZE, middle), 150),
+        "a poll": (read.JOB, mine, 60),
+        "an item": (read.ITEM, {"job_id": job, "index": middle - 1}, 40),
+        "a page of items": (read.ITEM_PAGE[None], {"job_id": job, "start": middle - 10, "limit": 20}, 400),
+        "the windows": (dispatch.WINDOWS, {"alive": 10.0}, 60),
+        "filling the window": (dispatch.FILL_WINDOW, {"model": "null", "room": 8, "each": 8}, 120),
+        "what waits in Redis": (dispatch.WAITING, {"age": 0.0}, 60),
+        "a claim": (*lease.claim(job, DONE + 5, "w", 30.0), 40),
+        "a heartbeat": (*lease.renew(held, 30.0), 40),
+        "an admission": (*lease.admit(held, 30.0, [middle], False), 40),
+        "a batch's counts": (*lease.record(held, 30.0, 1, {}, []), 40),
+        "a chunk given back": (*lease.give_back(held), 60),
+        "a chunk taken back": (reap.take_back(job, DONE, 1, 1.0), {}, 60),
+        "a chunk's end": (*stop.finish_job(job), 20),
+        "the tally": (tally.TALLY, {"most": 1000}, 60),
+        "leases that ran out": (reap.expired_leases(100), {}, 40),
+        "jobs that have ended": (reap.unfinished_ended_jobs(), {}, 40),
+        "jobs that fail": (reap.failing_jobs(), {}, 60),
+        "jobs that are overdue": (reap.overdue_jobs(), {}, 40),
+    }
+
+
+_NAMES = list(_statements(new_job_id()))
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_statement_touches_what_it_names(engine: Engine, job: UUID, name: str) -> None:
+    """The first time, and once it is prepared and Postgres may have settled on a plan for all values."""
+    statement, values, most = _statements(job)[name]
+    touched = []
+    with engine.connect() as connection:
+        for _ in range(20):  # psycopg prepares from the sixth on, Postgres plans five of those anew
+            before = _blocks(connection)
+            _run(connection, statement, values)
+            touched.append(_blocks(connection) - before)
+    assert max(touched) <= most
+
+
+def _run(connection: Connection, statement: Executable, values: dict[str, object]) -> None:
+    """Taken back, so that it finds the same again."""
+    found = connection.execute(statement, values)
+    if found.returns_rows:
+        found.all()
+    connection.rollback()
+
+
+def _blocks(connection: Connection) -> int:
+    """Blocks of tables and their indexes that this database's backends have asked for so far."""
+    connection.execute(text("SELECT pg_stat_force_next_flush()"))
+    connection.rollback()
+    counted = text(
+        "SELECT sum(heap_blks_hit + heap_blks_read + coalesce(idx_blks_hit + idx_blks_read, 0))::bigint "
+        "FROM pg_statio_user_tables"
+    )
+    found: int = connection.execute(counted).scalar_one()
+    connection.rollback()
+    return found
