@@ -1,4 +1,4 @@
-"""The front door's two pools: a long download must not keep a status request waiting.
+"""The front door's pools: a long download must not keep a status request waiting.
 
 Statements that stand alone run in autocommit on the first pool: two round trips to Postgres less than in a transaction.
 """

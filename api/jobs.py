@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import openapi
 from api.auth import Tenant
@@ -25,6 +25,7 @@ from api.errors import (
     UnsupportedMediaType,
 )
 from api.paging import PageSize, PageToken, next_token, read_id
+from api.polls import JobReader
 from api.settings import Settings
 from api.submission import DryRun, ItemRow, Rules, Submission, read_submission
 from api.views import Job, JobPage, Validated, job_etag, job_view
@@ -155,11 +156,6 @@ async def _job(connection: AsyncConnection, tenant: str, job_id: UUID) -> Job:
     return job_view(row)
 
 
-async def _read_job(reads: AsyncEngine, tenant: str, job_id: UUID) -> Job:
-    async with reads.connect() as connection:
-        return await _job(connection, tenant, job_id)
-
-
 def _json(status: int, body: Job | JobPage | Validated, headers: Mapping[str, str] | None = None) -> Response:
     exclude = {"next_page_token"} if isinstance(body, JobPage) and body.next_page_token is None else None
     content = body.model_dump_json(exclude=exclude)
@@ -190,7 +186,6 @@ async def list_jobs(
 async def get_job(
     request: Request,
     tenant: Tenant,
-    reads: Reads,
     job_id: JobId,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change, or for the end")] = 0,
     if_none_match: Annotated[str | None, Header()] = None,
@@ -200,7 +195,8 @@ async def get_job(
     With `wait`, answers once the ETag differs from `If-None-Match`, without one once the job is done, else at
     the time's end.
     """
-    job = await _awaited(request, reads, tenant, job_id, time.monotonic() + wait, if_none_match)
+    polls: JobReader = request.app.state.polls
+    job = await _awaited(request, polls, tenant, job_id, time.monotonic() + wait, if_none_match)
     etag = job_etag(job)
     if _matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
@@ -208,12 +204,12 @@ async def get_job(
 
 
 async def _awaited(
-    request: Request, reads: AsyncEngine, tenant: str, job_id: UUID, until: float, known: str | None
+    request: Request, polls: JobReader, tenant: str, job_id: UUID, until: float, known: str | None
 ) -> Job:
     """Looks again and again, holding no connection in between."""
     pause, longest = _POLL_SECONDS
     while True:
-        job = await _read_job(reads, tenant, job_id)
+        job = await polls.job(tenant, job_id)
         settled = job.done if known is None else not _matches(known, job_etag(job))
         left = until - time.monotonic()
         if settled or left <= 0 or await request.is_disconnected():

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from api import errors, health, items, jobs, models, openapi
 from api.auth import KeyRing
+from api.polls import JobReader
 from api.settings import Settings
 from db.engine import async_engine
 from db.migrate import head_revision
@@ -41,6 +42,7 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.engine = async_engine(url, pool_size=settings.pool_size)
     app.state.reads = app.state.engine.execution_options(isolation_level="AUTOCOMMIT")
     app.state.exports = async_engine(url, pool_size=settings.export_connections)
+    app.state.polls = JobReader(url, app.state.reads)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value())
     app.state.revision = head_revision()
 
@@ -48,7 +50,9 @@ def _open(app: FastAPI, settings: Settings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     _log_at(app.state.settings.log_level)
+    await app.state.polls.open()
     yield
+    await app.state.polls.close()
     await app.state.engine.dispose()
     await app.state.exports.dispose()
 

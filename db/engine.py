@@ -3,7 +3,10 @@
 import time
 from typing import Any, Final
 
+from psycopg.rows import namedtuple_row
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import Dialect, Engine, create_engine, event
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -79,3 +82,16 @@ def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
     options = _options(_IDLE_API) | {"pool_timeout": _POOL_SECONDS}
     # A restarted Postgres, or a backend terminated under load, costs one check and not one failed request.
     return create_async_engine(database_url, pool_size=pool_size, max_overflow=4, pool_pre_ping=True, **options)
+
+
+def poll_pool(database_url: str, size: int = 4) -> AsyncConnectionPool[Any]:
+    """psycopg's own pool, in autocommit, rows as named tuples: not open yet, and not checked before use."""
+    arguments = _options(_IDLE_API)["connect_args"] | {"autocommit": True, "row_factory": namedtuple_row}
+    return AsyncConnectionPool(
+        conninfo(database_url), kwargs=arguments, min_size=1, max_size=size, open=False, name="polls", max_lifetime=1800
+    )
+
+
+def conninfo(database_url: str) -> str:
+    """SQLAlchemy's URL as psycopg takes it."""
+    return make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -17,9 +17,8 @@ from uuid import UUID
 
 import psycopg
 from sqlalchemy import Engine
-from sqlalchemy.engine import make_url
 
-from db.engine import DATABASE_ERRORS, single_statements, sync_engine
+from db.engine import DATABASE_ERRORS, conninfo, single_statements, sync_engine
 from db.partitions import ensure_partitions
 from db.statements import dispatch, tally
 from db.states import WAKE_CHANNEL
@@ -173,8 +172,7 @@ class _WakeUp:
     """Waits for NOTIFY on a connection of its own; without one, for the time to pass."""
 
     def __init__(self, database_url: str) -> None:
-        url = make_url(database_url).set(drivername="postgresql")
-        self._conninfo = url.render_as_string(hide_password=False)
+        self._conninfo = conninfo(database_url)
         self._connection: psycopg.Connection[Any] | None = None
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
