@@ -39,13 +39,16 @@ class JobReader:
         await self._pool.close()
 
     async def job(self, tenant: str, job_id: UUID) -> Job:
-        """Raises JobNotFound, and what SQLAlchemy raises for a database that is away."""
+        """Raises JobNotFound; psycopg's or SQLAlchemy's OperationalError where the database is away, or too slow."""
         mine = {"tenant": tenant, "job_id": job_id}
+        connection: psycopg.AsyncConnection[Any] | None = None
         try:
             async with self._pool.connection(timeout=_PATIENCE) as connection:
                 cursor = await connection.execute(read.JOB_SQL, mine)
                 row: Any = await cursor.fetchone()
-        except psycopg.Error as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if connection is not None and not connection.closed:
+                raise  # what a living database answers, a lock that could not be had in time
             log.info("a poll goes the long way: %s", error)
             async with self._otherwise.connect() as slower:
                 row = (await slower.execute(read.JOB, mine)).first()

@@ -24,6 +24,10 @@ OTHERS_END = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE pid <> pg_backend_pid() AND datname = current_database()"
 )
+WAITING_END = text(
+    "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity "
+    "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
 
 
 def _reader(service: Service) -> JobReader:
@@ -101,6 +105,24 @@ async def test_a_dead_connection_costs_no_poll(service: Service, caplog: pytest.
         caplog.clear()
         await asyncio.sleep(0.2)
     pytest.fail("every poll still goes the long way")
+
+
+async def test_what_a_living_database_answers_is_the_answer(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """A poll that waited for a lock in vain must not wait for it once more."""
+    caplog.set_level(logging.INFO, "maskworks.api")
+    await _ready(service)
+    job = (await service.submit())["id"]
+    assert (await service.client.get(f"/v1/jobs/{job}")).status_code == 200
+    with service.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE"))
+        asked = asyncio.create_task(service.client.get(f"/v1/jobs/{job}"))
+        cancelled = 0
+        while not cancelled:
+            await asyncio.sleep(0.05)
+            cancelled = connection.execute(WAITING_END).scalar_one()
+        answer = await asked
+    assert answer.status_code == 503 and answer.json()["reason"] == "DATABASE_UNAVAILABLE"
+    assert LONG_WAY not in caplog.text
 
 
 async def test_with_none_free_the_long_way_is_taken(service: Service, caplog: pytest.LogCaptureFixture) -> None:
