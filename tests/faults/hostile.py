@@ -40,10 +40,11 @@ def hostile(cluster: Cluster) -> Iterator[Connection]:
         connection.rollback()
 
 
-def waits(cluster: Cluster) -> bool:
-    """Whether somebody of ours waits for a row that another transaction holds."""
-    sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'maskworks' AND wait_event_type = 'Lock'"
-    return int(cluster.ask(sql)) > 0
+def waits(cluster: Cluster, connection: Connection) -> bool:
+    """Whether somebody of ours waits for what this connection holds."""
+    here = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'maskworks' AND :here = ANY(pg_blocking_pids(pid))"
+    return int(cluster.ask(sql, here=here)) > 0
 
 
 def embrace(cluster: Cluster, job: UUID, chunk: int, first: str, then: str) -> bool:
@@ -53,7 +54,7 @@ def embrace(cluster: Cluster, job: UUID, chunk: int, first: str, then: str) -> b
     with hostile(cluster) as connection:
         connection.execute(text(first), names)
         try:
-            until("somebody in our way", 8, lambda: waits(cluster), every=0.01)
+            until("somebody in our way", 8, lambda: waits(cluster, connection), every=0.01)
             wanted = time.monotonic()
             connection.execute(text(then), names)
         except (TooLate, OperationalError):
@@ -66,7 +67,7 @@ def outdate(cluster: Cluster, job: UUID, chunk: int) -> bool:
     with hostile(cluster) as connection:
         connection.execute(text(TOUCH_CHUNK), {"job": job, "chunk": chunk})
         try:
-            until("somebody in our way", 8, lambda: waits(cluster), every=0.01)
+            until("somebody in our way", 8, lambda: waits(cluster, connection), every=0.01)
         except TooLate:
             return False
         connection.commit()

@@ -92,4 +92,4 @@ def test_a_deadlocked_batch_is_tried_again(cluster: Cluster) -> None:
     assert victims, "no worker was the victim of a deadlock"
     cluster.wait_done(job, 60)
     assert outcome(cluster, job) == {"ok": 300}
-    until("the count of deadlocks", 10, lambda: hostile.deadlocks(cluster) > before)
+    until("the count of deadlocks", 15, lambda: hostile.deadlocks(cluster) > before)
