@@ -36,7 +36,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Unfinished items of all tenants together before submits are refused with 429",
     )
-    pool_size: int = Field(default=8, ge=1, le=100, description="Postgres connections for requests, per process")
+    pool_size: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description="Postgres connections for requests, per process; polls have up to four of their own",
+    )
     export_connections: int = Field(
         default=4, ge=1, le=100, description="Postgres connections for streaming results, per process"
     )

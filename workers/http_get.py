@@ -167,7 +167,8 @@ class Connections:
             connection.close()
             raise
         # Bytes behind the answer belong to nothing that was asked: such a connection is not to be trusted.
-        keep = head.messages == 1 and not head.closing and parser.get_http_version() == "1.1"
+        plain = head.length is not None and head.messages == 1
+        keep = plain and not head.closing and parser.get_http_version() == "1.1"
         return Answer(connection, parser.get_status_code(), head, keep, self, origin)
 
 

@@ -137,6 +137,7 @@ def test_a_body_cut_short_is_given_as_it_is(connections: Connections, server: Se
 def test_no_plain_length_is_said_to_be_none(connections: Connections, server: Server, answer: bytes) -> None:
     server.answers = [answer]
     assert _get(connections, server) == (200, None, b"")
+    assert not connections._idle  # whatever body it has would be taken for the next answer
 
 
 @pytest.mark.parametrize("answer", [b"220 smtp.example\r\n\r\n", b"HTTP/1.1 OK\r\n\r\n", b"x" * 140_000])
