@@ -79,8 +79,8 @@ MUTANTS = (
     Mutant(
         "the resume (a claim leaves out what has a result)",
         "db/statements/lease.py",
-        "    .where(_HERE, results.c.index.is_(None))\n",
-        "    .where(_HERE)\n",
+        "    .where(_here(items), results.c.index.is_(None))\n",
+        "    .where(_here(items))\n",
         "tests/workers/test_chunk.py::test_a_second_claim_resumes_behind_the_first",
     ),
     Mutant(
