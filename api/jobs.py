@@ -19,13 +19,12 @@ from api.errors import (
     IdempotencyKeyReused,
     InvalidParameter,
     JobNotDone,
-    JobNotFound,
     NotSupported,
     TooManyOpenItems,
     UnsupportedMediaType,
 )
 from api.paging import PageSize, PageToken, next_token, read_id
-from api.polls import JobReader
+from api.polls import JobReader, job_found
 from api.settings import Settings
 from api.submission import DryRun, ItemRow, Rules, Submission, read_submission
 from api.views import Job, JobPage, Validated, job_etag, job_view
@@ -150,10 +149,7 @@ async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[Item
 
 
 async def _job(connection: AsyncConnection, tenant: str, job_id: UUID) -> Job:
-    row = (await connection.execute(read.JOB, {"tenant": tenant, "job_id": job_id})).first()
-    if row is None:
-        raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
-    return job_view(row)
+    return job_found((await connection.execute(read.JOB, {"tenant": tenant, "job_id": job_id})).first(), job_id)
 
 
 def _json(status: int, body: Job | JobPage | Validated, headers: Mapping[str, str] | None = None) -> Response:

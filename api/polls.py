@@ -52,6 +52,11 @@ class JobReader:
             log.info("a poll goes the long way: %s", error)
             async with self._otherwise.connect() as slower:
                 row = (await slower.execute(read.JOB, mine)).first()
-        if row is None:
-            raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
-        return job_view(row)
+        return job_found(row, job_id)
+
+
+def job_found(row: Any, job_id: UUID) -> Job:
+    """A row of `db.statements.read.JOB`, if there is one. Raises JobNotFound."""
+    if row is None:
+        raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
+    return job_view(row)

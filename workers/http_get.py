@@ -1,7 +1,7 @@
 """GET over kept connections: sockets, a pool, and the parser of httptools; no redirects and no proxies.
 
-urllib3 takes three times the Python a request, the standard library's client twice, most of it for what is not used
-here. A body whose length the head does not say plainly is not read: the caller asks again by other means.
+urllib3 takes four times the Python a request, the standard library's client three times, most of it for what is not
+used here. A body whose length the head does not say plainly is not read: the caller asks again by other means.
 """
 
 import re
