@@ -3,14 +3,14 @@
 import hashlib
 import zlib
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
 from db.ids import show_job_id
-from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState
+from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState, WaitReason, WarningCode
 
 
 class Counts(BaseModel):
@@ -47,6 +47,14 @@ class ItemError(BaseModel):
     retryable: bool
 
 
+class ItemWarning(BaseModel):
+    """Something about a result that was not quite as asked."""
+
+    code: WarningCode
+    detail: str
+    prompt_id: str | None
+
+
 class Job(BaseModel):
     """A job as it stands."""
 
@@ -68,9 +76,9 @@ class Job(BaseModel):
     counts: Counts
     progress: Progress
     failures: list[FailureCount]
-    waiting_for: Literal["NO_WORKER"] | None = Field(
-        description="NO_WORKER while no live worker has the job's model loaded"
-    )
+    passed_over: int = Field(description="Keys under the prefix that the glob, or the default filter, left out")
+    waiting_for: WaitReason | None = Field(description="Why the job makes no progress now; null while it does")
+    waiting_detail: str | None
     error: JobError | None = Field(description="Why the job as a whole ended early")
     retry_of: str | None
     links: dict[str, str]
@@ -93,6 +101,8 @@ class Item(BaseModel):
     model_revision: str | None
     precision: str | None
     timings_ms: dict[str, float] | None
+    frames: int | None = Field(description="Images in the file; the first was taken")
+    warnings: list[ItemWarning]
 
 
 class RLEBody(BaseModel):
@@ -162,11 +172,21 @@ def job_view(row: Row[Any]) -> Job:
         counts=counts,
         progress=_progress(counts, row.started_at, row.ended_at or row.now, done),
         failures=row.failures or [],
-        waiting_for=None if done or row.has_worker else "NO_WORKER",
+        passed_over=row.n_passed_over,
+        waiting_for=_waiting_for(row, done),
+        waiting_detail=None if done else row.waiting_detail,
         error=error,
         retry_of=show_job_id(row.retry_of) if row.retry_of else None,
         links=_links(shown),
     )
+
+
+def _waiting_for(row: Row[Any], done: bool) -> WaitReason | None:
+    if done:
+        return None
+    if row.waiting_for is not None:
+        return WaitReason(row.waiting_for)
+    return None if row.has_worker else WaitReason.NO_WORKER
 
 
 def _links(job_id: str) -> dict[str, str]:
@@ -211,6 +231,8 @@ def item_view(row: Row[Any]) -> dict[str, Any]:
         "model_revision": row.model_revision,
         "precision": row.precision,
         "timings_ms": row.timings_ms,
+        "frames": row.frames,
+        "warnings": row.warnings or [],
     }
 
 

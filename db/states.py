@@ -110,6 +110,7 @@ class ItemReason(StrEnum):
     INVALID_MANIFEST_LINE = "INVALID_MANIFEST_LINE"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     GPU_OUT_OF_MEMORY = "GPU_OUT_OF_MEMORY"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
     WORKER_LOST = "WORKER_LOST"
     TIMEOUT = "TIMEOUT"
     INTERNAL = "INTERNAL"
@@ -124,6 +125,9 @@ class JobReason(StrEnum):
     CANCELLED_BY_CLIENT = "CANCELLED_BY_CLIENT"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     FAILURE_RATIO_EXCEEDED = "FAILURE_RATIO_EXCEEDED"
+    TOO_MANY_OPEN_ITEMS = "TOO_MANY_OPEN_ITEMS"
+    STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    INTERNAL = "INTERNAL"
 
 
 STOP_STATE: Final[dict[JobReason, JobState]] = {
@@ -133,8 +137,40 @@ STOP_STATE: Final[dict[JobReason, JobState]] = {
     JobReason.CANCELLED_BY_CLIENT: JobState.CANCELLED,
     JobReason.DEADLINE_EXCEEDED: JobState.EXPIRED,
     JobReason.FAILURE_RATIO_EXCEEDED: JobState.FAILED,
+    JobReason.TOO_MANY_OPEN_ITEMS: JobState.FAILED,
+    JobReason.STORAGE_UNAVAILABLE: JobState.FAILED,
+    JobReason.INTERNAL: JobState.FAILED,
 }
 """The final state that a job stopped for this reason takes."""
+
+
+class WaitReason(StrEnum):
+    """Why a job makes no progress now; `waiting_for` of the job."""
+
+    NO_WORKER = "NO_WORKER"
+    """No live worker has the job's model loaded. Derived when the job is read, never stored."""
+    STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    """The bucket cannot be listed. The leader tries again and fails the job after a bounded time."""
+    INTERNAL = "INTERNAL"
+    """Listing raised an unexpected error. The leader tries again a few times, then fails the job."""
+
+
+class WarningCode(StrEnum):
+    """What a result says about an item that succeeded, but not quite as asked; `warnings` of the item."""
+
+    BOX_CLIPPED = "BOX_CLIPPED"
+    """A box stuck out of the image and was cut to it."""
+    PROMPT_FAILED = "PROMPT_FAILED"
+    """A prompt could not be answered; the item's other prompts were."""
+    EMPTY_MASK = "EMPTY_MASK"
+    """A prompt's mask has no pixel."""
+    FRAMES_IGNORED = "FRAMES_IGNORED"
+    """The file holds several images; the first was taken."""
+    BANDS_IGNORED = "BANDS_IGNORED"
+    """The file has more bands than three; the first three were taken."""
+    DEPTH_SCALED = "DEPTH_SCALED"
+    """Samples of more than 8 bits were scaled to 8; the detail gives the range."""
+
 
 TASK_NAME: Final = "maskworks.segment_chunk"
 WAKE_CHANNEL: Final = "maskworks_wake"

@@ -72,6 +72,11 @@ jobs = Table(
     Column("n_items", Integer, nullable=False, server_default="0"),
     Column("chunk_size", Integer, nullable=False, server_default="1"),
     Column("ingest_cursor", Text),  # the last key listed: ingestion goes on behind it
+    Column("ingest_token", Text),  # the store's continuation token for the next page
+    Column("n_passed_over", BigInteger, nullable=False, server_default="0"),  # keys that the glob left out
+    Column("waiting_for", Text),  # a `WaitReason` while something keeps the listing from going on
+    Column("waiting_detail", Text),
+    Column("waiting_since", _TIME),
     Column("deadline", _TIME),
     Column("max_failure_ratio", REAL),
     Column("retry_of", UUID(as_uuid=True)),
@@ -154,6 +159,8 @@ results = Table(
     Column("model_revision", Text),
     Column("precision", Text),
     Column("timings_ms", JSONB),
+    Column("warnings", JSONB(none_as_null=True)),  # [{"code", "detail", "prompt_id"}, …]
+    Column("frames", Integer),  # images in the file, of which the first was taken
     Column("created_at", _TIME, nullable=False),
 )
 

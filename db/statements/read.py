@@ -102,7 +102,7 @@ def _jobs_with_counts() -> Select[Any]:
     expired = jobs.c.state == JobState.EXPIRED
     given_up = and_(~_UNFINISHED_JOB, ~expired)
     seen = exists().where(workers.c.model == jobs.c.model, _live())
-    shown = [c for c in jobs.c if c.name not in ("request_sha256", "idempotency_key", "ingest_cursor")]
+    shown = [c for c in jobs.c if c.name not in ("request_sha256", "idempotency_key", "ingest_cursor", "ingest_token")]
     return select(
         *shown,
         succeeded.label("succeeded"),
@@ -202,6 +202,8 @@ _ITEM_COLUMNS: Sequence[ColumnElement[Any]] = (
     results.c.model_revision,
     results.c.precision,
     results.c.timings_ms,
+    results.c.warnings,
+    results.c.frames,
 )
 
 
