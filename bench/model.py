@@ -38,6 +38,7 @@ from model.spec import Automatic
 
 RESULTS = Path(__file__).parent / "results"
 MEMORY_ROWS = ((1, 1.0), (12, 0.5), (12, 1.0), (12, 2.0), (50, 0.5))  # megapixels, points a side of those asked for
+BFLOAT16 = {"auto": None, "on": True, "off": False}
 Table = dict[str, Any]
 
 
@@ -61,11 +62,13 @@ class Bench:
 
     @property
     def precisions(self) -> list[str]:
-        same = working_dtype(self.given.device, "fast") == torch.float32
+        same = working_dtype(self.given.device, "fast", BFLOAT16[self.given.bfloat16]) == torch.float32
         return ["exact"] if same else ["exact", "fast"]
 
     def _load(self) -> dict[str, Segmenter]:
-        found = segmenters(self.name, self.given.device, self.precisions, self.given.checkpoint)
+        found = segmenters(
+            self.name, self.given.device, self.precisions, self.given.checkpoint, BFLOAT16[self.given.bfloat16]
+        )
         for s in found.values():
             if self.given.compile:
                 s.compile_encoder()
@@ -253,6 +256,9 @@ def parsed() -> argparse.Namespace:
     add("--size", default="sam_tiny", help="sam_vit_b, sam_vit_l, sam_vit_h, mobile_sam, sam_tiny (or vit_b, tiny)")
     add("--checkpoint", type=Path)
     add("--device", default="cpu")
+    add(
+        "--bfloat16", default="auto", choices=tuple(BFLOAT16), help="whether `fast` computes in it; auto: by the device"
+    )
     add("--compile", action="store_true", help="compile the image encoder first (CUDA; minutes)")
     add("--points", type=int, default=32, help="points a side")
     add("--threshold", type=float, help="of predicted IoU, instead of one that lets a hundred masks survive")

@@ -25,10 +25,16 @@ def network(name: str, device: str = "cpu", checkpoint: Path | None = None) -> t
     return as_blobs(sam, straightforward.prepare(sam.row, photograph(0.3), device)), "blobs-0"
 
 
-def segmenters(name: str, device: str, precisions: list[str], checkpoint: Path | None = None) -> dict[str, Segmenter]:
+def segmenters(
+    name: str,
+    device: str,
+    precisions: list[str],
+    checkpoint: Path | None = None,
+    bfloat16: bool | None = None,
+) -> dict[str, Segmenter]:
     """Precision → a segmenter that caches no embedding; all of the same weights."""
     sam, revision = network(name, device, checkpoint)
-    return {p: Segmenter(_twin(sam), revision, device, p, cache_bytes=0) for p in precisions}
+    return {p: Segmenter(_twin(sam), revision, device, p, cache_bytes=0, bfloat16=bfloat16) for p in precisions}
 
 
 def _twin(sam: Sam) -> Sam:

@@ -9,6 +9,11 @@ import torch
 from model.errors import DeviceLost, OutOfMemory
 
 
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether bfloat16 products run on this device's own units. Emulated ones are far slower than float32."""
+    return device.startswith("cuda") or torch.cpu._is_avx512_bf16_supported()
+
+
 def free_bytes(device: torch.device) -> int | None:
     """Memory of a GPU that can be had: what nobody holds, and what torch's allocator keeps for reuse. None on a CPU."""
     if device.type != "cuda":

@@ -15,6 +15,7 @@ def load(
     precision: str = "exact",
     cache: Path | None = None,
     download: Callable[[str, Path], None] | None = None,
+    bfloat16: bool | None = None,
 ) -> SegmenterProtocol[Any, Any]:
     """The segmenter called `name`: "null", or a row of model.sizes. `download(uri, path)` brings an s3:// checkpoint
     into `cache`. Raises ModelError for an unknown name, CheckpointError for a missing or wrong file."""
@@ -23,7 +24,13 @@ def load(
     from model.segmenter import Segmenter
 
     return Segmenter.load(
-        name, checkpoint=checkpoint, device=device, precision=precision, cache=cache, download=download
+        name,
+        checkpoint=checkpoint,
+        device=device,
+        precision=precision,
+        cache=cache,
+        download=download,
+        bfloat16=bfloat16,
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from model import automatic, prompted, weights
 from model.automatic import Crop, Survivors
 from model.bounds import check_prompts
-from model.device import device_errors
+from model.device import device_errors, multiplies_bfloat16
 from model.embeddings import Embedding, EmbeddingCache, content_key, stacked
 from model.errors import ModelError
 from model.frames import Pixels, resize, whole
@@ -61,10 +61,18 @@ Raw = Survivors | Answered
 class Segmenter:
     """Answers `model.protocol.SegmenterProtocol`. Build with `load` or `seeded`."""
 
-    def __init__(self, sam: Sam, revision: str, device: str, precision: str, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        sam: Sam,
+        revision: str,
+        device: str,
+        precision: str,
+        cache_bytes: int = CACHE_BYTES,
+        bfloat16: bool | None = None,
+    ) -> None:
         if precision not in PRECISIONS:
             raise ModelError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
-        self.sam = sam.to(device, working_dtype(device, precision)).eval()
+        self.sam = sam.to(device, working_dtype(device, precision, bfloat16)).eval()
         self.name, self.revision, self.precision, self.device = sam.row.name, revision, precision, device
         self.batch_images = 8 if device.startswith("cuda") else 2
         self.embeddings = EmbeddingCache(cache_bytes)
@@ -82,10 +90,13 @@ class Segmenter:
         precision: str = "exact",
         cache: Path | None = None,
         download: Callable[[str, Path], None] | None = None,
+        bfloat16: bool | None = None,
     ) -> Segmenter:
-        """Trained weights (`model.weights` says where they are looked for). UnknownModel, CheckpointError."""
+        """Trained weights (`model.weights` says where they are looked for). UnknownModel, CheckpointError.
+
+        `bfloat16`: whether `fast` computes in it; None decides by the device."""
         sam, revision = weights.load(size(name), checkpoint, cache=cache, download=download)
-        return cls(sam, revision, device, precision)
+        return cls(sam, revision, device, precision, bfloat16=bfloat16)
 
     @classmethod
     def seeded(cls, name: str, seed: int = 0, device: str = "cpu", precision: str = "exact") -> Segmenter:
@@ -233,12 +244,12 @@ class Segmenter:
             self.sam.encode(torch.zeros(images, 3, side, side, device=self.device))
 
 
-def working_dtype(device: str, precision: str) -> torch.dtype:
-    """bfloat16 for `fast` where the processor multiplies it natively, else float32."""
+def working_dtype(device: str, precision: str, bfloat16: bool | None = None) -> torch.dtype:
+    """float32 for `exact`. For `fast` bfloat16 or float32, as `bfloat16` says; None decides by the device."""
     if precision == "exact":
         return torch.float32
-    native = device.startswith("cuda") or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
+    wanted = multiplies_bfloat16(device) if bfloat16 is None else bfloat16
+    return torch.bfloat16 if wanted else torch.float32
 
 
 def check_image(image: Pixels) -> None:

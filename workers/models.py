@@ -44,7 +44,15 @@ class Models:
             return self._null()
         checkpoint = self._settings.checkpoints.get(name)
         cache = self._settings.cache
-        model = load(name, checkpoint, self.device, precision, cache, lambda uri, path: download(self._s3, uri, path))
+        model = load(
+            name,
+            checkpoint,
+            self.device,
+            precision,
+            cache,
+            lambda uri, path: download(self._s3, uri, path),
+            self._settings.bfloat16,
+        )
         model.warm()
         return model
 

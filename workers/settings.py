@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     precision: Literal["exact", "fast"] | None = Field(
         None, description="Precision of jobs that name none; unset: fast on CUDA, exact on a CPU"
     )
+    bfloat16: bool | None = Field(
+        None, description="Whether `fast` computes in bfloat16; unset: where the device multiplies it natively"
+    )
     threads: int | None = Field(None, gt=0, description="Torch's threads in a worker; unset: one a core")
     slots: int = Field(
         2, gt=0, description="Chunks a worker has at a time: the second fills the GPU over the first's tail"

@@ -80,28 +80,37 @@ def test_a_spent_budget_leaves_rows_out_and_says_so() -> None:
     assert [list(row) for row in before(0.0, iter([{"row": 1}]))] == [["left out"]]
 
 
+def check_stages(rows: list[dict[str, Any]]) -> None:
+    """The rows of one precision."""
+    *stages, whole = rows
+    assert whole["stage"] == "whole" and whole["masks"] > 3
+    assert sum(row["s"] for row in stages) == pytest.approx(whole["s"], rel=0.02, abs=0.001)
+    assert all(row["s"] > 0 for row in stages if row["stage"] not in ("rest", "suppression"))
+    products = ["encode", "decode to predicted IoU", "up-convolutions"]
+    assert [row["stage"] for row in stages if "GFLOP" in row] == products
+
+
 @pytest.mark.timeout(600)
-def test_every_part_runs_and_the_masks_agree(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bfloat16", ["on", "off"])
+def test_every_part_runs_and_the_masks_agree(tmp_path: Path, bfloat16: str) -> None:
     out = tmp_path / "report.json"
     parts = "stages,rates,compare,steps"  # memory is a row a process, and transformers has no TinyViT
     command = [sys.executable, "-m", "bench.model", "--size", "tiny", "--points", "4", "--step-points", "4"]
-    command += ["--megapixels", "0.1", "--batches", "2", "--threads", "1", "--clock", "cpu"]
+    command += ["--megapixels", "0.1", "--batches", "2", "--threads", "1", "--clock", "cpu", "--bfloat16", bfloat16]
     command += ["--parts", parts, "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report: dict[str, dict[str, Any]] = json.loads(out.read_text())
     assert list(report) == parts.split(",")
     assert all("left out" not in row for part in report.values() for row in part["rows"])
-    *stages, whole = report["stages"]["rows"]
-    assert whole["stage"] == "whole" and whole["masks"] > 3
-    assert sum(row["s"] for row in stages) == pytest.approx(whole["s"], rel=0.02, abs=0.001)
-    assert all(row["s"] > 0 for row in stages if row["stage"] not in ("rest", "suppression"))
-    assert [row["stage"] for row in stages if "GFLOP" in row] == [
-        "encode",
-        "decode to predicted IoU",
-        "up-convolutions",
-    ]
+    precisions = ["exact", "fast"] if bfloat16 == "on" else ["exact"]
+    assert list(dict.fromkeys(row["precision"] for row in report["stages"]["rows"])) == precisions
+    for precision in precisions:
+        check_stages([row for row in report["stages"]["rows"] if row["precision"] == precision])
     for row in report["compare"]["rows"] + report["steps"]["rows"][1:]:
+        if row.get("precision") == "fast":
+            assert row["mean IoU"] > 0.9, row
+            continue
         assert row["masks"][0] == row["masks"][1] and row["out of order"] == 0, row
         assert row["most pixels apart"] <= 2, row
     assert {row["what"] for row in report["rates"]["rows"]} == {"automatic", "1 prompt", "20 prompts"}

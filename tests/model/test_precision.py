@@ -1,12 +1,14 @@
-"""`fast` against `exact` with the shipped weights. Processors without bfloat16 emulate it: the same numbers, slowly."""
+"""`fast` against `exact` with the shipped weights, with bfloat16 forced on and off.
+
+A processor without bfloat16 emulates it: the same numbers, slowly.
+"""
 
 import numpy as np
 import pytest
 import torch
 
 from bench.agreement import overlaps
-from model import segmenter
-from model.segmenter import Segmenter
+from model.segmenter import Segmenter, working_dtype
 from model.spec import Automatic, Prompt, Prompted
 from tests.model.photographs import photograph
 
@@ -16,9 +18,7 @@ PHOTOGRAPHS = ("camera.png", "coins.png", "horse.png")
 @pytest.fixture(scope="module")
 def pair() -> tuple[Segmenter, Segmenter]:
     torch.set_num_threads(1)  # two cores shared with the rest of a test run: a second thread only waits
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segmenter, "working_dtype", lambda _device, _precision: torch.bfloat16)
-        fast = Segmenter.load("sam_tiny", precision="fast")
+    fast = Segmenter.load("sam_tiny", precision="fast", bfloat16=True)
     assert fast.sam.dtype == torch.bfloat16
     return fast, Segmenter.load("sam_tiny")
 
@@ -47,3 +47,21 @@ def test_prompted_masks_agree(pair: tuple[Segmenter, Segmenter]) -> None:
         same += np.diag(overlaps(fast, exact)[0]).tolist()
     assert len(same) == 30 * len(PHOTOGRAPHS)
     assert np.mean(same) >= 0.98
+
+
+def test_fast_without_bfloat16_is_exact() -> None:
+    image = photograph("coins.png", 200)
+    fast, exact = (
+        Segmenter.load("sam_tiny", precision=precision, bfloat16=False).run([image], [Automatic(points_per_side=4)])
+        for precision in ("fast", "exact")
+    )
+    assert fast == exact and fast[0]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_the_device_decides_where_nobody_does(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    assert working_dtype("cpu", "fast") == (torch.bfloat16 if native else torch.float32)
+    assert working_dtype("cpu", "exact", bfloat16=True) == torch.float32
+    assert working_dtype("cuda:0", "fast") == torch.bfloat16
+    assert working_dtype("cuda:0", "fast", bfloat16=False) == torch.float32
