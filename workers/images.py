@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from db.states import ItemReason
+from db.states import ItemReason, WarningCode
 from workers.failures import ItemFailed
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -18,10 +18,15 @@ _ORIENTATION_TAG: Final = 0x0112
 
 @dataclass(frozen=True)
 class Upright:
-    """`pixels`: uint8 (H, W, 3) RGB, EXIF orientation applied; `orientation`: the EXIF value found (1 where none)."""
+    """`pixels`: uint8 (H, W, 3) RGB, EXIF orientation applied; `orientation`: the EXIF value found (1 where none).
+
+    `frames`: images in the file, of which the first was taken. `warnings`: what else the item should say.
+    """
 
     pixels: NDArray[np.uint8]
     orientation: int
+    frames: int = 1
+    warnings: tuple[tuple[WarningCode, str], ...] = ()
 
 
 def decode(data: bytes, max_pixels: int) -> Upright:

@@ -25,7 +25,7 @@ from workers.fair_queue import FairQueue
 from workers.gate import Gate
 from workers.gpu_queue import GpuQueue
 from workers.settings import Settings
-from workers.ticket import Done, Dropped, Failed, Ticket
+from workers.ticket import Done, Dropped, Failed, Ticket, warning
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,8 @@ class Pipeline:
                 upright = images.decode(ticket.data, self._settings.max_image_pixels)
                 ticket.data = b""
                 ticket.height, ticket.width = upright.pixels.shape[:2]
-                ticket.orientation = upright.orientation
+                ticket.orientation, ticket.frames = upright.orientation, upright.frames
+                ticket.warnings += [warning(code, detail) for code, detail in upright.warnings]
                 ticket.prepared = ticket.model.pre(upright.pixels, ticket.task)
         except BaseException:
             self._decoded.release()
@@ -148,7 +149,16 @@ class Pipeline:
         with _timed(ticket, "rle"):
             masks = ticket.model.post(ticket.raw)
         ticket.raw = None
-        done = Done(ticket.index, ticket.height, ticket.width, ticket.orientation, masks, ticket.timings_ms)
+        done = Done(
+            index=ticket.index,
+            height=ticket.height,
+            width=ticket.width,
+            orientation=ticket.orientation,
+            masks=masks,
+            timings_ms=ticket.timings_ms,
+            frames=ticket.frames,
+            warnings=ticket.warnings,
+        )
         self._leave(ticket, done)
 
     def _fail(self, ticket: Ticket, error: Exception) -> None:

@@ -59,7 +59,7 @@ def result_row(job_id: UUID, fence: int, attempt: int, model: Model, outcome: Do
     }
     if isinstance(outcome, Failed):
         failure = outcome.failure
-        empty = dict.fromkeys(("height", "width", "orientation", "masks", "rle"))
+        empty = dict.fromkeys(("height", "width", "orientation", "frames", "warnings", "masks", "rle"))
         return (
             row
             | empty
@@ -79,6 +79,8 @@ def result_row(job_id: UUID, fence: int, attempt: int, model: Model, outcome: Do
         "height": outcome.height,
         "width": outcome.width,
         "orientation": outcome.orientation,
+        "frames": outcome.frames,
+        "warnings": outcome.warnings or None,
         "masks": masks,
         "rle": rle,
     }

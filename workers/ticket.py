@@ -5,12 +5,18 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
+from db.states import WarningCode
 from model.mask import Mask
 from model.protocol import SegmenterProtocol
 from model.spec import Automatic, Prompted
 from workers.failures import Failure
 
 Model = SegmenterProtocol[Any, Any]
+
+
+def warning(code: WarningCode, detail: str, prompt_id: str | None = None) -> dict[str, Any]:
+    """One entry of an item's `warnings`: the item succeeds, but not quite as asked."""
+    return {"code": code.value, "detail": detail, "prompt_id": prompt_id}
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,8 @@ class Done:
     orientation: int
     masks: list[Mask]
     timings_ms: dict[str, float]
+    frames: int | None = None
+    warnings: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,5 +68,7 @@ class Ticket:
     height: int = 0
     width: int = 0
     orientation: int = 1
+    frames: int | None = None
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     prepared: Any = None
     raw: Any = None
