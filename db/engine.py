@@ -3,6 +3,7 @@
 import time
 from typing import Any, Final
 
+import psycopg
 from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import Dialect, Engine, create_engine, event
@@ -12,8 +13,25 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout)
-"""What a statement raises while the database is away, restarting, or has no connection left for us."""
+DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout, psycopg.Error)
+"""What a failed statement raises: through SQLAlchemy, from its pool, or from psycopg itself (COPY, LISTEN)."""
+
+_ABOUT_DATA: Final = ("22", "23", "54", "P0")
+"""Classes of SQLSTATE: bad data, violated constraint, exceeded limit of a row or statement, raised by a trigger."""
+
+
+def is_about_data(error: BaseException) -> bool:
+    """Whether Postgres or psycopg refused the values of a statement: it fails each time it is tried again.
+
+    False for every other error of the database: it is away, restarting, busy, or its schema is not the one expected.
+    Those say nothing about the row that was being written.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is None:  # psycopg refused by itself, for example a NUL in a text
+        return isinstance(cause, psycopg.DataError | psycopg.NotSupportedError)
+    return cause.sqlstate[:2] in _ABOUT_DATA
 
 
 _TRUSTED_SECONDS = 1.0

@@ -1,0 +1,72 @@
+"""Errors of the database: one set for both libraries, and which of them blame the values of a statement."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, text
+
+from db.engine import DATABASE_ERRORS, is_about_data, sync_engine
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = sync_engine(database, pool_size=1)
+    yield engine
+    engine.dispose()
+
+
+def _copy(connection: Connection, *row: object) -> None:
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy("COPY tenants (id, weight) FROM STDIN") as copy:
+        copy.write_row(row)
+
+
+def _terminated_during_copy(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy("COPY tenants (id) FROM STDIN") as copy:
+        with psycopg.connect(driver.info.dsn, password=driver.info.password, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (driver.info.backend_pid,))
+        for i in range(10_000):
+            copy.write_row((f"tenant-{i}" * 100,))
+
+
+def _executes(sql: str, **parameters: object) -> Callable[[Connection], None]:
+    return lambda connection: (connection.execute(text(sql), parameters), None)[1]
+
+
+@pytest.mark.parametrize(
+    ("fails", "about_data"),
+    [
+        (_executes("SELECT CAST(:a AS integer)", a="x"), True),
+        (_executes("SELECT CAST(:a AS text)", a="a\x00b"), True),
+        (_executes("SELECT CAST(:a AS integer)", a=2**40), True),
+        (_executes("INSERT INTO tenants (id) VALUES ('default')"), True),
+        (_executes("INSERT INTO tenants (id, weight) VALUES ('a', -1)"), True),
+        (_executes("SELECT * FROM a_table_of_a_later_migration"), False),
+        (_executes("SELECT pg_terminate_backend(pg_backend_pid())"), False),
+        (_executes("SET LOCAL statement_timeout = 1; SELECT pg_sleep(5)"), False),
+        (lambda connection: _copy(connection, "a\x00b", 1), True),
+        (lambda connection: _copy(connection, "default", 1), True),
+        (_terminated_during_copy, False),
+    ],
+)
+def test_every_error_is_in_the_set_and_says_what_it_is_about(
+    engine: Engine, fails: Callable[[Connection], None], about_data: bool
+) -> None:
+    with pytest.raises(DATABASE_ERRORS) as caught, engine.begin() as connection:
+        fails(connection)
+    assert is_about_data(caught.value) is about_data
+
+
+def test_a_full_pool_is_one_of_them(database: str) -> None:
+    engine = create_engine(database, pool_size=1, max_overflow=0, pool_timeout=0.1)
+    with engine.connect(), pytest.raises(DATABASE_ERRORS) as caught:
+        engine.connect()
+    assert not is_about_data(caught.value)
+    engine.dispose()
+
+
+def test_other_errors_are_not_the_databases() -> None:
+    assert not is_about_data(ValueError("a"))
