@@ -4,7 +4,7 @@ StackError
 ├── AlreadyRunning    another supervisor holds the data folder
 ├── NotRunning        nothing holds it
 ├── PortTaken         the port asked for belongs to somebody else
-├── Unreachable       the unprivileged user cannot enter a folder it needs
+├── Unreachable       the account that runs Postgres under root can reach no place for it
 └── ChildFailed       a program ended, or never became ready; carries its log's tail
 """
 

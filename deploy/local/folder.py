@@ -5,6 +5,7 @@ DATA/secrets.json  generated passwords and the first API key, mode 0600
 DATA/stack.json    where everything is, while it is ready; mode 0600
 DATA/logs/         one file a program, the previous run's beside it as NAME.log.old
 DATA/postgres/  DATA/redis/  DATA/s3/
+DATA/postgres may be a link, and DATA/postgres-programs-* a copy of Postgres: see deploy.local.refuge
 """
 
 import fcntl
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.local import refuge
 from deploy.local.errors import AlreadyRunning, NotRunning, StackError
 
 OURS = ("lock", "secrets.json", "stack.json", "logs", "postgres", "postgres.new", "redis", "s3", "demo")
@@ -77,8 +79,9 @@ class DataFolder:
         """Delete what a stack put here, and the folder if nothing else is in it."""
         if pid := self.holder():
             raise AlreadyRunning(f"a stack is running over {self.path} (pid {pid}); `make down` stops it")
-        for name in OURS:
-            path = self.path / name
+        if (self.path / "postgres").is_symlink():
+            refuge.forget(self.path / "postgres")
+        for path in (*(self.path / name for name in OURS), *self.path.glob(f"{refuge.PROGRAMS}*")):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

@@ -19,7 +19,8 @@ import psycopg
 from psycopg import sql
 
 from deploy.local.children import Command, User, run_to_end
-from deploy.local.errors import ChildFailed, StackError, Unreachable
+from deploy.local.errors import ChildFailed, StackError
+from deploy.local.refuge import settle
 
 SUPERUSER = "postgres"
 APPLICATION = "maskworks"
@@ -45,7 +46,8 @@ class Postgres:
 
     def prepare(self) -> None:
         """Create the cluster if there is none; clear what a crash left so that the server can start."""
-        self._check_reachable()
+        if self.user:
+            self.folder, self.programs = settle(self.folder, self.programs, self.user)
         if not (self.folder / "PG_VERSION").exists():
             self._initialise()
         found = (self.folder / "PG_VERSION").read_text().strip()
@@ -126,19 +128,6 @@ class Postgres:
         if code != 0:
             raise ChildFailed(f"initdb ended with {code}", self.log)
 
-    def _check_reachable(self) -> None:
-        """As root: the unprivileged user has to pass every folder above the programs and the cluster."""
-        if self.user is None:
-            return
-        for goal in (self.programs / "postgres", self.folder.parent):
-            for parent in reversed([goal, *goal.parents]):
-                if not _may_enter(parent, self.user):
-                    raise Unreachable(
-                        f"Postgres refuses to run as root, so it runs as {self.user.name!r}, who cannot enter "
-                        f"{parent} (needed for {goal}). Either `chmod o+x {parent}`, or move to a folder that "
-                        f"everybody may pass (for the data: DATA=/var/tmp/maskworks), or use another account."
-                    )
-
     def _clear_stale_pid(self) -> None:
         """Postgres trusts any living pid in postmaster.pid, even one that another program got since."""
         file = self.folder / "postmaster.pid"
@@ -164,7 +153,10 @@ def _account(folder: Path) -> User | None:
     if os.geteuid() != 0:
         return None
     if folder.exists() and folder.stat().st_uid != 0:
-        entry = pwd.getpwuid(folder.stat().st_uid)
+        try:
+            entry = pwd.getpwuid(folder.stat().st_uid)
+        except KeyError:
+            raise StackError(f"{folder} belongs to uid {folder.stat().st_uid}, which has no account here") from None
         return User(entry.pw_name, entry.pw_uid, entry.pw_gid)
     for name in ("postgres", "nobody"):
         try:
@@ -173,12 +165,6 @@ def _account(folder: Path) -> User | None:
             continue
         return User(name, entry.pw_uid, entry.pw_gid)
     raise StackError("Postgres refuses to run as root and there is no `postgres` or `nobody` account")
-
-
-def _may_enter(path: Path, user: User) -> bool:
-    facts = path.stat()
-    shift = 6 if facts.st_uid == user.uid else 3 if facts.st_gid == user.gid else 0
-    return bool(facts.st_mode >> shift & 1)
 
 
 def _environment() -> dict[str, str]:

@@ -127,6 +127,8 @@ def stack(
         try:
             say("starting Postgres, Redis and S3")
             stores = start_stores(folder, supervisor, fast)
+            if (cluster := folder.path / "postgres").is_symlink():
+                say(f"keeping the database in {cluster.resolve()}, since {folder.path} is closed to its account")
             started = Stack(
                 folder, supervisor, stores, _settings(folder, stores, workers, models, env), listener, BUCKET
             )
