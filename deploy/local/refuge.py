@@ -3,7 +3,7 @@
 Postgres refuses to run as root: under root it runs as `postgres` or `nobody`. That account cannot enter a clone in
 /root, or in any folder of mode 0700. What it cannot reach is kept elsewhere:
 
-- the cluster in /var/lib/maskworks-XXXXXXXX/postgres, of mode 0700 and owned by the account; DATA/postgres is a link to it
+- the cluster in /var/lib/maskworks-XXXXXXXX/postgres, of mode 0700, owned by the account; DATA/postgres is a link to it
 - a copy of the programs beside the cluster, made again when the package's version changes
 
 `make reset` deletes both. Nothing here is used when the stack runs as an ordinary user.
