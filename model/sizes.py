@@ -1,7 +1,7 @@
 """Every model this project knows, as rows of one dict. Knows nothing of torch.
 
 Sources: the SAM paper (arXiv 2304.02643, appendix A) and its published checkpoints; MobileSAM
-(arXiv 2306.14289) and its published checkpoint; `sam_tiny` is ours (model/training).
+(arXiv 2306.14289) and its published checkpoint; `sam_tiny` is ours (training).
 """
 
 from __future__ import annotations

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("api", "workers", "model", "db", "deploy")
+PACKAGES = ("api", "workers", "model", "db", "deploy", "training", "evaluation", "bench")
 ALLOWED = {
     "db": {"db"},
     "model": {"model"},
     "workers": {"workers", "model", "db"},
     "api": {"api", "db", "model.spec", "model.rle"},
     "deploy": {"deploy", "db", "model.rle"},
+    "training": {"training", "model"},
+    "evaluation": {"evaluation", "training", "model"},
+    "bench": {"bench", "api", "workers", "model", "db", "deploy"},
 }
 
 

@@ -1,4 +1,4 @@
-"""`python -m model.evaluation.automatic`: the automatic mode against known regions, over a grid of thresholds.
+"""`python -m evaluation.automatic`: the automatic mode against known regions, over a grid of thresholds.
 
 Without arguments on held-out procedural scenes (that is how the defaults of `sam_tiny` were chosen); with
 --images and --ground-truth on pictures. Found: the share of regions that some mask outlines at IoU .5 and .7.
@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.ground_truth import Picture, pictures
+from evaluation.ground_truth import Picture, pictures
 from model.memory import keep_freed_memory
 from model.nms import nms
 from model.rle import decode
 from model.segmenter import Segmenter
 from model.spec import Automatic
+from training.prompts import LEVELS
+from training.store import Store, default_folder
 
 IOU_THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 STABILITIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
@@ -94,9 +96,6 @@ def masks_of(segmenter: Segmenter, image: NDArray[np.uint8], task: Automatic) ->
 
 def held_out(folder: Path, scenes: int, min_share: float) -> Iterable[tuple[Picture, NDArray[np.bool_]]]:
     """Scenes with their whole objects, and with the regions of every level."""
-    from model.training.prompts import LEVELS
-    from model.training.store import Store
-
     store = Store(folder)
     for k in range(min(scenes, len(store))):
         scene = store[k]
@@ -162,7 +161,7 @@ def sweep(
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m model.evaluation.automatic", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evaluation.automatic", description=__doc__)
     parser.add_argument("--model", default="sam_tiny")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--scenes", type=int, default=24)
@@ -180,8 +179,6 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    from model.training.store import default_folder
-
     asked = _arguments()
     keep_freed_memory()
     segmenter = Segmenter.load(asked.model, asked.checkpoint)

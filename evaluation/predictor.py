@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.evaluation.clicks import Click, Mask
 from model.frames import resize, to_model, whole
 from model.sam import Sam
 from model.upsample import dense
+from training.clicks import Click, Mask
 
 
 @dataclass(frozen=True)

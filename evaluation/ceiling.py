@@ -1,4 +1,4 @@
-"""`python -m model.evaluation.ceiling`: how well the drawn regions can be outlined at all by low-resolution logits.
+"""`python -m evaluation.ceiling`: how well the drawn regions can be outlined at all by low-resolution logits.
 
 A region is turned into what training asks for, a value for each cell of 4x4 model pixels, and brought back to the
 picture as the mask decoder's logits are. Hard: 0 or 1, as most of a cell says. Shares: how much of it is covered.
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.evaluation.clicks import Mask, iou
-from model.evaluation.ground_truth import pictures
+from evaluation.ground_truth import pictures
 from model.frames import whole
 from model.upsample import dense
+from training.clicks import Mask, iou
 
 CELL = 4  # model pixels a side
 SURE = 1 / 32  # half a pixel of a cell: the logit of a share stays finite
@@ -39,7 +39,7 @@ def best(region: Mask, side: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m model.evaluation.ceiling", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evaluation.ceiling", description=__doc__)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--ground-truth", type=Path, required=True)
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 384], help="model pixels")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.scenes import SIDE, Scene, render_scene, scene_bank
+from training.scenes import SIDE, Scene, render_scene, scene_bank
 
 CHUNK = 500
 HELD_OUT_SEED = 1_000_000_000  # training seeds count up from 0; scenes held out for measuring, from here

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from model.sam import Sam
 from model.sizes import Size
-from model.training.average import Average
-from model.training.export import export
-from model.training.held_out import Figures, Question, ask, figures, question
-from model.training.resolution import set_side
-from model.training.store import Store
+from training.average import Average
+from training.export import export
+from training.held_out import Figures, Question, ask, figures, question
+from training.resolution import set_side
+from training.store import Store
 
 SCENES = 60
 LINES_EVERY = 50  # steps

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.figures import make_figure
-from model.training.shapes import Mask
-from model.training.sprites import Sprite, blend, make_sprite
-from model.training.textures import (
+from training.figures import make_figure
+from training.shapes import Mask
+from training.sprites import Sprite, blend, make_sprite
+from training.textures import (
     Floats,
     Image,
     Palette,

@@ -1,4 +1,4 @@
-"""`python -m model.evaluation --images DIR --ground-truth DIR`: how good are the masks, and than what better.
+"""`python -m evaluation --images DIR --ground-truth DIR`: how good are the masks, and than what better.
 
 Prints one table and, with --json, writes every region's row. See ground_truth.py for the label maps it reads.
 """
@@ -8,9 +8,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from evaluation.ground_truth import pictures
+from evaluation.measure import Row, measure_picture, summary
 from model import weights
-from model.evaluation.ground_truth import pictures
-from model.evaluation.measure import Row, measure_picture, summary
 from model.sizes import size
 
 TABLE = (
@@ -21,7 +21,7 @@ TABLE = (
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m model.evaluation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--ground-truth", type=Path, required=True)
     parser.add_argument("--model", default="sam_tiny")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.training import shapes, sprites, store, textures
-from model.training.scenes import MAX_LEAVES, SIDE, Scene, render_scene
-from model.training.store import HELD_OUT_SEED, Store, default_folder, render
+from training import shapes, sprites, store, textures
+from training.scenes import MAX_LEAVES, SIDE, Scene, render_scene
+from training.store import HELD_OUT_SEED, Store, default_folder, render
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.evaluation.clicks import farthest_inside
 from model.sam import Sam
-from model.training.prompts import Pixels, right_masks
-from model.training.scenes import Scene
+from training.clicks import farthest_inside
+from training.prompts import Pixels, right_masks
+from training.scenes import Scene
 
 SEED = 7
 REGIONS = 4  # a scene

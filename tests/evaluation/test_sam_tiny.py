@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import skimage
 
+from evaluation.automatic import masks_of, pairwise_iou
+from evaluation.ground_truth import Picture, pictures
+from evaluation.measure import correlation, measure_picture
 from model import weights
-from model.evaluation.automatic import masks_of, pairwise_iou
-from model.evaluation.ground_truth import Picture, pictures
-from model.evaluation.measure import correlation, measure_picture
 from model.segmenter import Segmenter
 from model.sizes import size
 from model.spec import Automatic

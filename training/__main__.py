@@ -1,8 +1,8 @@
-"""`python -m model.training --minutes N`: render scenes, train, stop and resume.
+"""`python -m training --minutes N`: render scenes, train, stop and resume.
 
-    python -m model.training render --scenes 20000     scenes first (about 200 ms each on a core)
-    python -m model.training --minutes 360             train; SIGTERM saves and stops
-    python -m model.training --minutes 720 --resume    go on, from before the learning rate fell
+    python -m training render --scenes 20000     scenes first (about 200 ms each on a core)
+    python -m training --minutes 360             train; SIGTERM saves and stops
+    python -m training --minutes 720 --resume    go on, from before the learning rate fell
 
 Everything is kept in --folder (default ~/.cache/maskworks/training): scenes, state, log, overlays, best export.
 """
@@ -13,13 +13,13 @@ import os
 import socket
 from pathlib import Path
 
-from model.training.loop import Plan, train
-from model.training.store import CHUNK, HELD_OUT_SEED, default_folder, render
+from training.loop import Plan, train
+from training.store import CHUNK, HELD_OUT_SEED, default_folder, render
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m model.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("action", nargs="?", choices=["train", "render"], default="train")
     parser.add_argument("--folder", type=Path, default=default_folder(), help="scenes, state, log, exports")

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training import shapes
-from model.training.shapes import Mask
-from model.training.sprites import Canvas, Sprite, begin, decals, shade
-from model.training.textures import Floats, Image, Palette, random_colour
+from training import shapes
+from training.shapes import Mask
+from training.sprites import Canvas, Sprite, begin, decals, shade
+from training.textures import Floats, Image, Palette, random_colour
 
 Point = NDArray[np.float64]  # (2,) xy in canvas pixels
 BODY, LEGS, HEAD = 1, 2, 3  # parts

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.clicks import Mask
+from training.clicks import Mask
 
 Image = NDArray[np.uint8]
 Box = tuple[int, int, int, int]

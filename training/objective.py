@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.sam import Sam
-from model.training.decoding import Answer, Phase, answer, pick_phase
-from model.training.losses import affinity_loss, least_loss, mask_loss, true_iou
-from model.training.prompts import BACKGROUND, CORNER_0, FOREGROUND, PADDING, Batch
+from training.decoding import Answer, Phase, answer, pick_phase
+from training.losses import affinity_loss, least_loss, mask_loss, true_iou
+from training.prompts import BACKGROUND, CORNER_0, FOREGROUND, PADDING, Batch
 
 SINGLE, BOX_SINGLE, EARLY, AFFINITY = 0.5, 1.0, 0.5, 0.3
 AFFINITY_DIM = 16

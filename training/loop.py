@@ -17,15 +17,15 @@ import torch
 from torch import nn
 
 from model.sizes import Size, size
-from model.training.average import Average
-from model.training.initialise import fresh
-from model.training.objective import AffinityHead, Weights, step_loss
-from model.training.progress import Progress
-from model.training.prompts import make_batch
-from model.training.replicas import Gradients, broadcast, join, leave
-from model.training.resolution import set_side
-from model.training.schedule import CORRECT_FROM, DECAY_FROM, ActiveClock, learning_rate, side_at
-from model.training.store import Store
+from training.average import Average
+from training.initialise import fresh
+from training.objective import AffinityHead, Weights, step_loss
+from training.progress import Progress
+from training.prompts import make_batch
+from training.replicas import Gradients, broadcast, join, leave
+from training.resolution import set_side
+from training.schedule import CORRECT_FROM, DECAY_FROM, ActiveClock, learning_rate, side_at
+from training.store import Store
 
 SAVE_EVERY = 180.0  # active seconds
 CORRECTION_SHARE = 0.3

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training import shapes
-from model.training.shapes import Mask
-from model.training.textures import Floats, Image, Palette, ramp, random_colour, surface
+from training import shapes
+from training.shapes import Mask
+from training.textures import Floats, Image, Palette, ramp, random_colour, surface
 
 Labels = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.classical import (
+from evaluation.classical import (
     SCALES,
     THREE_TOLERANCES,
     TOLERANCES,
@@ -18,10 +18,10 @@ from model.evaluation.classical import (
     flood_fill,
     grab_cut,
 )
-from model.evaluation.clicks import Click, Mask, box_around, farthest_inside, iou, next_click
-from model.evaluation.ground_truth import Picture
-from model.evaluation.predictor import Predictor, single
+from evaluation.ground_truth import Picture
+from evaluation.predictor import Predictor, single
 from model.sam import Sam
+from training.clicks import Click, Mask, box_around, farthest_inside, iou, next_click
 
 MAX_CLICKS = 20
 TARGETS = (0.85, 0.90)

@@ -12,16 +12,16 @@ import torch
 from PIL import Image as Pillow
 from scipy.io import savemat
 
-from model.evaluation import __main__ as command
-from model.evaluation import ceiling, measure
-from model.evaluation.automatic import Score, distinct, pairwise_iou, score
-from model.evaluation.classical import felzenszwalb_regions, filled_box, flood_fill, grab_cut
-from model.evaluation.clicks import Click, box_around, depth, farthest_inside, iou, next_click
-from model.evaluation.ground_truth import GroundTruthError, Picture, pictures, read_maps
-from model.evaluation.measure import MAX_CLICKS, Row, correlation, number_of_clicks, summary
-from model.evaluation.predictor import Predictor
+from evaluation import __main__ as command
+from evaluation import ceiling, measure
+from evaluation.automatic import Score, distinct, pairwise_iou, score
+from evaluation.classical import felzenszwalb_regions, filled_box, flood_fill, grab_cut
+from evaluation.ground_truth import GroundTruthError, Picture, pictures, read_maps
+from evaluation.measure import MAX_CLICKS, Row, correlation, number_of_clicks, summary
+from evaluation.predictor import Predictor
 from model.seeding import build
-from model.training.export import export
+from training.clicks import Click, box_around, depth, farthest_inside, iou, next_click
+from training.export import export
 
 REGIONS = Path(__file__).parents[1] / "data" / "regions"
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"

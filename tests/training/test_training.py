@@ -20,15 +20,15 @@ from model import weights
 from model.sam import Sam
 from model.seeding import build
 from model.sizes import size
-from model.training import store as stores
-from model.training.average import Average
-from model.training.decoding import answer, pick_phase
-from model.training.export import export
-from model.training.initialise import fresh
-from model.training.loop import Loop, Plan
-from model.training.losses import BALANCE, DICE, EVERY_TOKEN, FOCAL, least_loss, mask_loss, true_iou
-from model.training.objective import AffinityHead, Weights, step_loss
-from model.training.prompts import (
+from training import store as stores
+from training.average import Average
+from training.decoding import answer, pick_phase
+from training.export import export
+from training.initialise import fresh
+from training.loop import Loop, Plan
+from training.losses import BALANCE, DICE, EVERY_TOKEN, FOCAL, least_loss, mask_loss, true_iou
+from training.objective import AffinityHead, Weights, step_loss
+from training.prompts import (
     CORNER_0,
     FOREGROUND,
     PADDING,
@@ -38,12 +38,12 @@ from model.training.prompts import (
     low_resolution,
     make_batch,
 )
-from model.training.replicas import Gradients
-from model.training.resolution import set_side
-from model.training.scenes import render_scene
-from model.training.schedule import DECAY_FROM, ActiveClock, learning_rate, side_at
-from model.training.store import Store, render
-from model.training.textures import make_bank
+from training.replicas import Gradients
+from training.resolution import set_side
+from training.scenes import render_scene
+from training.schedule import DECAY_FROM, ActiveClock, learning_rate, side_at
+from training.store import Store, render
+from training.textures import make_bank
 
 ROW = size("sam_tiny")
 
@@ -321,7 +321,7 @@ def test_the_export_is_what_ships(tmp_path: Path) -> None:
 
 
 def _run(folder: Path, *more: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "model.training", "--folder", str(folder), "--images", "1", "--scenes", "8", *more]
+    command = [sys.executable, "-m", "training", "--folder", str(folder), "--images", "1", "--scenes", "8", *more]
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 

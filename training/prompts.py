@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.training.scenes import Scene
-from model.training.store import Store
+from training.scenes import Scene
+from training.store import Store
 
 PADDING, BACKGROUND, FOREGROUND, CORNER_0, CORNER_1 = -1, 0, 1, 2, 3  # kinds of sparse tokens
 LEVELS = 3
