@@ -3,7 +3,9 @@
 Measured reasons are in DECISIONS.md, section "Queue".
 """
 
-from typing import Final
+import ssl
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu.entity import Queue
@@ -24,6 +26,8 @@ def build_app(settings: Settings) -> Celery:
     """A Celery app for `settings`; connects only when used."""
     app = Celery("maskworks", broker=settings.redis_url, set_as_current=False)
     app.conf.update(
+        broker_transport="workers.doorbell:Transport",
+        broker_use_ssl=_tls(settings.redis_url),
         # Ids only, as JSON: nothing from Redis is ever unpickled, nothing in Redis is state.
         accept_content=["json"],
         task_serializer="json",
@@ -65,3 +69,8 @@ def build_app(settings: Settings) -> Celery:
         enable_utc=True,
     )
     return app
+
+
+def _tls(redis_url: str) -> dict[str, Any] | None:
+    """Kombu decides on TLS by the name of its own transport. The URL's own options (`?ssl_cert_reqs=…`) win."""
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if urlsplit(redis_url).scheme == "rediss" else None

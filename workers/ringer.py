@@ -3,8 +3,6 @@
 A message that could not be sent is dropped: its row stays `dispatched`, is not found in Redis, and is rung again.
 """
 
-import base64
-import json
 import logging
 import threading
 import time
@@ -20,6 +18,7 @@ from redis.exceptions import RedisError
 
 from db.states import TASK_NAME, queue_name
 from workers.broker import URGENCIES, queue_keys
+from workers.doorbell import chunk_of
 
 log = logging.getLogger(__name__)
 
@@ -134,15 +133,5 @@ class Ringer:
             self._waiting_since |= {raw: before.get(raw, now) for _, raw in passed}
             overdue = [(key, raw) for key, raw in passed if now - self._waiting_since[raw] > _PROMOTE_AFTER]
             for key, raw in overdue[:1]:
-                if self._redis.lrem(key, 1, raw.decode()):
+                if self._redis.lrem(key, 1, raw):  # type: ignore[arg-type]
                     self._redis.lpush(first, raw)  # lost in between, it is rung again
-
-
-def chunk_of(raw: bytes) -> tuple[UUID, int] | None:
-    """The chunk that a message of ours names. None: not one of ours."""
-    try:
-        message = json.loads(raw)
-        job, chunk = json.loads(base64.b64decode(message["body"]))[0]
-        return UUID(job), int(chunk)
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return None

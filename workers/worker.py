@@ -6,7 +6,6 @@ import resource
 import signal
 import socket
 import threading
-import time
 from uuid import UUID
 
 from PIL import Image
@@ -15,7 +14,6 @@ from db.engine import DATABASE_ERRORS, single_statements, sync_engine
 from db.statements import dispatch
 from workers import crash_points
 from workers.chunk import Bench, ChunkRun, End
-from workers.inbox import Inbox
 from workers.lease import LeaseKeeper, claim
 from workers.models import Models
 from workers.pipeline import Pipeline
@@ -42,7 +40,6 @@ class Worker:
         self._s3 = s3_client(settings)
         self._objects = SignedGet(settings, self._s3)
         self._models = Models(settings, self._s3)
-        self._inbox = Inbox(settings.redis_url, settings.models)
         self._bench: Bench | None = None
         self._registered: list[Model] = []
         self._watchdog = threading.Thread(target=self._live, name="watchdog", daemon=True)
@@ -65,19 +62,6 @@ class Worker:
         if self.settings.health_dir is not None:
             (self.settings.health_dir / "loaded").touch()
         log.info("worker %s ready: %s on %s", self.id, ", ".join(self.settings.models), self._models.device)
-
-    def serve(self, job_id: UUID, chunk_no: int) -> None:
-        """The chunk that a message named, then what else waits: one message delivered by Celery pays for many.
-
-        Ends with nothing left, a chunk given back, SIGTERM, or CHUNK_SECONDS after which no further chunk is begun:
-        Celery's message stays unacknowledged meanwhile; its visibility timeout is well above what that can take.
-        """
-        until = time.monotonic() + self.settings.chunk_seconds
-        waiting: tuple[UUID, int] | None = (job_id, chunk_no)
-        while waiting is not None and self.segment_chunk(*waiting) is not End.GIVEN_BACK:
-            if self.stopping.is_set() or time.monotonic() > until:
-                return
-            waiting = self._inbox.take()
 
     def segment_chunk(self, job_id: UUID, chunk_no: int) -> End | None:
         """Claim and work off one chunk. None: it was not to be had, the message is forgotten."""
@@ -110,7 +94,6 @@ class Worker:
                 connection.execute(dispatch.GONE, {"id": self.id})
         except DATABASE_ERRORS:
             log.warning("could not sign off; the register forgets this worker by itself", exc_info=True)
-        self._inbox.close()
         self._objects.close()
         self._engine.dispose()
 

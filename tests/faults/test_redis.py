@@ -11,7 +11,7 @@ from db.ids import show_job_id
 from tests.faults.cluster import Cluster, until
 from tests.faults.oracle import outcome
 from workers.broker import build_app, queue_keys
-from workers.ringer import chunk_of
+from workers.doorbell import chunk_of
 from workers.settings import Settings
 
 pytestmark = pytest.mark.faults

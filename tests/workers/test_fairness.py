@@ -12,9 +12,10 @@ from model.null import NullSegmenter
 from model.spec import Automatic
 from workers import ringer
 from workers.broker import build_app, queue_keys
+from workers.doorbell import chunk_of
 from workers.fair_queue import FairQueue
 from workers.gpu_queue import GpuQueue
-from workers.ringer import Ring, Ringer, chunk_of, urgency
+from workers.ringer import Ring, Ringer, urgency
 from workers.settings import Settings
 from workers.ticket import Model, Outcome, Ticket
 
@@ -65,8 +66,3 @@ def test_messages_are_read_back_and_promoted(settings: Settings, monkeypatch: py
         # Workers pop from the right: the promoted one stands behind the urgent one.
         assert [chunk_of(raw) for raw in client.lrange(first, 0, -1)] == [(job, 2), (job, 1)]
         assert client.llen(last) == 0
-
-
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"nonsense", b'{"body": "W10="}', b'{"body": 5}'])
-def test_foreign_messages_name_no_chunk(raw: bytes) -> None:
-    assert chunk_of(raw) is None
