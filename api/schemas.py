@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from model.spec import MAX_PROMPTS, Automatic, Prompt
+from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -77,6 +77,9 @@ class PromptedTask(_Body):
     """Masks for the prompts that each item carries."""
 
     type: Literal["prompted"]
+    box_format: BoxFormat = Field(
+        "xyxy", description="How boxes are given: `xyxy` is x0, y0, x1, y1; `xywh` is x, y, width, height"
+    )
 
 
 class TextTask(BaseModel):
@@ -91,7 +94,9 @@ class Item(_Body):
     custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index where absent")
     image: ObjectURI = Field(description="Where the image lies")
     prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS)] | None = Field(
-        None, description="Points, boxes and masks in pixels of the upright image; of prompted jobs only"
+        None,
+        description="Points, boxes and masks in pixels of the upright image; of prompted jobs only. A box that reaches "
+        "out of its image is clipped, a prompt that cannot be answered fails alone: see the item's `warnings`",
     )
 
 

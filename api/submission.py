@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from api.errors import MAX_ERRORS_SHOWN, FieldError, InvalidBody, NotSupported, UnknownModel
 from api.schemas import NOT_SUPPORTED, Item, JobRequest, PromptedTask
-from model.spec import Prompt
+from model.spec import BoxFormat, Prompt, box_problem
 
 _REQUEST = TypeAdapter(JobRequest)
 ItemRow = tuple[int, str, str, str | None]
@@ -168,7 +168,7 @@ def _input_errors(request: JobRequest, rules: Rules) -> list[FieldError]:
         return [{"pointer": "/input/items", "detail": "must not be empty"}]
     if len(given.items) > rules.max_items:
         return [{"pointer": "/input/items", "detail": f"has more than {rules.max_items} items"}]
-    return list(_item_errors(given.items, isinstance(request.task, PromptedTask)))
+    return list(_item_errors(given.items, request.task if isinstance(request.task, PromptedTask) else None))
 
 
 def _prefix_errors(request: JobRequest) -> list[FieldError]:
@@ -177,7 +177,7 @@ def _prefix_errors(request: JobRequest) -> list[FieldError]:
     return []
 
 
-def _item_errors(items: Sequence[Item], prompted: bool) -> Iterator[FieldError]:
+def _item_errors(items: Sequence[Item], prompted: PromptedTask | None) -> Iterator[FieldError]:
     seen: set[str] = set()
     for i, item in enumerate(items):
         at, custom_id = f"/input/items/{i}", _custom_id(i, item)
@@ -188,11 +188,11 @@ def _item_errors(items: Sequence[Item], prompted: bool) -> Iterator[FieldError]:
             yield {"pointer": f"{at}/prompts", "detail": "an item of a prompted job needs at least one prompt"}
         elif not prompted and item.prompts is not None:
             yield {"pointer": f"{at}/prompts", "detail": "an item of an automatic job takes no prompts"}
-        elif item.prompts:
-            yield from _prompt_errors(item.prompts, f"{at}/prompts")
+        elif prompted and item.prompts:
+            yield from _prompt_errors(item.prompts, prompted.box_format, f"{at}/prompts")
 
 
-def _prompt_errors(prompts: Sequence[Prompt], at: str) -> Iterator[FieldError]:
+def _prompt_errors(prompts: Sequence[Prompt], box_format: BoxFormat, at: str) -> Iterator[FieldError]:
     """A prompt without an id has its index for one."""
     seen: set[str] = set()
     for i, prompt in enumerate(prompts):
@@ -200,6 +200,9 @@ def _prompt_errors(prompts: Sequence[Prompt], at: str) -> Iterator[FieldError]:
         if name in seen:
             yield {"pointer": f"{at}/{i}/id", "detail": f"{name!r} is the id of an earlier prompt"}
         seen.add(name)
+        problem = None if prompt.box is None else box_problem(prompt.box, box_format)
+        if problem is not None:
+            yield {"pointer": f"{at}/{i}/box", "detail": problem}
 
 
 def _dry_run(raw: dict[str, Any], errors: Sequence[FieldError]) -> DryRun:

@@ -141,16 +141,28 @@ def _suppress_across(found: list[Candidates], rules: Rules) -> NDArray[np.int64]
 
 
 def answers(found: Survivors) -> list[Mask]:
-    """Small regions, areas, order, the best `max_masks`, compressed runs. CPU only."""
+    """Small regions, areas, order, no mask twice, the best `max_masks`, compressed runs. CPU only."""
     rules = found.rules
     index, runs = _clean(found) if rules.min_mask_region_area else (np.arange(len(found.runs)), found.runs)
-    best_first = np.argsort(-found.iou[index], kind="stable")
+    best_first = _first_of_equal(np.argsort(-found.iou[index], kind="stable"), runs)
     areas = [rle.runs_area(r) for r in runs]
-    least, most = rules.min_mask_area or 0, rules.max_mask_area
+    least, most = max(rules.min_mask_area or 0, 1), rules.max_mask_area
     chosen = [i for i in best_first if areas[i] >= least and (most is None or areas[i] <= most)]
     chosen = chosen[: rules.max_masks]
     counts = rle.compress([runs[i] for i in chosen])
     return [_answer(found, int(index[i]), runs[i], areas[i], c) for i, c in zip(chosen, counts, strict=True)]
+
+
+def _first_of_equal(order: NDArray[np.int64], runs: list[rle.Runs]) -> list[int]:
+    """Indexes in `order` without those whose mask came before.
+
+    Suppression looks at boxes from first to last pixel. Those of masks one pixel wide or high have no area, so that
+    equal ones are not seen there.
+    """
+    seen: dict[bytes, int] = {}
+    for i in order:
+        seen.setdefault(runs[i].tobytes(), int(i))
+    return list(seen.values())
 
 
 def _clean(found: Survivors) -> tuple[NDArray[np.int64], list[rle.Runs]]:

@@ -1,27 +1,103 @@
-"""Whether prompts fit the image they came with. Torch-free."""
+"""Which prompts can be answered for an image of a given size, and boxes cut to it. Torch-free.
 
-from collections.abc import Iterable
+Points may lie on the outer edge (x = width, y = height). A box that reaches out of the image is clipped where it meets
+the image: on each axis the two share a length, or the box has no length there and lies on or inside the edge. A mask
+given as RLE has the image's size exactly; given as logits, the model's.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from model.errors import PromptOutOfBounds
-from model.spec import Prompt
+from model.spec import Box, Prompt, Prompted, corners, how_read
 
 
-def check_prompts(prompts: Iterable[Prompt], height: int, width: int) -> None:
-    """Raises PromptOutOfBounds naming the first prompt that reaches outside height x width pixels.
+@dataclass(frozen=True)
+class Note:
+    """Something about one prompt, for its owner to read."""
 
-    Points and box corners may lie on the outer edge (x = width, y = height). A mask given as RLE has the
-    image's size exactly.
+    prompt_id: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A task beside its image.
+
+    `task`: the prompts that can be answered, every box as x0, y0, x1, y1 inside the image; None where no prompt can be.
+    `clipped`: prompts whose box was cut. `failed`: prompts that are left out.
     """
-    for prompt in prompts:
-        corners = [prompt.box[:2], prompt.box[2:]] if prompt.box is not None else []
-        for x, y in [*prompt.points, *corners]:
-            if not (0 <= x <= width and 0 <= y <= height):
-                reach = f"({x:g}, {y:g}) is outside {width}x{height} pixels"
-                raise PromptOutOfBounds(f"prompt {prompt.id!r}: {reach}")
-        mask = prompt.mask
-        if mask is None or isinstance(mask, np.ndarray) or mask["size"] == [height, width]:
+
+    task: Prompted | None
+    clipped: tuple[Note, ...]
+    failed: tuple[Note, ...]
+
+
+def fit(task: Prompted, height: int, width: int, mask_size: int | None = None) -> Fitted:
+    """Check prompts against an image of height x width pixels, and their logits against (1, mask_size, mask_size)."""
+    kept: list[Prompt] = []
+    clipped: list[Note] = []
+    failed: list[Note] = []
+    for prompt in task.prompts:
+        box = None if prompt.box is None else corners(prompt.box, task.box_format)
+        inside = None if box is None else _cut(box, height, width)
+        problem = _problem(prompt, height, width, mask_size)
+        if problem is None and prompt.box is not None and inside is None:
+            problem = f"box {_shown(*prompt.box)} lies outside {_area(height, width)}: {how_read(task.box_format)}"
+        if problem is not None:
+            failed.append(Note(prompt.id, problem))
             continue
-        sizes = f"a mask of size {mask['size']} for an image of {[height, width]}"
-        raise PromptOutOfBounds(f"prompt {prompt.id!r}: {sizes}")
+        if box is not None and inside is not None and inside != box:
+            clipped.append(Note(prompt.id, f"box {_shown(*box)} was clipped to {_shown(*inside)} (x0, y0, x1, y1)"))
+        kept.append(prompt if inside == prompt.box else replace(prompt, box=inside))
+    fitted = Prompted(tuple(kept)) if kept else None
+    return Fitted(fitted, tuple(clipped), tuple(failed))
+
+
+def fit_all(task: Prompted, height: int, width: int, mask_size: int | None = None) -> Prompted:
+    """As `fit`, for callers that want every prompt answered. Raises PromptOutOfBounds naming those that cannot be."""
+    fitted = fit(task, height, width, mask_size)
+    if fitted.task is None or fitted.failed:
+        raise cannot_be_answered(fitted)
+    return fitted.task
+
+
+def cannot_be_answered(fitted: Fitted) -> PromptOutOfBounds:
+    """The error that names the failed prompts."""
+    return PromptOutOfBounds("; ".join(f"prompt {note.prompt_id!r}: {note.detail}" for note in fitted.failed))
+
+
+def _problem(prompt: Prompt, height: int, width: int, mask_size: int | None) -> str | None:
+    """Why a prompt's points or mask do not fit the image."""
+    for x, y in prompt.points:
+        if not (0 <= x <= width and 0 <= y <= height):
+            return f"point {_shown(x, y)} lies outside {_area(height, width)}"
+    mask = prompt.mask
+    if isinstance(mask, np.ndarray):
+        wrong = mask_size is not None and mask.shape != (1, mask_size, mask_size)
+        return f"mask logits are {mask.shape}, this model's are {(1, mask_size, mask_size)}" if wrong else None
+    if mask is not None and mask["size"] != [height, width]:
+        return f"the mask's size is {mask['size']}, the image's is {[height, width]} (height, width)"
+    return None
+
+
+def _cut(box: Box, height: int, width: int) -> Box | None:
+    """A box cut to the image; None where they do not meet."""
+    x = _cut_span(box[0], box[2], width)
+    y = _cut_span(box[1], box[3], height)
+    return None if x is None or y is None else (x[0], y[0], x[1], y[1])
+
+
+def _cut_span(low: float, high: float, end: int) -> tuple[float, float] | None:
+    first, last = max(low, 0.0), min(high, float(end))
+    return (first, last) if first < last or (first == last and low == high) else None
+
+
+def _area(height: int, width: int) -> str:
+    return f"the image, where x goes from 0 to {width} and y from 0 to {height}"
+
+
+def _shown(*numbers: float) -> str:
+    """With all their digits: 300.00003 must not read as 300."""
+    return f"({', '.join(repr(float(v)).removesuffix('.0') for v in numbers)})"

@@ -3,7 +3,7 @@
 ModelError
 ├── CheckpointError       weights cannot be found, read, verified or fitted to a row
 ├── UnknownModel          no row of that name
-└── PromptOutOfBounds     a prompt lies outside its image (also a ValueError)
+└── PromptOutOfBounds     a prompt does not fit its image (also a ValueError)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class UnknownModel(ModelError, LookupError):
 
 
 class PromptOutOfBounds(ModelError, ValueError):
-    """A prompt's point or box lies outside the upright image, in original pixels."""
+    """A prompt's point or box lies outside the upright image, or its mask is of another size."""
 
 
 class OutOfMemory(ModelError):

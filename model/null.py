@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from model import rle
-from model.bounds import check_prompts
+from model.bounds import fit_all
 from model.mask import Mask
 from model.protocol import Image
 from model.spec import Automatic, Prompt, Prompted
@@ -29,7 +29,8 @@ class NullPrepared:
 
 
 class NullSegmenter:
-    """Answers `SegmenterProtocol`. `core` sleeps `delay_s` per image; automatic images get `masks_per_image`."""
+    """Answers `SegmenterProtocol`. `core` sleeps `delay_s` per image; automatic images get at most
+    `masks_per_image`, all different."""
 
     name = "null"
     revision = "null-1"
@@ -43,8 +44,6 @@ class NullSegmenter:
 
     def pre(self, image: Image, task: Automatic | Prompted) -> NullPrepared:
         height, width = image.shape[:2]
-        if isinstance(task, Prompted):
-            check_prompts(task.prompts, height, width)
         return NullPrepared(height, width, zlib.crc32(np.ascontiguousarray(image).data), task)
 
     def core(self, batch: list[NullPrepared]) -> list[NullPrepared]:
@@ -56,15 +55,19 @@ class NullSegmenter:
             return _masks(raw, [answer for prompt in raw.task.prompts for answer in _answers(raw, prompt)])
         count = min(self.masks_per_image, raw.task.max_masks or self.masks_per_image)
         random = np.random.default_rng(raw.checksum)
-        boxes = [_random_box(random, raw.height, raw.width) for _ in range(count)]
+        boxes = dict.fromkeys(_random_box(random, raw.height, raw.width) for _ in range(count))
         return _masks(raw, [_Answer(box, 1 - i / 1000, None, None) for i, box in enumerate(boxes)])
 
     def run(self, images: Sequence[Image], tasks: Sequence[Automatic | Prompted]) -> list[list[Mask]]:
-        prepared = [self.pre(image, task) for image, task in zip(images, tasks, strict=True)]
+        prepared = [self.pre(image, _fitted(image, task)) for image, task in zip(images, tasks, strict=True)]
         return [self.post(raw) for raw in self.core(prepared)]
 
     def warm(self) -> None:
         self.run([np.zeros((8, 8, 3), dtype=np.uint8)], [Automatic()])
+
+
+def _fitted(image: Image, task: Automatic | Prompted) -> Automatic | Prompted:
+    return fit_all(task, *image.shape[:2]) if isinstance(task, Prompted) else task
 
 
 class _Answer(NamedTuple):

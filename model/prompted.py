@@ -48,10 +48,8 @@ class Answered:
 
 
 def question(prompt: Prompt, frame: Frame, side: int, low: int) -> Question:
-    """A prompt in original pixels, as the decoder takes it. Raises ValueError for logits of another size."""
+    """A prompt in original pixels that fits its image (`model.bounds`), as the decoder takes it."""
     mask = prompt.mask
-    if isinstance(mask, np.ndarray) and mask.shape != (1, low, low):
-        raise ValueError(f"prompt {prompt.id!r}: mask logits are {mask.shape}, this model's are {(1, low, low)}")
     if mask is not None and not isinstance(mask, np.ndarray):
         mask = mask_logits(mask, frame, side, low)
     points = to_model(np.asarray(prompt.points, np.float64).reshape(-1, 2), frame)

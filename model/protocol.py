@@ -28,7 +28,7 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
     """How many images one call of `core` does best with."""
 
     def pre(self, image: Image, task: Automatic | Prompted) -> Prepared:
-        """uint8 (H, W, 3) RGB and its task → input of `core`. Raises PromptOutOfBounds naming the prompt."""
+        """uint8 (H, W, 3) RGB and its task → input of `core`. Prompts are as `model.bounds.fit` leaves them."""
         ...
 
     def core(self, batch: list[Prepared]) -> list[Raw]:
@@ -40,7 +40,7 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
         ...
 
     def run(self, images: Sequence[Image], tasks: Sequence[Automatic | Prompted]) -> list[list[Mask]]:
-        """pre, core and post in a row; one list of masks per image."""
+        """Fit prompts, then pre, core and post; one list of masks per image. Raises PromptOutOfBounds."""
         ...
 
     def warm(self) -> None:

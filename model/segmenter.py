@@ -17,7 +17,7 @@ from torch import Tensor
 
 from model import automatic, prompted, weights
 from model.automatic import Crop, Survivors
-from model.bounds import check_prompts
+from model.bounds import fit_all
 from model.device import device_errors, multiplies_bfloat16
 from model.embeddings import Embedding, EmbeddingCache, content_key, stacked
 from model.errors import ModelError
@@ -108,7 +108,7 @@ class Segmenter:
         return self.sam.state_dict()
 
     def pre(self, image: Pixels, task: Automatic | Prompted) -> Prepared:
-        """uint8 (H, W, 3) RGB and its task → input of `core`. Raises PromptOutOfBounds naming the prompt."""
+        """uint8 (H, W, 3) RGB and its task → input of `core`. Prompts are as `model.bounds.fit` leaves them."""
         check_image(image)
         height, width = image.shape[:2]
         row = self.sam.row
@@ -132,8 +132,9 @@ class Segmenter:
         return Prepared(embedding.frame.image, (view,), settled)
 
     def _ask(self, task: Prompted, view: View) -> Prepared:
+        if task.box_format != "xyxy":
+            raise ValueError("prompts go through model.bounds.fit first: boxes are taken as corners here")
         frame, row = view.crop.frame, self.sam.row
-        check_prompts(task.prompts, *frame.image)
         asked = (prompted.question(p, frame, row.image_size, row.mask_size) for p in task.prompts)
         return Prepared(frame.image, (view,), task, tuple(asked))
 
@@ -202,11 +203,16 @@ class Segmenter:
         return automatic.answers(raw) if isinstance(raw, Survivors) else prompted.answers(raw)
 
     def run(self, images: Sequence[Pixels], tasks: Sequence[Automatic | Prompted]) -> list[list[Mask]]:
-        """pre, core and post in a row, `batch_images` at a time; one list of masks per image."""
+        """Fit prompts, then pre, core and post, `batch_images` at a time; one list of masks per image.
+
+        Boxes that reach out of their image are clipped to it (`model.bounds`). Raises PromptOutOfBounds where a prompt
+        cannot be answered.
+        """
         results: list[list[Mask]] = []
         pairs = list(zip(images, tasks, strict=True))
         for at in range(0, len(pairs), self.batch_images):
-            prepared = [self.pre(image, task) for image, task in pairs[at : at + self.batch_images]]
+            part = pairs[at : at + self.batch_images]
+            prepared = [self.pre(image, self._fitted(task, *image.shape[:2])) for image, task in part]
             results += [self.post(raw) for raw in self.core(prepared)]
         return results
 
@@ -219,8 +225,12 @@ class Segmenter:
             return Embedding(self._encode([view])[0], frame, view.key)
 
     def run_embedded(self, embedding: Embedding, task: Automatic | Prompted) -> list[Mask]:
-        """Masks of an image known by its embedding."""
-        return self.post(self.core([self.pre_embedded(embedding, task)])[0])
+        """Masks of an image known by its embedding; prompts as in `run`."""
+        fitted = self._fitted(task, *embedding.frame.image)
+        return self.post(self.core([self.pre_embedded(embedding, fitted)])[0])
+
+    def _fitted(self, task: Automatic | Prompted, height: int, width: int) -> Automatic | Prompted:
+        return fit_all(task, height, width, self.sam.row.mask_size) if isinstance(task, Prompted) else task
 
     def compile_encoder(self, backend: str = "inductor") -> None:
         """Compile the image encoder; `warm` then takes minutes. For CUDA: on a CPU attention is a loop of slices,

@@ -1,7 +1,7 @@
 """What may be asked of a segmenter: prompts, or automatic masks. Torch-free: the front door uses it.
 
 All coordinates are xy pixels of the upright image. Whether a prompt lies inside its image is known only
-beside the image: the segmenter checks that (`PromptOutOfBounds`).
+beside the image: `model.bounds.fit` checks that.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,13 @@ from model.rle import RLE, RLEError, checked_runs
 MAX_PROMPTS = 1024
 MAX_POINTS = 256
 MAX_MASK_PIXELS = 200_000_000
+MAX_COORDINATE = 1_000_000
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+Coordinate = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
 Point = tuple[Coordinate, Coordinate]
 Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+BoxFormat = Literal["xyxy", "xywh"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -36,6 +38,33 @@ def _not_empty(values: Some) -> Some:
     if not values:
         raise ValueError("at least one is needed")
     return values
+
+
+def corners(box: Box, box_format: BoxFormat) -> Box:
+    """x0, y0, x1, y1 of a box given in `box_format`."""
+    if box_format == "xyxy":
+        return box
+    x, y, width, height = box
+    return x, y, x + width, y + height
+
+
+def how_read(box_format: BoxFormat) -> str:
+    """What a refusal of a box says about its format."""
+    if box_format == "xyxy":
+        return 'read as xyxy (corner pairs); set task.box_format to "xywh" if these are x, y, width, height'
+    return 'read as xywh (x, y, width, height); set task.box_format to "xyxy" if these are corner pairs'
+
+
+def box_problem(box: Box, box_format: BoxFormat) -> str | None:
+    """Why these four numbers are no box in any image; None where they are one."""
+    x0, y0, x1, y1 = corners(box, box_format)
+    if x1 < x0 or y1 < y0:
+        rule = "x1 >= x0 and y1 >= y0" if box_format == "xyxy" else "width and height of at least 0"
+    elif max(x1, y1) > MAX_COORDINATE:
+        rule = f"corners of at most {MAX_COORDINATE}"
+    else:
+        return None
+    return f"box {list(box)} must have {rule}: {how_read(box_format)}"
 
 
 class _MaskPrompt:
@@ -64,9 +93,9 @@ def _mask_prompt(value: Any, as_rle: Any) -> RLE | NDArray[np.float32]:
 class Prompt:
     """One question about one image: any mix of points, a box and a mask.
 
-    `labels`: 1 foreground, 0 background, one per point. `box`: x0, y0, x1, y1. `mask`: the RLE of a mask
-    of the image's size, or logits of a previous answer. `multimask`: three masks instead of one; None means
-    three for one lone point, else one.
+    `labels`: 1 foreground, 0 background, one per point. `box`: four numbers in the task's `box_format`. `mask`: the
+    RLE of a mask of the image's size, or logits of a previous answer. `multimask`: three masks instead of one; None
+    means three for one lone point, else one.
     """
 
     id: Annotated[str, Field(max_length=256)] = ""
@@ -82,8 +111,6 @@ class Prompt:
             raise ValueError("a prompt needs at least one of points, box, mask")
         if len(self.points) != len(self.labels):
             raise ValueError(f"{len(self.points)} points but {len(self.labels)} labels")
-        if self.box is not None and (self.box[2] < self.box[0] or self.box[3] < self.box[1]):
-            raise ValueError("box must be x0, y0, x1, y1 with x1 >= x0 and y1 >= y0")
         return self
 
     @property
@@ -96,10 +123,22 @@ class Prompt:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Prompted:
-    """Masks for given prompts. A prompt without an id takes its index; ids are unique."""
+    """Masks for given prompts. A prompt without an id takes its index; ids are unique.
+
+    `box_format`: "xyxy" for boxes given as x0, y0, x1, y1, "xywh" for x, y, width, height.
+    """
 
     prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS), AfterValidator(_not_empty)]
     type: Literal["prompted"] = "prompted"
+    box_format: BoxFormat = "xyxy"
+
+    @model_validator(mode="after")
+    def _boxes(self) -> "Prompted":
+        for i, prompt in enumerate(self.prompts):
+            problem = None if prompt.box is None else box_problem(prompt.box, self.box_format)
+            if problem is not None:
+                raise ValueError(f"prompt {prompt.id or str(i)!r}: {problem}")
+        return self
 
     @model_validator(mode="after")
     def _named(self) -> "Prompted":

@@ -24,6 +24,7 @@ from workers.failures import ItemFailed, failure_of
 from workers.fair_queue import FairQueue
 from workers.gate import Gate
 from workers.gpu_queue import GpuQueue
+from workers.prompts import answerable, empty_masks
 from workers.settings import Settings
 from workers.ticket import Done, Dropped, Failed, Ticket, warning
 
@@ -97,7 +98,7 @@ class Pipeline:
                 ticket.height, ticket.width = upright.pixels.shape[:2]
                 ticket.orientation, ticket.frames = upright.orientation, upright.frames
                 ticket.warnings += [warning(code, detail) for code, detail in upright.warnings]
-                ticket.prepared = ticket.model.pre(upright.pixels, ticket.task)
+                ticket.prepared = ticket.model.pre(upright.pixels, answerable(ticket))
         except BaseException:
             self._decoded.release()
             raise
@@ -149,6 +150,7 @@ class Pipeline:
         with _timed(ticket, "rle"):
             masks = ticket.model.post(ticket.raw)
         ticket.raw = None
+        ticket.warnings += empty_masks(masks)
         done = Done(
             index=ticket.index,
             height=ticket.height,

@@ -10,6 +10,7 @@ from tests.api.conftest import Service, body
 pytestmark = pytest.mark.anyio
 IMAGE = "s3://bucket/a.jpg"
 POINT = {"points": [[1, 2]], "labels": [1]}
+XYWH = {"type": "prompted", "box_format": "xywh"}
 
 
 def auto(**task: Any) -> dict[str, Any]:
@@ -71,7 +72,9 @@ MALFORMED: list[tuple[str, dict[str, Any], str]] = [
     ("label 2", prompted({"points": [[1, 2]], "labels": [2]}), "/input/items/1/prompts/0/labels/0"),
     ("points without labels", prompted({"points": [[1, 2]]}), "/input/items/1/prompts/0"),
     ("box of three", prompted({"box": [1, 2, 3]}), "/input/items/1/prompts/0/box/3"),
-    ("box inside out", prompted({"box": [5, 5, 1, 1]}), "/input/items/1/prompts/0"),
+    ("box inside out", prompted({"box": [5, 5, 1, 1]}), "/input/items/1/prompts/0/box"),
+    ("box of negative width", {**prompted({"box": [5, 5, -1, 1]}), "task": XYWH}, "/input/items/1/prompts/0/box"),
+    ("unknown box format", {**prompted(POINT), "task": {"type": "prompted", "box_format": "yxyx"}}, "/task/box_format"),
     ("mask that is no RLE", prompted({"mask": {"size": [2, 2], "counts": "!!"}}), "/input/items/1/prompts/0/mask"),
     ("two prompts of one id", prompted({**POINT, "id": "1"}, POINT), "/input/items/1/prompts/1/id"),
     ("nul in a prompt id", prompted({**POINT, "id": "\0"}), "/input/items/1/prompts/0/id"),
@@ -89,6 +92,15 @@ async def test_a_malformed_body_is_pointed_into(service: Service, given: dict[st
     assert [e["pointer"] for e in problem["errors"]] == [pointer]
     assert problem["errors"][0]["detail"]
     assert problem["instance"] == "/v1/jobs" and problem["status"] == 422
+
+
+async def test_a_refused_box_says_how_it_was_read(service: Service) -> None:
+    """Ten wide and five high at (100, 40): no corner pair, and a box once the format is named."""
+    given = prompted({"box": [100, 40, 10, 5]})
+    (error,) = (await service.client.post("/v1/jobs", json=given)).json()["errors"]
+    assert 'read as xyxy (corner pairs); set task.box_format to "xywh"' in error["detail"]
+    answer = await service.client.post("/v1/jobs", json={**given, "task": XYWH})
+    assert (answer.status_code, answer.json()["task"]) == (202, XYWH)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def without_small(mask: np.ndarray, area: int, holes: bool) -> tuple[np.ndarray,
 
 
 def automatic(sam: Any, image: np.ndarray, p: dict[str, Any]) -> list[Plain]:
-    """Every mask the reference would give, by predicted IoU descending."""
+    """Every mask the reference would give, by predicted IoU descending; without empty ones, and none twice."""
     height, width = image.shape[:2]
     found: list[Plain] = []
     crops = crop_boxes(height, width, p["crop_n_layers"], p["crop_overlap_ratio"])
@@ -141,7 +141,11 @@ def automatic(sam: Any, image: np.ndarray, p: dict[str, Any]) -> list[Plain]:
             f.box = box_of(f.mask)
             scores.append(0.0 if a or b else 1.0)
         found = suppress(found, scores, max(p["box_nms_thresh"], p["crop_nms_thresh"]))
-    return sorted(found, key=lambda f: -f.iou)
+    different: dict[bytes, Plain] = {}
+    for f in sorted(found, key=lambda f: -f.iou):
+        if f.mask.any():
+            different.setdefault(f.mask.tobytes(), f)
+    return list(different.values())
 
 
 def rle(mask: np.ndarray) -> dict[str, Any]:

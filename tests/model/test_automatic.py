@@ -50,6 +50,20 @@ def test_odd_sizes(shape: tuple[int, int]) -> None:
     compare(image, pred_iou_thresh=0.0, stability_score_thresh=0.0, points_per_side=3)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3)])
+def test_no_mask_comes_twice_and_none_is_empty(shape: tuple[int, int]) -> None:
+    """Masks one pixel wide or high have boxes without area, which suppression by box cannot tell apart."""
+    image = np.resize(photograph("coffee.png"), (*shape, 3))
+    found = ours(image, pred_iou_thresh=0.0, stability_score_thresh=0.0, points_per_side=4, crop_n_layers=1)
+    assert found and all(mask.area for mask in found)
+    assert len({mask.rle["counts"] for mask in found}) == len(found)
+    if shape == (1, 1):
+        assert len(found) == 1
+    of_grid = ours(image, pred_iou_thresh=0.0, stability_score_thresh=0.0, points_per_side=4, box_nms_thresh=1.0)
+    best = max(mask.predicted_iou for mask in of_grid)
+    assert of_grid[0].predicted_iou == best and len({mask.rle["counts"] for mask in of_grid}) == len(of_grid)
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_crops(layers: int) -> None:
     loose = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.4, "crop_nms_thresh": 0.9}

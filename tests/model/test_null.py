@@ -45,7 +45,7 @@ def test_a_rectangle_is_encoded_as_if_drawn(box: tuple[int, int, int, int]) -> N
 
 def test_one_pixel() -> None:
     (masks,) = load("null").run([IMAGE[:1, :1]], [Automatic()])
-    assert all(m.area == 1 for m in masks)
+    assert [m.area for m in masks] == [1]
 
 
 def test_prompts() -> None:
@@ -61,14 +61,14 @@ def test_prompts() -> None:
     [
         Prompt(id="x", points=[(61, 0)], labels=[1]),
         Prompt(id="x", points=[(0, -1)], labels=[1]),
-        Prompt(id="x", box=(0, 0, 10, 41)),
+        Prompt(id="x", box=(0, 41, 10, 50)),
         Prompt(id="x", mask=rle.encode(np.zeros((60, 40), bool))),
     ],
     ids=["right", "above", "box", "mask"],
 )
 def test_prompts_outside(prompt: Prompt) -> None:
     with pytest.raises(PromptOutOfBounds, match="'x'"):
-        load("null").pre(IMAGE, Prompted([prompt]))
+        load("null").run([IMAGE], [Prompted([prompt])])
 
 
 def test_delay() -> None:

@@ -93,6 +93,7 @@ def test_degenerate_images(size: tuple[int, int]) -> None:
     image = np.zeros((*size, 3), np.uint8)
     automatic, prompted = blobs().run([image] * 2, [FEW, Prompted([Prompt(points=[(0, 0)], labels=[1])])])
     assert all(m.rle["size"] == list(size) for m in automatic + prompted)
+    assert len({m.rle["counts"] for m in automatic}) == len(automatic) and all(m.area for m in automatic)
     assert len(prompted) == 3
 
 
@@ -102,9 +103,21 @@ def test_foreign_arrays(image: np.ndarray) -> None:
         blobs().pre(image, FEW)
 
 
-def test_prompts_outside_are_named() -> None:
+def test_prompts_that_cannot_be_answered_are_named() -> None:
+    fine, far = Prompt(box=(0, 0, 9, 9)), Prompt(id="far", points=[(WIDTH + 1, 0)], labels=[1])
     with pytest.raises(PromptOutOfBounds, match="'far'"):
-        blobs().pre(IMAGE, Prompted([Prompt(id="far", points=[(WIDTH + 1, 0)], labels=[1])]))
+        blobs().run([IMAGE], [Prompted([fine, far])])
+    with pytest.raises(PromptOutOfBounds, match="'far'"):
+        blobs().run_embedded(blobs().embed(IMAGE), Prompted([far]))
+
+
+def test_boxes_of_detectors() -> None:
+    """A box that sticks out of the image answers as the box clipped by hand, in either format."""
+    (expected,) = blobs().run([IMAGE], [Prompted([Prompt(box=(0, 10, WIDTH, 100))])])
+    for box, box_format in (((-0.3, 10, WIDTH + 0.6, 100), "xyxy"), ((-0.5, 10, WIDTH + 1, 90), "xywh")):
+        assert blobs().run([IMAGE], [Prompted([Prompt(box=box)], box_format=box_format)]) == [expected]
+    with pytest.raises(ValueError, match="go through"):
+        blobs().pre(IMAGE, Prompted([Prompt(box=(0, 0, 9, 9))], box_format="xywh"))
 
 
 def test_logits_prompt() -> None:
@@ -112,7 +125,7 @@ def test_logits_prompt() -> None:
     task = Prompted([Prompt(mask=np.full((1, low, low), 3.0))])
     assert len(blobs().run([IMAGE], [task])[0]) == 1
     with pytest.raises(ValueError, match="logits"):
-        blobs().pre(IMAGE, Prompted([Prompt(mask=np.zeros((1, 7, 7)))]))
+        blobs().run([IMAGE], [Prompted([Prompt(mask=np.zeros((1, 7, 7)))])])
 
 
 def test_not_a_number_gives_no_masks() -> None:

@@ -39,7 +39,10 @@ REFUSED: list[tuple[dict[str, Any], tuple[Any, ...]]] = [
     ({"type": "prompted", "prompts": [{"points": [[1, 2]], "labels": [1, 0]}]}, ("prompts", 0)),
     ({"type": "prompted", "prompts": [{"points": [[1, 2]], "labels": [-1]}]}, ("prompts", 0, "labels", 0)),
     ({"type": "prompted", "prompts": [{"points": [[1, float("inf")]], "labels": [1]}]}, ("prompts", 0, "points", 0, 1)),
-    ({"type": "prompted", "prompts": [{"box": [5, 0, 4, 9]}]}, ("prompts", 0)),
+    ({"type": "prompted", "prompts": [{"box": [5, 0, 4, 9]}]}, ()),
+    ({"type": "prompted", "box_format": "xywh", "prompts": [{"box": [5, 0, -1, 9]}]}, ()),
+    ({"type": "prompted", "box_format": "xywh", "prompts": [{"box": [9e5, 0, 9e5, 9]}]}, ()),
+    ({"type": "prompted", "box_format": "yxyx", "prompts": [{"box": [5, 0, 9, 9]}]}, ("box_format",)),
     ({"type": "prompted", "prompts": [{"box": [5, 0, 4]}]}, ("prompts", 0, "box", 3)),
     ({"type": "prompted", "prompts": [{"mask": {"size": [2, 2], "counts": "1"}}]}, ("prompts", 0, "mask")),
     ({"type": "prompted", "prompts": [{"mask": {"size": [2], "counts": "4"}}]}, ("prompts", 0, "mask")),
@@ -53,6 +56,14 @@ def test_refusals_point_to_the_field(body: dict[str, Any], place: tuple[Any, ...
     with pytest.raises(ValidationError) as refusal:
         TASK.validate_python(body)
     assert [error["loc"][1:] for error in refusal.value.errors()] == [place]
+
+
+@pytest.mark.parametrize(("box_format", "other"), [("xyxy", "xywh"), ("xywh", "xyxy")])
+def test_a_refused_box_says_how_it_was_read(box_format: str, other: str) -> None:
+    with pytest.raises(ValidationError, match=f"'p'.*read as {box_format}.*set task.box_format to \"{other}\""):
+        TASK.validate_python(
+            {"type": "prompted", "box_format": box_format, "prompts": [{"id": "p", "box": [5, 9, 4, -1]}]}
+        )
 
 
 def test_unknown_type() -> None:
