@@ -3,7 +3,8 @@
 Problem                what we refuse, with a detail for the client
 ├─ InvalidBody         the body's shape; carries `errors: [{pointer, detail}]`
 │  ├─ NotSupported     a field of a feature that is not built
-│  └─ UnknownModel
+│  ├─ UnknownModel
+│  └─ BucketNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
 ├─ Unauthenticated, JobNotFound, ItemNotFound, JobNotDone, IdempotencyKeyReused, UnsupportedMediaType,
 │  TooManyOpenItems
@@ -27,6 +28,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+
+from api.messages import pointer, text_of
 
 log = logging.getLogger("maskworks.api")
 
@@ -54,9 +57,10 @@ class Problem(Exception):
 class InvalidBody(Problem):
     """The body is not what the operation takes."""
 
-    def __init__(self, errors: Sequence[FieldError]) -> None:
-        first = errors[0]
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    def __init__(self, errors: Sequence[FieldError], n_errors: int | None = None) -> None:
+        """`n_errors` is how many there are where `errors` are only the first."""
+        first, others = errors[0], (n_errors or len(errors)) - 1
+        more = f" (and {others} more)" if others else ""
         super().__init__(f"{first['pointer'] or 'body'}: {first['detail']}{more}", errors)
 
 
@@ -66,6 +70,10 @@ class NotSupported(InvalidBody):
 
 class UnknownModel(InvalidBody):
     """The body names a model that this installation does not serve."""
+
+
+class BucketNotAllowed(InvalidBody):
+    """The body names a bucket that jobs may not read here."""
 
 
 class InvalidParameter(Problem):
@@ -134,6 +142,7 @@ TABLE: dict[type[Exception], Kind] = {
     InvalidBody: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_REQUEST", "The request body is not valid"),
     NotSupported: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "NOT_SUPPORTED", "This feature is not supported yet"),
     UnknownModel: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "UNKNOWN_MODEL", "This model is not served here"),
+    BucketNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "BUCKET_NOT_ALLOWED", "This bucket may not be read here"),
     InvalidParameter: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_PARAMETER", "A parameter is not valid"),
     Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "A valid API key is needed"),
     JobNotFound: Kind(HTTPStatus.NOT_FOUND, "JOB_NOT_FOUND", "There is no such job"),
@@ -216,9 +225,7 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 async def _answer_parameters(request: Request, error: Exception) -> Response:
     """FastAPI's own check of parameters, as InvalidParameter."""
     assert isinstance(error, RequestValidationError)
-    found: list[FieldError] = [
-        {"pointer": "/" + "/".join(str(part) for part in e["loc"][1:]), "detail": e["msg"]} for e in error.errors()
-    ]
+    found: list[FieldError] = [{"pointer": pointer(e["loc"][1:]), "detail": text_of(e)} for e in error.errors()]
     return problem(request, TABLE[InvalidParameter], f"{found[0]['pointer']}: {found[0]['detail']}", found)
 
 

@@ -54,11 +54,11 @@ async def submit_job(
     settings: Settings = request.app.state.settings
     body = await _json_body(request, settings.max_body_bytes)
     # In a thread: ten thousand prompted items take half a second, in which others want answers.
-    rules = Rules(settings.models, settings.max_items_inline)
+    rules = Rules(settings.models, settings.max_items_inline, settings.buckets)
     read_body = await asyncio.to_thread(read_submission, body, rules)
-    if isinstance(read_body, DryRun):
-        return _json(200, _validated(read_body))
     async with database.begin() as connection:
+        if isinstance(read_body, DryRun):
+            return _json(200, await _validated(connection, tenant, read_body, settings))
         job_id = await _store(connection, tenant, read_body, idempotency_key, body, settings)
         job = await _job(connection, tenant, job_id)
     return _json(202, job, {"Location": f"/v1/jobs/{job.id}", "ETag": job_etag(job)})
@@ -78,9 +78,14 @@ async def _json_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _validated(dry: DryRun) -> Validated:
+async def _validated(connection: AsyncConnection, tenant: str, dry: DryRun, settings: Settings) -> Validated:
+    errors = list(dry.errors)
+    try:
+        await _check_open_items(connection, tenant, 0, dry.n_items or 0, settings)
+    except TooManyOpenItems as error:
+        errors.append({"pointer": "/input", "detail": error.detail})
     counts = {"total": dry.n_items, "invalid": dry.n_invalid}
-    return Validated(valid=not dry.errors, counts=counts, errors=[{**e} for e in dry.errors])
+    return Validated(valid=not errors, counts=counts, errors=[{**e} for e in errors])
 
 
 async def _store(
@@ -99,7 +104,7 @@ async def _store(
     }
     if (await connection.execute(submit.insert_job(values))).first() is None:
         return await _made_before(connection, tenant, key or "", body)
-    await _check_open_items(connection, tenant, n_items, settings)
+    await _check_open_items(connection, tenant, n_items, n_items, settings)
     if job.items is not None:
         await _copy_items(connection, job_id, job.items)
         await connection.execute(CUT_CHUNKS, {"job_id": job_id})
@@ -131,13 +136,15 @@ async def _made_before(connection: AsyncConnection, tenant: str, key: str, body:
     return job_id
 
 
-async def _check_open_items(connection: AsyncConnection, tenant: str, n_items: int, settings: Settings) -> None:
-    """Backpressure. The new job's own row is among those of everybody's open jobs, its chunks are not cut yet."""
+async def _check_open_items(
+    connection: AsyncConnection, tenant: str, stored: int, n_items: int, settings: Settings
+) -> None:
+    """Backpressure. A new job's own row counts `stored` items of all tenants already; its chunks are not cut yet."""
     row = (await connection.execute(submit.open_items(tenant))).one()
     limit = settings.max_open_items if row.max_open_items is None else row.max_open_items
     if row.open + n_items > limit:
         raise TooManyOpenItems(f"{row.open} items are open, {n_items} more would exceed {limit}")
-    if row.of_all > settings.max_open_items_total:
+    if row.of_all - stored + n_items > settings.max_open_items_total:
         raise TooManyOpenItems(f"this installation takes {settings.max_open_items_total} unfinished items at a time")
 
 

@@ -30,7 +30,8 @@ def read_id(token: str | None) -> UUID | None:
 def read_index(token: str | None) -> int | None:
     """The index that a token names. Raises InvalidParameter."""
     text = None if token is None else _decoded(token)
-    if text is not None and not (text.isascii() and text.isdigit() and int(text) < 2**31):
+    # The page begins behind it, and that must be an index of Postgres too.
+    if text is not None and not (text.isascii() and text.isdigit() and int(text) < 2**31 - 1):
         raise InvalidParameter("page_token", "is not a token of this list")
     return None if text is None else int(text)
 

@@ -4,13 +4,24 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_LAST_DEADLINE = datetime(9999, 1, 1)
 _MAX_KEY_BYTES = 1024
 NOT_SUPPORTED = "not_supported"
 """The pydantic error type of a field whose feature is not built."""
@@ -24,12 +35,20 @@ def _plain(text: str) -> str:
 
 def _split_uri(uri: str) -> tuple[str, str]:
     """`s3://bucket/key` → bucket, key. Strict: nothing that two readers could resolve to different objects."""
-    if not uri.startswith("s3://"):
-        raise PydanticCustomError("s3_uri", "must be s3://bucket/key")
-    bucket, slash, key = uri.removeprefix("s3://").partition("/")
-    if not slash or not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise PydanticCustomError("s3_uri", "must be s3://bucket/key with a valid bucket name")
     _plain(uri)
+    if not uri.startswith("s3://"):
+        raise PydanticCustomError("s3_uri", "must begin with s3://, as s3://bucket/key")
+    bucket, slash, key = uri.removeprefix("s3://").partition("/")
+    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
+        raise PydanticCustomError(
+            "s3_uri",
+            "must name a bucket behind s3://, as s3://bucket/key: 3 to 63 of a-z, 0-9, '.' and '-', "
+            "a letter or digit at both ends, no two dots in a row",
+        )
+    if not slash:
+        raise PydanticCustomError(
+            "s3_uri", "must have a slash behind the bucket: s3://bucket/key, or for a prefix s3://bucket/"
+        )
     segments = key.split("/")
     if ".." in segments or "." in segments or "" in segments[:-1]:
         raise PydanticCustomError("s3_uri", "a key must not have empty, . or .. segments")
@@ -41,7 +60,7 @@ def _split_uri(uri: str) -> tuple[str, str]:
 def _object_uri(uri: str) -> str:
     _, key = _split_uri(uri)
     if not key or key.endswith("/"):
-        raise PydanticCustomError("s3_uri", "must name an object: s3://bucket/key")
+        raise PydanticCustomError("s3_uri", "must name an object, as s3://bucket/key, and not a folder")
     return uri
 
 
@@ -55,16 +74,41 @@ def _not_built(value: Any) -> None:
         raise PydanticCustomError(NOT_SUPPORTED, "is not supported yet")
 
 
+def _label_key(key: str) -> str:
+    if not _LABEL_KEY.fullmatch(key):
+        raise PydanticCustomError(
+            "label_key",
+            "is no key of a label: 1 to 63 of the characters A-Z, a-z, 0-9, '.', '_', '/' and '-', "
+            "the first a letter or digit",
+        )
+    return key
+
+
+def _rfc_3339(text: Any) -> Any:
+    """Pydantic would also take digits as seconds since 1970."""
+    try:
+        if isinstance(text, str) and _TIME.fullmatch(text):
+            return datetime.fromisoformat(text.upper())
+    except ValueError:  # a day or an hour that no calendar has
+        pass
+    raise PydanticCustomError("time", "must be a time with its zone, such as 2030-01-01T00:00:00Z")
+
+
 def _in_the_future(at: datetime) -> datetime:
     if at <= datetime.now(UTC):
         raise PydanticCustomError("deadline_past", "must be in the future")
+    # So that no zone can carry it out of what a datetime holds, here or in Postgres' session.
+    if at.replace(tzinfo=None) >= _LAST_DEADLINE:
+        raise PydanticCustomError("deadline_far", "must be before the year 9999")
     return at
 
 
 ObjectURI = Annotated[str, AfterValidator(_object_uri), Field(examples=["s3://bucket/photos/a.jpg"])]
 PrefixURI = Annotated[str, AfterValidator(_prefix_uri), Field(examples=["s3://bucket/photos/"])]
 PlainText = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
-LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+LabelKey = Annotated[
+    str, AfterValidator(_label_key), WithJsonSchema({"type": "string", "pattern": f"^{_LABEL_KEY.pattern}$"})
+]
 LabelValue = Annotated[str, Field(max_length=255), AfterValidator(_plain)]
 NotBuilt = Annotated[None, BeforeValidator(_not_built), WithJsonSchema({"type": "null"})]
 
@@ -93,7 +137,7 @@ class Item(_Body):
 
     custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index where absent")
     image: ObjectURI = Field(description="Where the image lies")
-    prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS)] | None = Field(
+    prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
         None,
         description="Points, boxes and masks in pixels of the upright image; of prompted jobs only. A box that reaches "
         "out of its image is clipped, a prompt that cannot be answered fails alone: see the item's `warnings`",
@@ -127,7 +171,7 @@ class JobRequest(_Body):
         description="`auto` segments everything, `prompted` what each item's prompts ask for"
     )
     input: Input
-    deadline: Annotated[AwareDatetime, AfterValidator(_in_the_future)] | None = Field(
+    deadline: Annotated[AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_the_future)] | None = Field(
         None, description="What is not done by then expires"
     )
     max_failure_ratio: float | None = Field(

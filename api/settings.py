@@ -23,6 +23,11 @@ class Settings(BaseSettings):
         min_length=1,
         description="Models that jobs may name, comma separated; the first is the default of a job that names none",
     )
+    buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Buckets that jobs may read, or `*`. Where the API has the list, a submit that names another is "
+        "refused with BUCKET_NOT_ALLOWED; a worker fails such items, and without the list all of them",
+    )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body accepted")
     max_items_inline: int = Field(default=100_000, ge=1, description="Most items one job may carry in its body")
     max_open_items: int = Field(
@@ -47,7 +52,7 @@ class Settings(BaseSettings):
     )
     log_level: str = Field(default="INFO", description="Least severity that the API logs")
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "buckets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -1,29 +1,41 @@
-"""Bytes of a POST /v1/jobs → a `Submission` that holds, or the errors with a pointer to each field. Pure."""
+"""Bytes of a POST /v1/jobs → a `Submission` that holds, or the errors with a pointer to each field. Pure.
+
+The job without its items is read at once, the items a few at a time: what is wrong with a hundred thousand items must
+not be held in memory at the same time, nor what pydantic makes of them.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
-from api.errors import MAX_ERRORS_SHOWN, FieldError, InvalidBody, NotSupported, UnknownModel
+from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBody, NotSupported, UnknownModel
+from api.json_body import parse_object
+from api.messages import body_pointer, pointer, text_of
 from api.schemas import NOT_SUPPORTED, Item, JobRequest, PromptedTask
 from model.spec import BoxFormat, Prompt, box_problem
 
 _REQUEST = TypeAdapter(JobRequest)
+_ITEM = TypeAdapter(Item)
+_ITEMS = TypeAdapter(list[Item])
+_ITEMS_AT_A_TIME = 256
 ItemRow = tuple[int, str, str, str | None]
 """index, custom_id, image, prompts as JSON text."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What this installation allows; the first model is the default."""
+    """What this installation allows. The first model is the default; no `buckets` means that they are not known."""
 
     models: Sequence[str]
     max_items: int
+    buckets: Sequence[str] = ()
+
+    def allows(self, uri: str) -> bool:
+        return not self.buckets or "*" in self.buckets or _bucket(uri) in self.buckets
 
 
 @dataclass(frozen=True)
@@ -55,162 +67,199 @@ class DryRun:
     errors: Sequence[FieldError]
 
 
+@dataclass
+class _Findings:
+    """What is wrong: all of it counted, the first errors kept."""
+
+    errors: list[FieldError] = field(default_factory=list)
+    n_errors: int = 0
+    kinds: set[type[InvalidBody]] = field(default_factory=set)
+    bad_items: set[int] = field(default_factory=set)
+
+    def add(
+        self,
+        at: str,
+        detail: str,
+        *,
+        item: int | None = None,
+        kind: type[InvalidBody] = InvalidBody,
+        first: bool = False,
+    ) -> None:
+        self.n_errors += 1
+        self.kinds.add(kind)
+        if item is not None:
+            self.bad_items.add(item)
+        if first or len(self.errors) < MAX_ERRORS_SHOWN:
+            self.errors.insert(0 if first else len(self.errors), {"pointer": at, "detail": detail})
+
+    def refusal(self) -> InvalidBody:
+        """By the reason of all errors, where they have one in common."""
+        kind = next(iter(self.kinds)) if len(self.kinds) == 1 else InvalidBody
+        return kind(self.errors, self.n_errors)
+
+
 def read_submission(body: bytes, rules: Rules) -> Submission | DryRun:
-    """Raises InvalidBody, NotSupported or UnknownModel; under `validate_only` they are the answer instead."""
-    raw = _parse(body)
-    dry = raw.get("validate_only") is True
-    try:
-        submission = _read(body, raw, rules)
-    except InvalidBody as error:
-        if not dry:
-            raise
-        return _dry_run(raw, error.errors)
-    return _dry_run(raw, ()) if dry else submission
+    """Raises a kind of InvalidBody, or BodyTooLarge; under `validate_only` what is invalid is the answer instead."""
+    raw = parse_object(body)
+    found = _Findings()
+    given = _items_given(raw)
+    request = _job(raw, given, rules, found)
+    rows = None if given is None else _rows(given, request, rules, found)
+    if raw.get("validate_only") is True:
+        n_items = None if given is None else len(given)
+        return DryRun(n_items, len(found.bad_items), found.errors)
+    if request is None or found.errors:
+        raise found.refusal()
+    return _submission(request, raw, rules, rows)
 
 
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        raw = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidBody([{"pointer": "", "detail": f"not valid JSON: {error}"}]) from error
-    if not isinstance(raw, dict):
-        raise InvalidBody([{"pointer": "", "detail": "must be a JSON object"}])
-    if rb"\u0000" in body:
-        for pointer in _nul_pointers(raw, ""):
-            raise InvalidBody([{"pointer": pointer, "detail": "must not contain control characters"}])
-    return raw
-
-
-def _nul_pointers(value: Any, at: str) -> Iterator[str]:
-    """Where a string holds U+0000, which Postgres can store in no text and no jsonb."""
-    if isinstance(value, str) and "\0" in value:
-        yield at
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in pairs:
-        if isinstance(key, str) and "\0" in key:
-            yield at
-        yield from _nul_pointers(inner, _pointer(key, to=at))
-
-
-def _read(body: bytes, raw: dict[str, Any], rules: Rules) -> Submission:
-    try:
-        request = _REQUEST.validate_json(body, strict=True)
-    except ValidationError as error:
-        raise _refusal(error.errors(include_url=False, include_context=False, include_input=False)) from error
-    model = request.model or rules.models[0]
-    if model not in rules.models:
-        detail = f"unknown model; served here: {', '.join(rules.models)}"
-        raise UnknownModel([{"pointer": "/model", "detail": detail}])
-    errors = _input_errors(request, rules)
-    if errors:
-        raise InvalidBody(errors)
+def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Sequence[ItemRow] | None) -> Submission:
+    given = request.input
     return Submission(
         name=request.name,
         labels=request.labels,
-        model=model,
+        model=request.model or rules.models[0],
         precision=request.precision,
         priority=request.priority,
         task=raw["task"],
-        input=_input_given(request),
+        input={"prefix": given.prefix, "glob": given.glob} if rows is None else {"items": len(rows)},
         deadline=request.deadline,
         max_failure_ratio=request.max_failure_ratio,
-        items=None if request.input.items is None else _rows(request.input.items, raw["input"]["items"]),
+        items=rows,
     )
 
 
-def _input_given(request: JobRequest) -> dict[str, Any]:
-    if request.input.items is not None:
-        return {"items": len(request.input.items)}
-    return {"prefix": request.input.prefix, "glob": request.input.glob}
+def _items_given(raw: dict[str, Any]) -> list[Any] | None:
+    given = raw.get("input")
+    items = given.get("items") if isinstance(given, dict) else None
+    return items if isinstance(items, list) else None
 
 
-def _rows(items: Sequence[Item], raw: Sequence[dict[str, Any]]) -> list[ItemRow]:
-    return [
-        (i, _custom_id(i, item), item.image, orjson.dumps(given["prompts"]).decode() if item.prompts else None)
-        for i, (item, given) in enumerate(zip(items, raw, strict=True))
-    ]
+def _job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: _Findings) -> JobRequest | None:
+    """The job without its items, or None where it has no readable form."""
+    without = raw if given is None else {**raw, "input": {**raw["input"], "items": []}}
+    try:
+        request = _REQUEST.validate_json(orjson.dumps(without), strict=True)
+    except ValidationError as error:
+        _add_all(error, found)
+        return None
+    if request.model is not None and request.model not in rules.models:
+        detail = f"unknown model; served here: {', '.join(rules.models)}"
+        found.add("/model", detail, kind=UnknownModel)
+    _check_input(request, rules, found)
+    return request
+
+
+def _add_all(error: ValidationError, found: _Findings) -> None:
+    """A feature that is not built is told alone: whoever asks for it learns nothing from the rest."""
+    details = error.errors(include_url=False, include_input=False)
+    unsupported = [d for d in details if d["type"] == NOT_SUPPORTED]
+    kind = NotSupported if unsupported else InvalidBody
+    for detail in unsupported or details:
+        found.add(body_pointer(detail), text_of(detail), kind=kind)
+
+
+def _check_input(request: JobRequest, rules: Rules, found: _Findings) -> None:
+    given = request.input
+    if (given.items is None) == (given.prefix is None):
+        found.add("/input", "give exactly one of items and prefix")
+    elif given.items is not None and given.glob is not None:
+        found.add("/input/glob", "goes with prefix, not with items")
+    elif given.prefix is not None:
+        _check_prefix(given.prefix, request, rules, found)
+
+
+def _check_prefix(prefix: str, request: JobRequest, rules: Rules, found: _Findings) -> None:
+    if isinstance(request.task, PromptedTask):
+        found.add("/input/prefix", "a prompted job needs items, each with its prompts")
+    if not rules.allows(prefix):
+        found.add("/input/prefix", _not_allowed(prefix), kind=BucketNotAllowed)
+
+
+def _not_allowed(uri: str) -> str:
+    return f"jobs may not read the bucket {_bucket(uri)!r} here: the operator lists the others in MASKWORKS_BUCKETS"
+
+
+def _bucket(uri: str) -> str:
+    return uri.removeprefix("s3://").partition("/")[0]
+
+
+def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Findings) -> list[ItemRow]:
+    """The rows of all items that are good, and what is wrong with the others. Items beyond the limit are not read."""
+    if not given:
+        found.add("/input/items", "must not be empty")
+    if len(given) > rules.max_items:
+        detail = f"has {len(given)} items, and a job takes at most {rules.max_items}: submit several jobs"
+        found.add("/input/items", detail, first=True)
+        found.bad_items.update(range(rules.max_items, len(given)))
+        given = given[: rules.max_items]
+    rows: list[ItemRow] = []
+    seen: set[str] = set()
+    for i, item in _items(given, found):
+        _check_item(i, item, seen, rules, found)
+        if request is not None:
+            _check_prompts(i, item, request.task if isinstance(request.task, PromptedTask) else None, found)
+        rows.append((i, _custom_id(i, item), item.image, _prompts_text(given[i])))
+    return rows
+
+
+def _items(given: list[Any], found: _Findings) -> Iterator[tuple[int, Item]]:
+    """Each item that has a readable form, with its index."""
+    for start in range(0, len(given), _ITEMS_AT_A_TIME):
+        part = given[start : start + _ITEMS_AT_A_TIME]
+        try:
+            good = _ITEMS.validate_json(orjson.dumps(part), strict=True)
+        except ValidationError:
+            yield from _items_one_by_one(part, start, found)
+        else:
+            yield from enumerate(good, start)
+
+
+def _items_one_by_one(part: list[Any], start: int, found: _Findings) -> Iterator[tuple[int, Item]]:
+    for i, given in enumerate(part, start):
+        try:
+            yield i, _ITEM.validate_json(orjson.dumps(given), strict=True)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_input=False):
+                found.add(pointer(("input", "items", i, *detail["loc"])), text_of(detail), item=i)
 
 
 def _custom_id(index: int, item: Item) -> str:
     return str(index) if item.custom_id is None else item.custom_id
 
 
-def _refusal(details: Sequence[ErrorDetails]) -> InvalidBody:
-    unsupported = [d for d in details if d["type"] == NOT_SUPPORTED]
-    cls = NotSupported if unsupported else InvalidBody
-    return cls([_field_error(d) for d in unsupported or details])
+def _prompts_text(given: dict[str, Any]) -> str | None:
+    return orjson.dumps(given["prompts"]).decode() if given.get("prompts") else None
 
 
-def _field_error(detail: ErrorDetails) -> FieldError:
-    loc = list(detail["loc"])
-    if loc[:1] == ["task"]:
-        # Behind a discriminated union pydantic names the branch it took: no key of the body.
-        loc = ["task", *loc[2:]] if len(loc) > 1 else ["task", "type"] if "union_tag" in detail["type"] else loc
-    pointer = ""
-    for key in loc:
-        pointer = _pointer(key, to=pointer)
-    return {"pointer": pointer, "detail": detail["msg"].removeprefix("Value error, ")}
+def _check_item(i: int, item: Item, seen: set[str], rules: Rules, found: _Findings) -> None:
+    at, custom_id = f"/input/items/{i}", _custom_id(i, item)
+    if custom_id in seen:
+        found.add(f"{at}/custom_id", f"{custom_id!r} is the id of an earlier item", item=i)
+    seen.add(custom_id)
+    if not rules.allows(item.image):
+        found.add(f"{at}/image", _not_allowed(item.image), item=i, kind=BucketNotAllowed)
 
 
-def _pointer(key: str | int, *, to: str) -> str:
-    return f"{to}/{str(key).replace('~', '~0').replace('/', '~1')}"
+def _check_prompts(i: int, item: Item, task: PromptedTask | None, found: _Findings) -> None:
+    """`task` is None in an automatic job."""
+    at = f"/input/items/{i}/prompts"
+    if task is not None and not item.prompts:
+        found.add(at, "an item of a prompted job needs at least one prompt", item=i)
+    elif task is None and item.prompts is not None:
+        found.add(at, "an item of an automatic job takes no prompts", item=i)
+    elif task is not None:
+        _check_each_prompt(i, item.prompts or (), task.box_format, found)
 
 
-def _input_errors(request: JobRequest, rules: Rules) -> list[FieldError]:
-    given = request.input
-    if (given.items is None) == (given.prefix is None):
-        return [{"pointer": "/input", "detail": "give exactly one of items and prefix"}]
-    if given.items is None:
-        return _prefix_errors(request)
-    if given.glob is not None:
-        return [{"pointer": "/input/glob", "detail": "goes with prefix, not with items"}]
-    if not given.items:
-        return [{"pointer": "/input/items", "detail": "must not be empty"}]
-    if len(given.items) > rules.max_items:
-        return [{"pointer": "/input/items", "detail": f"has more than {rules.max_items} items"}]
-    return list(_item_errors(given.items, request.task if isinstance(request.task, PromptedTask) else None))
-
-
-def _prefix_errors(request: JobRequest) -> list[FieldError]:
-    if isinstance(request.task, PromptedTask):
-        return [{"pointer": "/input/prefix", "detail": "a prompted job needs items, each with its prompts"}]
-    return []
-
-
-def _item_errors(items: Sequence[Item], prompted: PromptedTask | None) -> Iterator[FieldError]:
-    seen: set[str] = set()
-    for i, item in enumerate(items):
-        at, custom_id = f"/input/items/{i}", _custom_id(i, item)
-        if custom_id in seen:
-            yield {"pointer": f"{at}/custom_id", "detail": f"{custom_id!r} is the id of an earlier item"}
-        seen.add(custom_id)
-        if prompted and not item.prompts:
-            yield {"pointer": f"{at}/prompts", "detail": "an item of a prompted job needs at least one prompt"}
-        elif not prompted and item.prompts is not None:
-            yield {"pointer": f"{at}/prompts", "detail": "an item of an automatic job takes no prompts"}
-        elif prompted and item.prompts:
-            yield from _prompt_errors(item.prompts, prompted.box_format, f"{at}/prompts")
-
-
-def _prompt_errors(prompts: Sequence[Prompt], box_format: BoxFormat, at: str) -> Iterator[FieldError]:
+def _check_each_prompt(item: int, prompts: Sequence[Prompt], box_format: BoxFormat, found: _Findings) -> None:
     """A prompt without an id has its index for one."""
     seen: set[str] = set()
     for i, prompt in enumerate(prompts):
-        name = prompt.id or str(i)
+        at, name = f"/input/items/{item}/prompts/{i}", prompt.id or str(i)
         if name in seen:
-            yield {"pointer": f"{at}/{i}/id", "detail": f"{name!r} is the id of an earlier prompt"}
+            found.add(f"{at}/id", f"{name!r} is the id of an earlier prompt", item=item)
         seen.add(name)
         problem = None if prompt.box is None else box_problem(prompt.box, box_format)
         if problem is not None:
-            yield {"pointer": f"{at}/{i}/box", "detail": problem}
-
-
-def _dry_run(raw: dict[str, Any], errors: Sequence[FieldError]) -> DryRun:
-    given = raw.get("input")
-    items = given.get("items") if isinstance(given, dict) else None
-    named = {e["pointer"].split("/")[3] for e in errors if e["pointer"].startswith("/input/items/")}
-    return DryRun(
-        n_items=len(items) if isinstance(items, list) else None,
-        n_invalid=len(named),
-        errors=errors[:MAX_ERRORS_SHOWN],
-    )
+            found.add(f"{at}/box", problem, item=item)

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 from pydantic_core import CoreSchema, core_schema
 
@@ -79,6 +88,9 @@ def _mask_prompt(value: Any, as_rle: Any) -> RLE | NDArray[np.float32]:
         if value.ndim != 3 or value.shape[0] != 1 or not np.isfinite(value).all():
             raise ValueError("mask logits must be finite and of shape (1, 4h, 4w)")
         return value.astype(np.float32)
+    size = value.get("size") if isinstance(value, dict) else None  # first: each bad entry would be an error of its own
+    if isinstance(size, list) and len(size) != 2:
+        raise ValueError("size must be [height, width]")
     rle: RLE = as_rle(value)
     if len(rle["size"]) != 2 or min(rle["size"]) < 1 or rle["size"][0] * rle["size"][1] > MAX_MASK_PIXELS:
         raise ValueError("size must be [height, width] of at least 1x1")
@@ -99,18 +111,26 @@ class Prompt:
     """
 
     id: Annotated[str, Field(max_length=256)] = ""
-    points: Annotated[tuple[Point, ...], Field(max_length=MAX_POINTS)] = ()
-    labels: Annotated[tuple[Literal[0, 1], ...], Field(max_length=MAX_POINTS)] = ()
+    points: Annotated[tuple[Point, ...], Field(max_length=MAX_POINTS, fail_fast=True)] = ()
+    labels: Annotated[
+        tuple[Literal[0, 1], ...], Field(max_length=MAX_POINTS, fail_fast=True, validate_default=True)
+    ] = ()
     box: Box | None = None
     mask: Annotated[RLE | NDArray[np.float32], _MaskPrompt()] | None = None
     multimask: bool | None = None
+
+    @field_validator("labels")
+    @classmethod
+    def _one_a_point(cls, labels: tuple[int, ...], given: ValidationInfo) -> tuple[int, ...]:
+        points = given.data.get("points")  # None: they were refused
+        if points is not None and len(points) != len(labels):
+            raise ValueError(f"needs one label a point: {len(points)} points but {len(labels)} labels")
+        return labels
 
     @model_validator(mode="after")
     def _consistent(self) -> "Prompt":
         if not self.points and self.box is None and self.mask is None:
             raise ValueError("a prompt needs at least one of points, box, mask")
-        if len(self.points) != len(self.labels):
-            raise ValueError(f"{len(self.points)} points but {len(self.labels)} labels")
         return self
 
     @property
@@ -171,7 +191,7 @@ class Automatic:
     crop_n_points_downscale_factor: Annotated[int, Field(ge=1, le=16)] | None = None
     point_grids: (
         Annotated[
-            tuple[Annotated[tuple[tuple[Fraction, Fraction], ...], Field(max_length=16384)], ...],
+            tuple[Annotated[tuple[tuple[Fraction, Fraction], ...], Field(max_length=16384, fail_fast=True)], ...],
             Field(max_length=5),
             AfterValidator(_not_empty),
         ]

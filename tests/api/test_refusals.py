@@ -70,7 +70,7 @@ MALFORMED: list[tuple[str, dict[str, Any], str]] = [
     ("point of three numbers", prompted({"points": [[1, 2, 3]], "labels": [1]}), "/input/items/1/prompts/0/points/0"),
     ("point of text", prompted(POINT, {"points": [[1, "x"]], "labels": [1]}), "/input/items/1/prompts/1/points/0/1"),
     ("label 2", prompted({"points": [[1, 2]], "labels": [2]}), "/input/items/1/prompts/0/labels/0"),
-    ("points without labels", prompted({"points": [[1, 2]]}), "/input/items/1/prompts/0"),
+    ("points without labels", prompted({"points": [[1, 2]]}), "/input/items/1/prompts/0/labels"),
     ("box of three", prompted({"box": [1, 2, 3]}), "/input/items/1/prompts/0/box/3"),
     ("box inside out", prompted({"box": [5, 5, 1, 1]}), "/input/items/1/prompts/0/box"),
     ("box of negative width", {**prompted({"box": [5, 5, -1, 1]}), "task": XYWH}, "/input/items/1/prompts/0/box"),

@@ -177,6 +177,80 @@ async def test_validate_only_stores_nothing(service: Service) -> None:
     assert (await service.client.get("/v1/jobs")).json() == {"jobs": []}
 
 
+async def validated(client: Any, given: dict[str, Any]) -> dict[str, Any]:
+    answer = await client.post("/v1/jobs", json={**given, "validate_only": True})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+ELSEWHERE = "s3://elsewhere/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("given", "pointers", "invalid"),
+    [
+        ({"input": {"items": [{"image": ELSEWHERE}, {"image": "s3://bucket/a"}]}}, ["/input/items/0/image"], 1),
+        ({"input": {"prefix": "s3://elsewhere/p/"}}, ["/input/prefix"], 0),
+    ],
+)
+async def test_a_bucket_that_is_not_allowed(
+    service: Service, given: dict[str, Any], pointers: list[str], invalid: int
+) -> None:
+    """A submit and a dry run say the same, where the API has the list; without one the workers decide."""
+    given = {"task": {"type": "auto"}, **given}
+    async with serving(settings(service.database, buckets=("bucket", "other")), service.key) as client:
+        refused = await client.post("/v1/jobs", json=given)
+        dry = await validated(client, given)
+    assert (refused.status_code, refused.json()["reason"]) == (422, "BUCKET_NOT_ALLOWED")
+    assert [e["pointer"] for e in refused.json()["errors"]] == pointers
+    assert "'elsewhere'" in refused.json()["detail"]
+    assert (dry["valid"], dry["counts"]["invalid"], dry["errors"]) == (False, invalid, refused.json()["errors"])
+    for buckets in ((), ("*",)):
+        async with serving(settings(service.database, buckets=buckets), service.key) as client:
+            assert (await validated(client, given))["valid"] is True
+            assert (await client.post("/v1/jobs", json=given)).status_code == 202
+
+
+async def test_a_dry_run_counts_every_item_that_is_wrong(service: Service) -> None:
+    """Of every kind, in one go: the form, an id twice, prompts in an automatic job, and those over the limit."""
+    given = body(8)
+    items = given["input"]["items"]
+    items[1]["image"] = "x"
+    items[2].update(image="x", custom_id="")
+    items[3]["custom_id"] = items[4]["custom_id"] = "same"
+    items[5]["prompts"] = [{"box": [1, 2, 3, 4]}]
+    async with serving(settings(service.database, max_items_inline=6), service.key) as client:
+        dry = await validated(client, {**given, "priority": 10, "model": "sam_tiny"})
+    assert (dry["valid"], dry["counts"]) == (False, {"total": 8, "invalid": 5})
+    assert [e["pointer"] for e in dry["errors"]] == [
+        "/input/items", "/priority", "/input/items/1/image", "/input/items/2/custom_id", "/input/items/2/image",
+        "/input/items/4/custom_id",
+    ]  # fmt: skip
+    assert "8 items" in dry["errors"][0]["detail"] and "at most 6" in dry["errors"][0]["detail"]
+
+
+async def test_one_item_too_many(service: Service) -> None:
+    dry = await validated(service.client, body(100_001))
+    assert (dry["valid"], dry["counts"]) == (False, {"total": 100_001, "invalid": 1})
+    assert [e["pointer"] for e in dry["errors"]] == ["/input/items"]
+
+
+async def test_a_dry_run_tells_of_too_many_open_items(service: Service) -> None:
+    with service.engine.begin() as connection:
+        connection.execute(update(tenants).where(tenants.c.id == service.tenant).values(max_open_items=10))
+    await service.submit(8)
+    dry = await validated(service.client, body(3))
+    assert (dry["valid"], [e["pointer"] for e in dry["errors"]]) == (False, ["/input"])
+    assert "8 items are open" in dry["errors"][0]["detail"]
+    assert (await validated(service.client, body(2)))["valid"] is True
+    with service.engine.connect() as connection:
+        of_all = connection.execute(submit.open_items(service.tenant)).one().of_all
+    async with serving(settings(service.database, max_open_items_total=of_all + 1), service.key) as client:
+        assert (await validated(client, body(2)))["valid"] is False
+        assert (await validated(client, body(1)))["valid"] is True
+
+
 async def test_a_body_over_the_limit_is_refused(service: Service) -> None:
     limited = settings(service.database, max_body_bytes=2000, max_items_inline=5)
     async with serving(limited, service.key) as client:

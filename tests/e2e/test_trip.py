@@ -135,8 +135,9 @@ def test_good_items_succeed_and_each_bad_one_has_its_reason(http: httpx.Client, 
         point = [0, 0] if key != "outside.jpg" else [10_000, 5]
         items.append({"custom_id": key, "image": uri, "prompts": [{"id": "p", "points": [point], "labels": [1]}]})
         expected.append(reason)
-    items.append({"custom_id": "elsewhere", "image": "s3://elsewhere/a.jpg", "prompts": items[0]["prompts"]})
-    expected.append("BUCKET_NOT_ALLOWED")
+    elsewhere = {"custom_id": "elsewhere", "image": "s3://elsewhere/a.jpg", "prompts": items[0]["prompts"]}
+    refused = http.post("/v1/jobs", json={"task": box, "input": {"items": [*items, elsewhere]}})
+    assert (refused.status_code, refused.json()["reason"]) == (422, "BUCKET_NOT_ALLOWED")
     body = wait(http, submit(http, task=box, input={"items": items}))
     assert body["state"] == "partially_succeeded"
     found = http.get(f"/v1/jobs/{body['id']}/items").json()["items"]

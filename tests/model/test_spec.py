@@ -36,7 +36,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[Any, ...]]] = [
     ({"type": "auto", "point_grids": [[[0.5, 1.5]]]}, ("point_grids", 0, 0, 1)),
     ({"type": "prompted", "prompts": []}, ("prompts",)),
     ({"type": "prompted", "prompts": [{}]}, ("prompts", 0)),
-    ({"type": "prompted", "prompts": [{"points": [[1, 2]], "labels": [1, 0]}]}, ("prompts", 0)),
+    ({"type": "prompted", "prompts": [{"points": [[1, 2]], "labels": [1, 0]}]}, ("prompts", 0, "labels")),
     ({"type": "prompted", "prompts": [{"points": [[1, 2]], "labels": [-1]}]}, ("prompts", 0, "labels", 0)),
     ({"type": "prompted", "prompts": [{"points": [[1, float("inf")]], "labels": [1]}]}, ("prompts", 0, "points", 0, 1)),
     ({"type": "prompted", "prompts": [{"box": [5, 0, 4, 9]}]}, ()),
