@@ -34,6 +34,20 @@ def is_about_data(error: BaseException) -> bool:
     return cause.sqlstate[:2] in _ABOUT_DATA
 
 
+_AWAY: Final = ("08", "53", "57P", "58", "25P03")
+"""Beginnings of SQLSTATE: no connection, no room, a server that starts, stops, cannot write, or ended our backend."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database cannot be asked now: any other statement would fail as well."""
+    if isinstance(error, PoolTimeout):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith(_AWAY)
+
+
 _TRUSTED_SECONDS = 1.0
 
 

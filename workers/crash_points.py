@@ -1,29 +1,56 @@
-"""Named points at which a process can be told to die as a power cut would have it: for tests of the protocol only.
+"""Named points at which a process can be told to fail: for tests of the protocol only.
 
-MASKWORKS_CRASH_AT=name[:n] ends the process by SIGKILL the n-th time it gets to that point. Unset, a point costs one
-comparison. The names:
+MASKWORKS_CRASH_AT=name[:n] ends the process by SIGKILL the n-th time it gets to that point, as a power cut would.
+MASKWORKS_CRASH_AT=name:job raises `Injected` there each time that the point is passed for that job (its UUID), as an
+error would that nobody expected. Unset, a point costs one comparison. The names:
 
-claimed    a worker holds a chunk and has touched none of its images
-computing  the GPU thread has a batch in its hands
-writing    results and counts of a batch are in an open transaction
-done       a chunk is done and committed, its job not yet finished
-marked     the dispatcher has committed chunks as dispatched and has sent no message
+of the dispatcher
+reaping      a chunk is taken back from a worker that died
+stopping     a job is ended by its deadline or its failures
+finishing    a job is ended because its last chunk has
+filling      a chunk was marked as dispatched
+marked       all of them are committed and no message is sent
+ringing      a chunk whose message is lost is marked again
+tallying     the ended chunks of a job are counted
+
+of a worker
+claiming     a chunk is to be claimed
+claimed      a worker holds a chunk and has touched none of its images
+admitting    images are about to be written down as in flight
+fetching     an image is fetched
+decoding     an image is decoded
+computing    the GPU thread has a batch in its hands
+encoding     an image's masks are encoded
+packing      an image's result becomes a row
+writing      results and counts of a batch are in an open transaction
+renewing     a lease is renewed
+done         a chunk is done and committed, its job not yet finished
 """
 
 import os
 import signal
 import threading
 from typing import Final
+from uuid import UUID
 
-NAMES: Final = ("claimed", "computing", "writing", "done", "marked")
+NAMES: Final = (
+    *("reaping", "stopping", "finishing", "filling", "marked", "ringing", "tallying"),
+    *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "writing"),
+    *("renewing", "done"),
+)
+
+
+class Injected(Exception):
+    """Raised at a crash point that was armed for a job."""
 
 
 class _Armed:
-    """The one point armed in this process, and how often it is still to be passed."""
+    """The one point armed in this process, and how often it is still to be passed, or for which job."""
 
     def __init__(self) -> None:
         self.name: str | None = None
         self.passes = 0
+        self.job_id: UUID | None = None
         self.lock = threading.Lock()
 
 
@@ -32,15 +59,22 @@ _armed = _Armed()
 
 def arm(crash_at: str | None) -> None:
     """Called once by the entry module. Raises ValueError for a name that no code passes."""
-    name, _, count = (crash_at or "").partition(":")
+    name, _, which = (crash_at or "").partition(":")
     if name and name not in NAMES:
         raise ValueError(f"no crash point {name!r}; there are {', '.join(NAMES)}")
-    _armed.name, _armed.passes = name or None, int(count or 1)
+    kills = not which or which.isdigit()
+    _armed.passes = int(which or 1) if kills else 0
+    _armed.job_id = None if kills else UUID(which)
+    _armed.name = name or None
 
 
-def reach(name: str) -> None:
-    """Die here, if this is the armed point and the time has come."""
+def reach(name: str, job_id: UUID | None = None) -> None:
+    """Die or raise here, if this is the armed point and the time has come or this is the armed job."""
     if _armed.name != name:
+        return
+    if _armed.job_id is not None:
+        if job_id == _armed.job_id:
+            raise Injected(f"an error was injected at the point {name!r}")
         return
     with _armed.lock:
         _armed.passes -= 1

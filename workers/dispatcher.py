@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,9 @@ from db.partitions import ensure_partitions
 from db.statements import dispatch, tally
 from db.states import WAKE_CHANNEL
 from workers import crash_points, reaper
+from workers.beat import Beat
 from workers.broker import build_app
+from workers.faults import Faults
 from workers.ingester import Ingester
 from workers.ringer import Bell, Ring, Ringer, urgency
 from workers.settings import Settings
@@ -60,6 +62,8 @@ class Dispatcher:
         self._heard: Bell | None = None
         self._leading = False
         self._ingester = Ingester(self._engine, s3_client(settings), settings, lambda: self._leading)
+        self._faults = Faults()
+        self._beat = Beat(settings.health_dir, settings.stall_seconds)
         self._round = 0.0
         self._filled = 0.0
         self._tidied = 0.0
@@ -68,36 +72,50 @@ class Dispatcher:
         """Lead or stand by until `stop`; the database may come and go."""
         self._ringer.start()
         self._ingester.start()
+        self._beat.start()
         bell = _WakeUp(self._settings.database_url)
         while not self._stop.is_set():
             try:
-                self._tick()
+                with self._faults.step("a round"):
+                    self._tick()
             except DATABASE_ERRORS as error:
                 log.warning("the database failed, trying again: %s", error)
                 self._leading = False
                 self._stop.wait(0.5)
-            bell.wait(self._settings.tick_seconds, self._stop)
+            self._beat.touch()
+            with self._faults.step("waiting for a notification"):
+                bell.wait(self._settings.tick_seconds, self._stop)
             self._stop.wait(max(_BREATH, self._filled + _SPACING - time.monotonic()))
+        self._ringer.stop()
+        bell.close()
         self._resign()
+        self._beat.stop()
 
     def _tick(self) -> None:
         """One round as leader, or one try to become it. Woken between two rounds, it only fills the window."""
         now = time.monotonic()
         if now - self._round < self._settings.tick_seconds:
             if self._leading:
-                self._fill_windows()
+                self._step("filling the windows", self._fill_windows)
             return
         self._round = now
         if not self._lead():
             return
-        reaper.reap_leases(self._engine)
-        reaper.stop_jobs(self._engine)
-        reaper.finish_jobs(self._engine)
-        self._ingester.ask()
-        self._fill_windows()
-        self._ring_again()
-        self._tally()
-        self._tidy()
+        self._step("taking back leases", lambda: reaper.reap_leases(self._engine, self._faults))
+        self._step("stopping jobs", lambda: reaper.stop_jobs(self._engine, self._faults))
+        self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._faults))
+        self._step("asking for listings", self._ingester.ask)
+        self._step("filling the windows", self._fill_windows)
+        self._step("ringing again", self._ring_again)
+        self._step("tallying", self._tally)
+        self._step("stopping jobs that fail", lambda: reaper.stop_exhausted(self._engine, self._faults))
+        self._step("housekeeping", self._tidy)
+
+    def _step(self, name: str, do: Callable[[], object]) -> None:
+        """An error in one step leaves the others to be done, unless the database is away."""
+        with self._faults.step(name):
+            do()
+        self._beat.touch()
 
     def _lead(self) -> bool:
         parameters = {"holder": self._holder, "lease": self._settings.leader_seconds}
@@ -120,13 +138,33 @@ class Dispatcher:
 
     def _fill(self, model: str, room: int, each: int) -> None:
         """Half the window is the most for one job: whoever comes next finds room at once."""
-        with self._single.connect() as connection:
+        rows: Sequence[Any] | None = None
+        with self._faults.step("filling a window at once"), self._single.connect() as connection:
             parameters = {"model": model, "room": room, "each": each}
             rows = connection.execute(dispatch.FILL_WINDOW, parameters).all()
-        if rows:
+        if rows is None:
+            rows = self._fill_by_job(model, room, each)
+        rings = [ring for row in rows for ring in self._rings_of(model, row)]
+        if rings:
             crash_points.reach("marked")
-        rings = (Ring(model, row.job_id, row.chunk_no, urgency(row.share)) for row in rows)
         self._ringer.ring(rings)  # committed first, then rung
+
+    def _fill_by_job(self, model: str, room: int, each: int) -> list[Any]:
+        """One row can fail the statement that serves every job of a model. The oldest first, and nobody weighed."""
+        with self._single.connect() as connection:
+            jobs = connection.execute(dispatch.OPEN_JOBS, {"model": model}).scalars().all()
+        rows: list[Any] = []
+        for job_id in jobs:
+            if len(rows) < room and self._faults.may_try(job_id):
+                with self._faults.job("filling the window", job_id), self._single.connect() as connection:
+                    rows += connection.execute(dispatch.FILL_JOB, {"job": job_id, "each": min(each, room)}).all()
+        return rows
+
+    def _rings_of(self, model: str, row: Any) -> list[Ring]:
+        with self._faults.job("filling the window", row.job_id):
+            crash_points.reach("filling", row.job_id)
+            return [Ring(model, row.job_id, row.chunk_no, urgency(row.share))]
+        return []  # it stays `dispatched`, is not found in Redis, and is rung again
 
     def _ring_again(self) -> None:
         """Send again what Redis has lost: chunks marked well before it was asked, and not in its lists then."""
@@ -137,20 +175,37 @@ class Dispatcher:
         with self._single.connect() as connection:
             age = time.monotonic() - bell.at + _SETTLE
             rows = connection.execute(dispatch.WAITING, {"age": age}).all()
-        lost = {(row.job_id, row.chunk_no): row.model for row in rows if (row.job_id, row.chunk_no) not in bell.waiting}
-        if lost:
-            self._ring_lost(lost)
+        lost: dict[UUID, list[Any]] = {}
+        for row in rows:
+            if (row.job_id, row.chunk_no) not in bell.waiting:
+                lost.setdefault(row.job_id, []).append(row)
+        for job_id, chunks in lost.items():
+            if self._faults.may_try(job_id):
+                with self._faults.job("ringing again", job_id):
+                    self._ring_lost(job_id, chunks)
 
-    def _ring_lost(self, lost: dict[tuple[UUID, int], str]) -> None:
-        parameters = {"jobs": [job for job, _ in lost], "chunks": [chunk for _, chunk in lost]}
+    def _ring_lost(self, job_id: UUID, lost: list[Any]) -> None:
+        crash_points.reach("ringing", job_id)
+        parameters = {"jobs": [job_id] * len(lost), "chunks": [row.chunk_no for row in lost]}
         with self._single.connect() as connection:
             rows = connection.execute(dispatch.RING_AGAIN, parameters).all()
-        log.info("ringing %d chunks again", len(rows))
-        self._ringer.ring(Ring(lost[row.job_id, row.chunk_no], row.job_id, row.chunk_no) for row in rows)
+        log.info("ringing %d chunks of job %s again", len(rows), job_id)
+        self._ringer.ring(Ring(lost[0].model, job_id, row.chunk_no) for row in rows)
 
     def _tally(self) -> None:
-        with self._single.connect() as connection:
+        with self._faults.step("tallying at once"), self._single.connect() as connection:
             connection.execute(tally.TALLY, {"most": _TALLIED})
+            return
+        self._tally_by_job()  # one row can fail the statement that serves every job
+
+    def _tally_by_job(self) -> None:
+        with self._single.connect() as connection:
+            jobs = connection.execute(tally.UNTALLIED_JOBS).scalars().all()
+        for job_id in jobs:
+            if self._faults.may_try(job_id):
+                with self._faults.job("tallying", job_id), self._single.connect() as connection:
+                    crash_points.reach("tallying", job_id)
+                    connection.execute(tally.TALLY_JOB, {"most": _TALLIED, "job": job_id})
 
     def _tidy(self) -> None:
         if time.monotonic() - self._tidied < _HOUSEKEEPING and self._tidied:
@@ -166,6 +221,7 @@ class Dispatcher:
                 connection.execute(dispatch.RESIGN, {"holder": self._holder})
         except DATABASE_ERRORS as error:
             log.warning("could not resign, the lease runs out instead: %s", error)
+        self._engine.dispose()
 
 
 class _WakeUp:
@@ -183,10 +239,13 @@ class _WakeUp:
                     pass
         except psycopg.Error as error:
             log.warning("not listening to the database: %s", error)
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self.close()
             stop.wait(seconds)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def _listen(self) -> None:
         if self._connection is None:

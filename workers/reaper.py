@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Engine
 
 from db.statements import reap, stop
 from db.states import MAX_DEATHS_ALONE, MAX_STALLS, JobReason
+from workers import crash_points
+from workers.faults import MAX_FAULTS, Faults
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +19,17 @@ _BACKOFF_BASE = 0.25
 _BACKOFF_CAP = 60.0
 
 
-def reap_leases(engine: Engine) -> int:
-    """Take back every chunk whose lease ran out; one transaction a page. Returns how many."""
+def reap_leases(engine: Engine, faults: Faults | None = None) -> int:
+    """Take back every chunk whose lease ran out; one transaction a page, one savepoint a chunk. Returns how many."""
+    faults = faults or Faults()
     with engine.begin() as connection:
         rows = connection.execute(reap.expired_leases(_PAGE)).all()
         for row in rows:
-            _take_back(connection, row)
+            if not faults.may_try(row.job_id):
+                continue
+            with faults.job("taking back a lease", row.job_id), connection.begin_nested():
+                crash_points.reach("reaping", row.job_id)
+                _take_back(connection, row)
         if rows:
             connection.execute(stop.wake_dispatcher())
     return len(rows)
@@ -65,15 +72,33 @@ def _fail(connection: Connection, row: Any, index: int | None, detail: str) -> N
     connection.execute(reap.FAIL_ITEMS, parameters)
 
 
-def stop_jobs(engine: Engine) -> None:
-    """End jobs whose deadline has passed or whose failures exceed their ratio."""
+def stop_jobs(engine: Engine, faults: Faults) -> None:
+    """End jobs whose deadline has passed, whose failures exceed their ratio, or that made this loop fail too often."""
     with engine.connect() as connection:
         overdue = connection.execute(reap.overdue_jobs()).scalars().all()
         failing = connection.execute(reap.failing_jobs()).scalars().all()
     for job_id in overdue:
-        stop_job(engine, job_id, JobReason.DEADLINE_EXCEEDED, "the deadline passed before every item was done")
+        _stop(engine, faults, job_id, JobReason.DEADLINE_EXCEEDED, "the deadline passed before every item was done")
     for job_id in failing:
-        stop_job(engine, job_id, JobReason.FAILURE_RATIO_EXCEEDED, "more items failed than max_failure_ratio allows")
+        detail = "more items failed than max_failure_ratio allows"
+        _stop(engine, faults, job_id, JobReason.FAILURE_RATIO_EXCEEDED, detail)
+
+
+def stop_exhausted(engine: Engine, faults: Faults) -> None:
+    """End the jobs that made a step of the leader fail too often."""
+    for job_id, last in faults.exhausted():
+        detail = f"the service failed {MAX_FAULTS} times on this job ({last}); the dispatcher's log has the traceback"
+        with faults.job("stopping a job that fails", job_id):
+            stop_job(engine, job_id, JobReason.INTERNAL, detail)
+            faults.stopped(job_id)
+
+
+def _stop(engine: Engine, faults: Faults, job_id: UUID, reason: JobReason, detail: str) -> None:
+    if not faults.may_try(job_id):
+        return
+    with faults.job("stopping a job", job_id):
+        crash_points.reach("stopping", job_id)
+        stop_job(engine, job_id, reason, detail)
 
 
 def stop_job(engine: Engine, job_id: UUID, reason: JobReason, detail: str) -> bool:
@@ -84,10 +109,13 @@ def stop_job(engine: Engine, job_id: UUID, reason: JobReason, detail: str) -> bo
         return connection.execute(stop.stop_job(job_id, reason, detail)).one_or_none() is not None
 
 
-def finish_jobs(engine: Engine) -> None:
+def finish_jobs(engine: Engine, faults: Faults) -> None:
     """Finish what a worker left unfinished by dying between its last chunk's commit and the job's."""
     with engine.connect() as connection:
         ended = connection.execute(reap.unfinished_ended_jobs()).scalars().all()
     for job_id in ended:
-        with engine.begin() as connection:
+        if not faults.may_try(job_id):
+            continue
+        with faults.job("finishing a job", job_id), engine.begin() as connection:
+            crash_points.reach("finishing", job_id)
             connection.execute(*stop.finish_job(job_id))

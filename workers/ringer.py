@@ -61,11 +61,16 @@ class Ringer:
         self._rings: SimpleQueue[Ring] = SimpleQueue()
         self._models: frozenset[str] = frozenset()
         self._waiting_since: dict[bytes, float] = {}
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="ringer", daemon=True)
         self.bell: Bell | None = None
 
     def start(self) -> None:
         self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more. What was not sent is rung again by the next leader."""
+        self._stop.set()
 
     def watch(self, models: frozenset[str]) -> None:
         """Look into these models' queues."""
@@ -76,18 +81,22 @@ class Ringer:
             self._rings.put(ring)
 
     def _loop(self) -> None:
-        while True:
+        while not self._stop.is_set():
             asked = time.monotonic()
             batch = self._take()
             try:
                 self._publish(batch)
                 if len(batch) < _BATCH and (self.bell is None or asked - self.bell.at > _LOOK_EVERY):
                     self.bell = self._look(asked)
-            except (RedisError, KombuError, OSError) as error:
+            except Exception as error:
+                if not isinstance(error, RedisError | KombuError | OSError):
+                    log.exception("ringing failed")  # nobody expected it; what was to be sent is rung again
                 if self.bell is not None or batch:
                     log.warning("Redis does not answer (%s); %d messages wait for it", error, len(batch))
                 self.bell = None
                 time.sleep(0.5)
+        self._redis.close()
+        self._app.close()
 
     def _take(self) -> list[Ring]:
         """What there is to send now; after a quarter of a second without any, nothing."""

@@ -52,7 +52,8 @@ class Settings(BaseSettings):
     fetch_threads: int = Field(8, gt=0, description="Objects fetched at a time")
     decode_threads: int = Field(2, gt=0, description="Images decoded at a time")
     health_dir: Path | None = Field(
-        None, description="Where the worker keeps `loaded` (after warm-up) and `gpu-loop` (touched by it), for probes"
+        None,
+        description="Folder of files for probes: a worker's `loaded` and `gpu-loop`, a dispatcher's `dispatcher-loop`",
     )
     max_rss_bytes: int | None = Field(None, gt=0, description="A worker above this leaves cleanly, to be restarted")
     null_delay: float = Field(0, ge=0, description="Seconds an image for the model `null` (protocol tests only)")
@@ -60,11 +61,15 @@ class Settings(BaseSettings):
         None, description="Folder for what the model `null` was made to do by poisoned images (protocol tests only)"
     )
     crash_at: str | None = Field(
-        None, description="Crash point at which the process kills itself, as name[:n] (protocol tests only)"
+        None,
+        description="Point at which the process kills itself, name[:n], or raises for one job, name:job (tests only)",
     )
 
     window_per_slot: float = Field(4, gt=0, description="Messages in Redis for each slot of a live worker")
     leader_seconds: float = Field(5, ge=1, description="A leader silent for longer is replaced by a standby")
+    stall_seconds: float = Field(
+        120, gt=0, description="A dispatcher whose loop stands still for longer ends itself, to be restarted"
+    )
     tick_seconds: float = Field(0.5, gt=0, description="The dispatcher looks at least this often")
 
     @field_validator("buckets", "models", mode="before")

@@ -74,6 +74,25 @@ a job of ten images is never behind the million of another. Top-k per job, so a 
 0 for a chunk whose worker died: it has waited for a lease, and needs not wait for the window as well.
 """
 
+OPEN_JOBS: TextClause = text(
+    """
+    SELECT id FROM jobs WHERE state IN ('pending', 'running') AND model = :model
+      AND (deadline IS NULL OR deadline > clock_timestamp()) ORDER BY id
+    """
+)
+
+FILL_JOB: TextClause = text(
+    """
+    UPDATE chunks c SET state = 'dispatched', dispatched_at = clock_timestamp()
+    FROM (SELECT job_id, chunk_no FROM chunks
+      WHERE job_id = :job AND state = 'ready' AND (run_after IS NULL OR run_after <= clock_timestamp())
+      ORDER BY chunk_no LIMIT :each FOR UPDATE SKIP LOCKED) l
+    WHERE c.job_id = l.job_id AND c.chunk_no = l.chunk_no
+    RETURNING c.job_id, c.chunk_no, 0.0 AS share
+    """
+)
+"""ready → dispatched for at most `each` chunks of one job, where another job's row makes `FILL_WINDOW` fail."""
+
 WAITING: TextClause = text(
     """
     SELECT c.job_id, c.chunk_no, j.model FROM chunks c JOIN jobs j ON j.id = c.job_id

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
-from db.engine import DATABASE_ERRORS, is_about_data, sync_engine
+from db.engine import DATABASE_ERRORS, is_about_data, is_away, sync_engine
 
 
 @pytest.fixture
@@ -37,36 +37,42 @@ def _executes(sql: str, **parameters: object) -> Callable[[Connection], None]:
 
 
 @pytest.mark.parametrize(
-    ("fails", "about_data"),
+    ("fails", "about_data", "away"),
     [
-        (_executes("SELECT CAST(:a AS integer)", a="x"), True),
-        (_executes("SELECT CAST(:a AS text)", a="a\x00b"), True),
-        (_executes("SELECT CAST(:a AS integer)", a=2**40), True),
-        (_executes("INSERT INTO tenants (id) VALUES ('default')"), True),
-        (_executes("INSERT INTO tenants (id, weight) VALUES ('a', -1)"), True),
-        (_executes("SELECT * FROM a_table_of_a_later_migration"), False),
-        (_executes("SELECT pg_terminate_backend(pg_backend_pid())"), False),
-        (_executes("SET LOCAL statement_timeout = 1; SELECT pg_sleep(5)"), False),
-        (lambda connection: _copy(connection, "a\x00b", 1), True),
-        (lambda connection: _copy(connection, "default", 1), True),
-        (_terminated_during_copy, False),
+        (_executes("SELECT CAST(:a AS integer)", a="x"), True, False),
+        (_executes("SELECT CAST(:a AS text)", a="a\x00b"), True, False),
+        (_executes("SELECT CAST(:a AS integer)", a=2**40), True, False),
+        (_executes("INSERT INTO tenants (id) VALUES ('default')"), True, False),
+        (_executes("INSERT INTO tenants (id, weight) VALUES ('a', -1)"), True, False),
+        (_executes("SELECT * FROM a_table_of_a_later_migration"), False, False),
+        (_executes("SELECT pg_terminate_backend(pg_backend_pid())"), False, True),
+        (_executes("SET LOCAL statement_timeout = 1; SELECT pg_sleep(5)"), False, False),
+        (lambda connection: _copy(connection, "a\x00b", 1), True, False),
+        (lambda connection: _copy(connection, "default", 1), True, False),
+        (_terminated_during_copy, False, True),
     ],
 )
 def test_every_error_is_in_the_set_and_says_what_it_is_about(
-    engine: Engine, fails: Callable[[Connection], None], about_data: bool
+    engine: Engine, fails: Callable[[Connection], None], about_data: bool, away: bool
 ) -> None:
     with pytest.raises(DATABASE_ERRORS) as caught, engine.begin() as connection:
         fails(connection)
-    assert is_about_data(caught.value) is about_data
+    assert (is_about_data(caught.value), is_away(caught.value)) == (about_data, away)
 
 
 def test_a_full_pool_is_one_of_them(database: str) -> None:
     engine = create_engine(database, pool_size=1, max_overflow=0, pool_timeout=0.1)
     with engine.connect(), pytest.raises(DATABASE_ERRORS) as caught:
         engine.connect()
-    assert not is_about_data(caught.value)
+    assert is_away(caught.value) and not is_about_data(caught.value)
     engine.dispose()
 
 
 def test_other_errors_are_not_the_databases() -> None:
-    assert not is_about_data(ValueError("a"))
+    assert not is_about_data(ValueError("a")) and not is_away(ValueError("a"))
+
+
+def test_a_server_that_is_not_there_is_away() -> None:
+    with pytest.raises(DATABASE_ERRORS) as caught:
+        create_engine("postgresql+psycopg://a:b@127.0.0.1:1/c").connect()
+    assert is_away(caught.value)

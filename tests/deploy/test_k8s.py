@@ -235,13 +235,30 @@ def test_a_worker_has_a_gpu_time_to_leave_and_probes_of_its_own(gpu: Objects) ->
     assert "nvidia.com/gpu" not in str(_pods(_build("cpu"))["worker"]["spec"])
 
 
-def test_the_liveness_probe_tells_a_fresh_touch_from_an_old_one(gpu: Objects, tmp_path: Path) -> None:
+def test_a_dispatcher_has_probes_of_its_own_and_a_watchdog_before_them(gpu: Objects) -> None:
+    from workers.beat import FILE
+    from workers.settings import Settings
+
+    container = _pods(gpu)["dispatcher"]["spec"]["containers"][0]
+    health = {each["name"]: each.get("value") for each in container["env"]}["MASKWORKS_HEALTH_DIR"]
+    assert container["startupProbe"]["exec"]["command"] == ["test", "-f", f"{health}/{FILE}"]
+    command = container["livenessProbe"]["exec"]["command"][-1]
+    assert f"{health}/{FILE}" in command
+    assert health in {mount["mountPath"] for mount in container["volumeMounts"]}
+    minutes = int(command.split("-mmin -")[1].split(")")[0])
+    assert Settings.model_fields["stall_seconds"].default < 60 * minutes
+
+
+@pytest.mark.parametrize(("component", "file"), [("worker", "gpu-loop"), ("dispatcher", "dispatcher-loop")])
+def test_the_liveness_probe_tells_a_fresh_touch_from_an_old_one(
+    gpu: Objects, tmp_path: Path, component: str, file: str
+) -> None:
     import os
     import time
 
-    command = list(_pods(gpu)["worker"]["spec"]["containers"][0]["livenessProbe"]["exec"]["command"])
+    command = list(_pods(gpu)[component]["spec"]["containers"][0]["livenessProbe"]["exec"]["command"])
     command[-1] = command[-1].replace("/run/maskworks", str(tmp_path))
-    beat = tmp_path / "gpu-loop"
+    beat = tmp_path / file
 
     def alive() -> bool:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0

@@ -37,14 +37,14 @@ MUTANTS = (
     Mutant(
         "the reaper",
         "workers/dispatcher.py",
-        "        reaper.reap_leases(self._engine)\n",
+        '        self._step("taking back leases", lambda: reaper.reap_leases(self._engine, self._faults))\n',
         "",
         "tests/faults/test_quick.py::test_a_killed_worker_costs_its_lease",
     ),
     Mutant(
         "the finaliser",
         "workers/dispatcher.py",
-        "        reaper.finish_jobs(self._engine)\n",
+        '        self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._faults))\n',
         "",
         "tests/faults/test_crashes.py::test_a_worker_that_dies_at[done]",
     ),
@@ -65,7 +65,7 @@ MUTANTS = (
     Mutant(
         "the re-ring",
         "workers/dispatcher.py",
-        "        self._ring_again()\n",
+        '        self._step("ringing again", self._ring_again)\n',
         "",
         "tests/faults/test_quick.py::test_flushed_redis_is_rung_again",
     ),

@@ -1,0 +1,110 @@
+"""Errors that nobody expected in the leader's loop: logged, counted by job, and never the end of the loop.
+
+A step or a job that fails leaves the others alone. A job that fails again and again waits longer each time, and once it
+has used up its tries `exhausted` names it, to be stopped. Only a database that is away ends a round.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from db.engine import DATABASE_ERRORS, is_about_data, is_away
+
+log = logging.getLogger(__name__)
+
+MAX_FAULTS: Final = 5
+"""Unexpected errors of one job, after which it is stopped."""
+_BACKOFF_BASE: Final = 0.1
+_BACKOFF_CAP: Final = 600.0
+_SAY_EVERY: Final = 60.0
+"""Seconds between two log records of a step that fails again and again."""
+_FORGET_AFTER: Final = 3600.0
+
+
+@dataclass
+class _Count:
+    faults: int = 0
+    last: str = ""
+    at: float = 0.0
+    not_before: float = 0.0
+    stop_at: float = 0.0
+
+
+class Faults:
+    """Counts of one leader, in memory: the next leader begins anew and comes to the same end. For one thread."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[UUID, _Count] = {}
+        self._said: dict[str, tuple[float, int]] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """A step of the loop that no single job can be named for. Raises only where the database is away."""
+        try:
+            yield
+        except Exception as error:
+            if is_away(error):
+                raise
+            self._say(name, error)
+
+    @contextmanager
+    def job(self, step: str, job_id: UUID) -> Iterator[None]:
+        """What a step does for one job. Raises only where the database is away."""
+        try:
+            yield
+        except Exception as error:
+            if is_away(error):
+                raise
+            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                self._say(step, error)  # a deadlock, a lock, a schema: not the job's
+                return
+            self._charge(step, job_id, error)
+
+    def may_try(self, job_id: UUID) -> bool:
+        """Whether a job is not waiting after an error of its own."""
+        count = self._jobs.get(job_id)
+        return count is None or time.monotonic() >= count.not_before
+
+    def exhausted(self) -> list[tuple[UUID, str]]:
+        """Jobs to stop now, and what to say about each. One whose stopping fails comes again after its wait."""
+        now = time.monotonic()
+        found = [(job, c) for job, c in self._jobs.items() if c.faults >= MAX_FAULTS and now >= c.stop_at]
+        for _, count in found:
+            count.stop_at = now + _backoff(count.faults)
+        return [(job, count.last) for job, count in found]
+
+    def stopped(self, job_id: UUID) -> None:
+        """The job has ended. What still fails for it is tried as rarely as can be."""
+        count = self._jobs[job_id]
+        count.stop_at, count.not_before = math.inf, time.monotonic() + _BACKOFF_CAP
+
+    def _charge(self, step: str, job_id: UUID, error: Exception) -> None:
+        now = time.monotonic()
+        self._forget(now)
+        count = self._jobs.setdefault(job_id, _Count())
+        count.faults += 1
+        count.at = now
+        count.not_before = now + _backoff(count.faults)
+        count.last = f"{step}: {type(error).__name__}"
+        log.error("%s failed for job %s, time %d", step, job_id, count.faults, exc_info=error)
+
+    def _forget(self, now: float) -> None:
+        self._jobs = {job: count for job, count in self._jobs.items() if now - count.at < _FORGET_AFTER}
+
+    def _say(self, name: str, error: Exception) -> None:
+        now = time.monotonic()
+        said, unsaid = self._said.get(name, (-_SAY_EVERY, 0))
+        if now - said < _SAY_EVERY:
+            self._said[name] = (said, unsaid + 1)
+            return
+        self._said[name] = (now, 0)
+        log.error("%s failed (%d times more since it was last said); trying again", name, unsaid, exc_info=error)
+
+
+def _backoff(faults: int) -> float:
+    return min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** min(faults, 20))
