@@ -65,5 +65,7 @@ class _Bearer(HTTPBearer):
         return tenant
 
 
-_bearer = _Bearer(auto_error=False, scheme_name="API key", description="`mw_…`, from `python -m db.keys create`")
+_bearer = _Bearer(auto_error=False, scheme_name="api_key", description="`mw_…`, from `python -m db.keys create`")
 Tenant = Annotated[str, Depends(_bearer)]
+NEEDS_KEY = Depends(_bearer)
+"""For a whole router. A route that also takes `Tenant` does not look the key up again."""

@@ -8,9 +8,19 @@ from uuid import UUID
 
 from fastapi import Depends, Path, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from api.errors import JobNotFound
 from db.ids import read_job_id
+
+
+class _JobIdConvertor(StringConvertor):
+    """`{job_id:job}` in a path ends before a colon: `…:cancel` is matched by its own route only."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("job", _JobIdConvertor())
 
 
 async def _engine(request: Request) -> AsyncEngine:
@@ -29,7 +39,14 @@ async def _exports(request: Request) -> AsyncEngine:
 
 
 async def _job_id(
-    job_id: Annotated[str, Path(description="`job_…`", examples=["job_0198a3c2f0b47d21a5e94c0b6f3d8e17"])],
+    job_id: Annotated[
+        str,
+        Path(
+            description="`job_…`",
+            examples=["job_0198a3c2f0b47d21a5e94c0b6f3d8e17"],
+            json_schema_extra={"pattern": "^job_[0-9a-f]{32}$"},
+        ),
+    ],
 ) -> UUID:
     found = read_job_id(job_id)
     if found is None:

@@ -28,6 +28,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
 
 from api.messages import pointer, text_of
 
@@ -176,6 +177,9 @@ _OF_STATUS: dict[int, tuple[str, str]] = {
 }
 
 
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
 class ProblemResponse(Response):
     media_type = PROBLEM_JSON
 
@@ -203,7 +207,8 @@ def kind_of(error: Exception) -> Kind:
     return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """The answer to an exception of the table. What is ours to fix is logged."""
     kind = kind_of(error)
     if kind is _DATABASE_AWAY:
         log.warning("%s %s: %s", request.method, request.url.path, str(error).partition("\n")[0])
@@ -215,11 +220,29 @@ async def _answer(request: Request, error: Exception) -> Response:
 
 async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _answer_method(request)
     status = HTTPStatus(error.status_code)
     reason, title = _OF_STATUS.get(error.status_code, (status.name, status.phrase))
-    answer = problem(request, Kind(status, reason, title), title)
-    answer.headers.update(error.headers or {})
-    return answer
+    answered = problem(request, Kind(status, reason, title), title)
+    answered.headers.update(error.headers or {})
+    return answered
+
+
+def _answer_method(request: Request) -> Response:
+    """405, or the answer to OPTIONS. Starlette would list the methods of one route of the path: these are of all."""
+    allowed = [m for m in _METHODS if any(_takes(route, m, request) for route in request.app.routes)]
+    headers = {"Allow": ", ".join([*allowed, *(["HEAD"] if "GET" in allowed else []), "OPTIONS"])}
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=headers)
+    reason, title = _OF_STATUS[405]
+    answered = problem(request, Kind(HTTPStatus.METHOD_NOT_ALLOWED, reason, title), f"it takes {headers['Allow']}")
+    answered.headers.update(headers)
+    return answered
+
+
+def _takes(route: BaseRoute, method: str, request: Request) -> bool:
+    return route.matches({**request.scope, "method": method})[0] is Match.FULL
 
 
 async def _answer_parameters(request: Request, error: Exception) -> Response:
@@ -230,8 +253,8 @@ async def _answer_parameters(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of the table as problem+json."""
-    for cls in TABLE:
-        app.add_exception_handler(cls, _answer)
+    """Answer every exception of the table as problem+json; `api.edge` does so for those that nobody expected."""
+    for cls in TABLE.keys() - {Exception}:
+        app.add_exception_handler(cls, answer)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_parameters)

@@ -5,10 +5,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api import openapi
 from api.database import Reads
 from api.errors import NotReady
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=openapi.ANYWHERE)
 _REVISION = text("SELECT version_num FROM alembic_version")
 
 
@@ -18,7 +19,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=openapi.DATABASE_AWAY)
 async def readyz(request: Request, reads: Reads) -> dict[str, str]:
     """Postgres answers and has the revision that this code needs, or a later one; else 503.
 

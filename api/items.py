@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import WithJsonSchema
 from sqlalchemy import Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import StreamingResponse
@@ -16,13 +17,15 @@ from api.auth import Tenant
 from api.database import ExportDatabase, JobId, Reads
 from api.errors import ItemNotFound, JobNotFound, NotSupported
 from api.export import FORMATS, Export
-from api.paging import PageSize, PageToken, next_token, read_index
+from api.paging import IndexToken, PageSize, next_token, read_index
 from api.views import Item, ItemPage, MaskPage, item_view, mask_views
 from db.ids import show_job_id
 from db.statements import read
 from db.states import ItemState
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], responses=openapi.PROBLEMS)
+router = APIRouter(
+    prefix="/v1/jobs/{job_id:job}", tags=["results"], responses={**openapi.PROBLEMS, **openapi.NOT_FOUND}
+)
 
 
 class ResultFormat(StrEnum):
@@ -45,7 +48,11 @@ async def _check_job(connection: AsyncConnection, tenant: str, job_id: UUID) -> 
         raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
 
 
-def _item_index(item_id: Annotated[str, Path(description="The item's index")]) -> int:
+ItemId = Annotated[str, Path(description="The item's index", json_schema_extra={"pattern": "^(0|[1-9][0-9]{0,9})$"})]
+Format = Annotated[ResultFormat, WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
+
+
+def _item_index(item_id: str) -> int:
     if not (item_id.isascii() and item_id.isdigit() and len(item_id) < 11 and int(item_id) < 2**31):
         raise ItemNotFound(f"{item_id!r} is no index")
     return int(item_id)
@@ -66,20 +73,20 @@ async def list_items(
     job_id: JobId,
     state: Annotated[ItemState | None, Query(description="Only items in this state")] = None,
     page_size: PageSize = 100,
-    page_token: PageToken = None,
+    page_token: IndexToken = None,
 ) -> Response:
     """List a job's items by index."""
     async with reads.connect() as connection:
         await _check_job(connection, tenant, job_id)
         rows = await _item_page(connection, job_id, state, read_index(page_token), page_size)
-    token = next_token(rows, page_size, rows[-1].item_index if rows else None)
+    token = next_token(rows, page_size, rows[-1].item_index + 1 if rows else None)
     return _page("items", [item_view(row) for row in rows], token)
 
 
 async def _item_page(
-    connection: AsyncConnection, job_id: UUID, state: ItemState | None, last: int | None, size: int
+    connection: AsyncConnection, job_id: UUID, state: ItemState | None, start: int, size: int
 ) -> Sequence[Any]:
-    where = {"job_id": job_id, "start": 0 if last is None else last + 1}
+    where = {"job_id": job_id, "start": start}
     if state is not None:
         where["start"] = (await connection.execute(read.NEXT_START[state], where)).scalar_one()
         if where["start"] is None:
@@ -93,7 +100,7 @@ def _page(name: str, entries: list[dict[str, Any]], token: str | None) -> Respon
 
 
 @router.get("/items/{item_id}", response_model=Item)
-async def get_item(tenant: Tenant, reads: Reads, job_id: JobId, item_id: str) -> Response:
+async def get_item(tenant: Tenant, reads: Reads, job_id: JobId, item_id: ItemId) -> Response:
     """Read one item: its state, and why it failed where it did."""
     index = _item_index(item_id)
     async with reads.connect() as connection:
@@ -106,19 +113,18 @@ async def list_masks(
     tenant: Tenant,
     reads: Reads,
     job_id: JobId,
-    item_id: str,
+    item_id: ItemId,
     page_size: PageSize = 1000,
-    page_token: PageToken = None,
+    page_token: IndexToken = None,
 ) -> Response:
     """List the masks of one item, in the model's order. Empty until the item has succeeded."""
     index = _item_index(item_id)
     async with reads.connect() as connection:
         row = await _one(connection, tenant, job_id, index, read.ITEM_MASKS)
-    last = read_index(page_token)
-    start = 0 if last is None else last + 1
+    start = read_index(page_token)
     masks = mask_views(row, start, start + page_size)
     more = start + page_size < (row.mask_count or 0)
-    return _page("masks", masks, next_token(masks, page_size, start + page_size - 1) if more else None)
+    return _page("masks", masks, next_token(masks, page_size, start + page_size) if more else None)
 
 
 @router.get("/results", response_class=StreamingResponse, responses=openapi.RESULTS_RESPONSES)
@@ -127,9 +133,7 @@ async def stream_results(
     reads: Reads,
     exports: ExportDatabase,
     job_id: JobId,
-    format: Annotated[ResultFormat, Query(description="jsonl and coco; the others are not supported yet")] = (
-        ResultFormat.JSONL
-    ),
+    format: Annotated[Format, Query(description="One of those that are supported")] = ResultFormat.JSONL,
 ) -> Response:
     """Stream every result of a job, in any of its states.
 

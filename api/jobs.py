@@ -4,11 +4,12 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import openapi
@@ -23,8 +24,10 @@ from api.errors import (
     TooManyOpenItems,
     UnsupportedMediaType,
 )
-from api.paging import PageSize, PageToken, next_token, read_id
+from api.numbers import NUMBER
+from api.paging import JobToken, PageSize, next_token, read_id
 from api.polls import JobReader, job_found
+from api.schemas import LabelValue
 from api.settings import Settings
 from api.submission import DryRun, ItemRow, Rules, Submission, read_submission
 from api.views import Job, JobPage, Validated, job_etag, job_view
@@ -36,6 +39,7 @@ from db.states import FINAL_JOB_STATES, JobReason, JobState, chunk_size
 log = logging.getLogger("maskworks.api")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=openapi.PROBLEMS)
 
+_LABEL_VALUE: TypeAdapter[str] = TypeAdapter(LabelValue)
 _POLL_SECONDS = (0.1, 1.0)
 
 
@@ -172,12 +176,10 @@ async def list_jobs(
     reads: Reads,
     state: Annotated[JobState | None, Query(description="Only jobs in this state")] = None,
     page_size: PageSize = 50,
-    page_token: PageToken = None,
+    page_token: JobToken = None,
 ) -> Response:
     """List jobs, newest first."""
-    labels = {k.removeprefix("label."): v for k, v in request.query_params.items() if k.startswith("label.")}
-    if any("\0" in text for pair in labels.items() for text in pair):
-        raise InvalidParameter("label", "must not contain control characters")
+    labels = dict(_labels(request))
     async with reads.connect() as connection:
         query = read.list_jobs(tenant, state, labels, read_id(page_token), page_size)
         rows = (await connection.execute(query)).all()
@@ -185,12 +187,21 @@ async def list_jobs(
     return _json(200, JobPage(jobs=[job_view(row) for row in rows], next_page_token=token))
 
 
-@router.get("/{job_id}", response_model=Job, responses=openapi.NOT_MODIFIED)
+def _labels(request: Request) -> Iterator[tuple[str, str]]:
+    for name, value in request.query_params.items():
+        if name.startswith("label."):
+            try:
+                yield name.removeprefix("label."), _LABEL_VALUE.validate_python(value)
+            except ValidationError as error:
+                raise InvalidParameter(name, "must have at most 255 characters, none of them a control") from error
+
+
+@router.get("/{job_id:job}", response_model=Job, responses=openapi.JOB_RESPONSES)
 async def get_job(
     request: Request,
     tenant: Tenant,
     job_id: JobId,
-    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change, or for the end")] = 0,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change, or for the end"), NUMBER] = 0,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Read a job.
@@ -228,7 +239,7 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
     return "*" in tags or etag in tags
 
 
-@router.post("/{job_id}:cancel", response_model=Job)
+@router.post("/{job_id:job}:cancel", response_model=Job, responses=openapi.CANCEL_RESPONSES)
 async def cancel_job(tenant: Tenant, database: Database, job_id: JobId) -> Response:
     """Cancel a job.
 
@@ -246,12 +257,13 @@ async def cancel_job(tenant: Tenant, database: Database, job_id: JobId) -> Respo
     return _json(200, job, {"ETag": job_etag(job)})
 
 
-@router.post("/{job_id}:retry", include_in_schema=False)
-async def retry_job(tenant: Tenant, job_id: JobId) -> Response:  # noqa: ARG001 - a key and a job id are still asked for
+@router.post("/{job_id:job}:retry", status_code=422, responses=openapi.NOT_FOUND)
+async def retry_job(job_id: JobId) -> Response:  # noqa: ARG001
+    """Not supported yet: answers 422 NOT_SUPPORTED."""
     raise NotSupported([{"pointer": "", "detail": "retrying a job is not supported yet"}])
 
 
-@router.delete("/{job_id}", status_code=204)
+@router.delete("/{job_id:job}", status_code=204, responses=openapi.DELETE_RESPONSES)
 async def delete_job(tenant: Tenant, database: Database, job_id: JobId) -> Response:
     """Delete a job that is done, with its items and results."""
     async with database.begin() as connection:

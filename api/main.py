@@ -7,8 +7,10 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import errors, health, items, jobs, models, openapi
-from api.auth import KeyRing
+from api import errors, health, items, jobs, models, openapi, pages
+from api.auth import NEEDS_KEY, KeyRing
+from api.edge import Edge
+from api.parameters import KNOWN_PARAMETERS
 from api.polls import JobReader
 from api.settings import Settings
 from db.engine import async_engine
@@ -24,12 +26,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Segment every image in a bucket by one REST call.",
         description=openapi.DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        redoc_url=None,
+        openapi_url=None,  # served by `api.pages`
+        # Off: it would redirect to whatever host the client names in its Host header.
+        redirect_slashes=False,
         lifespan=_lifespan,
     )
     _open(app, settings)
-    for module in (jobs, items, models, health):
-        app.include_router(module.router)
+    for module in (jobs, items, models):
+        app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
+    for module in (health, pages):
+        app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])
+    app.add_middleware(Edge)
     errors.install(app)
     openapi.install(app)
     return app

@@ -6,7 +6,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field, TypeAdapter
 
-from api.schemas import JobRequest
+from api.export import FORMATS
+from api.schemas import LABEL_KEY, JobRequest
 from api.views import Job, Validated
 
 TAGS = [
@@ -15,10 +16,10 @@ TAGS = [
     {"name": "models", "description": "What can be asked for, and what is loaded."},
     {"name": "health", "description": "For the cluster."},
 ]
-DESCRIPTION = """Segment every image of a bucket by one call.
+DESCRIPTION = """Submit a **job** over images in S3, watch its counts, stream its masks as COCO RLE.
 
-Submit a **job** over images in S3, watch its counts, stream its masks as COCO RLE. Coordinates are xy pixels of the
-upright image, times are RFC 3339 in UTC, errors are `application/problem+json` with a `reason` to branch on."""
+Coordinates are xy pixels of the upright image, times are RFC 3339 in UTC, errors are `application/problem+json`
+with a `reason` to branch on."""
 
 
 class ProblemField(BaseModel):
@@ -38,29 +39,52 @@ class ProblemBody(BaseModel):
     errors: list[ProblemField] | None = None
 
 
-def _problem(description: str) -> dict[str, Any]:
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
+_CHALLENGE = {"WWW-Authenticate": {"schema": {"const": "Bearer"}}}
+_ALLOW = {"Allow": {"description": "The methods of this path", "schema": {"type": "string"}}}
+_ETAG = {"ETag": {"description": "Changes with the state and the counts", "schema": {"type": "string"}}}
+_LOCATION = {"Location": {"description": "The job's path", "schema": {"type": "string"}}}
+
+
+def _problem(description: str, headers: dict[str, Any] | None = None) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-    return {"description": description, "content": content}
+    return {"description": description, "content": content, **({"headers": headers} if headers else {})}
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: _problem("No key, or a wrong one"),
-    404: _problem("Unknown, or another tenant's"),
-    422: _problem("Not a valid request; `errors` names the fields"),
-    503: _problem("The database does not answer: come again after `Retry-After` seconds"),
+Responses = dict[int | str, dict[str, Any]]
+ANYWHERE: Responses = {
+    405: _problem("This path does not take that method", _ALLOW),
+    422: _problem("Not a valid request; `errors` names the fields or parameters"),
+    500: _problem("An error of ours; it was logged"),
 }
-SUBMIT_RESPONSES: dict[int | str, dict[str, Any]] = {
+"""What every route can answer."""
+DATABASE_AWAY: Responses = {503: _problem("Not ready: come again after `Retry-After` seconds", _RETRY_AFTER)}
+PROBLEMS: Responses = {
+    **ANYWHERE,
+    **DATABASE_AWAY,
+    401: _problem("No key, or a wrong one", _CHALLENGE),
+    429: _problem("Too many open items, or too many wrong keys: come again after `Retry-After` seconds", _RETRY_AFTER),
+}
+"""What every route that needs a key can answer."""
+NOT_FOUND: Responses = {404: _problem("Unknown, or another tenant's")}
+SUBMIT_RESPONSES: Responses = {
     200: {"model": Validated, "description": "`validate_only`: nothing was stored"},
-    202: {"model": Job, "description": "Accepted; `Location` names the job"},
+    202: {"model": Job, "description": "Accepted; `Location` names the job", "headers": {**_LOCATION, **_ETAG}},
+    400: _problem("The body ended too early"),
     413: _problem("The body is too large"),
     415: _problem("The body is not JSON"),
-    429: _problem("Too many open items: come again after `Retry-After` seconds"),
 }
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "`If-None-Match` still holds"}}
-RESULTS_RESPONSES: dict[int | str, dict[str, Any]] = {
+JOB_RESPONSES: Responses = {
+    **NOT_FOUND,
+    200: {"model": Job, "headers": _ETAG},
+    304: {"description": "`If-None-Match` still holds", "headers": _ETAG},
+}
+CANCEL_RESPONSES: Responses = {**NOT_FOUND, 200: {"model": Job, "headers": _ETAG}}
+DELETE_RESPONSES: Responses = {**NOT_FOUND, 409: _problem("The job is not done: cancel it first")}
+RESULTS_RESPONSES: Responses = {
     200: {
         "description": "The stream",
-        "content": {"application/x-ndjson": {"schema": {"type": "string"}}, "application/json": {}},
+        "content": {export.media_type: {"schema": {}} for export in FORMATS.values()},
     }
 }
 LABEL_PARAMETER: dict[str, Any] = {
@@ -69,7 +93,14 @@ LABEL_PARAMETER: dict[str, Any] = {
             "name": "label.{key}",
             "in": "query",
             "description": "Only jobs with this label, as `label.run=7`; several must all match",
-            "schema": {"type": "string"},
+            "style": "form",
+            "explode": True,
+            "schema": {
+                "type": "object",
+                "propertyNames": {"pattern": rf"^label\.{LABEL_KEY}$"},
+                "additionalProperties": {"type": "string", "maxLength": 255},
+            },
+            "example": {"label.run": "7"},
         }
     ]
 }
@@ -130,9 +161,26 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         tags=TAGS,
     )
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            _drop_null(operation.get("parameters", []))
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     for model in (JobRequest, ProblemBody):
         written = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(written.pop("$defs", {}))
-        schemas[model.__name__] = written
+        _add(schemas, {**written.pop("$defs", {}), model.__name__: written})
     return document
+
+
+def _drop_null(parameters: list[dict[str, Any]]) -> None:
+    """An optional parameter is absent; `?state=null` is no state."""
+    for parameter in parameters:
+        match parameter["schema"]:
+            case {"anyOf": [dict(only), {"type": "null"}], **more}:
+                parameter["schema"] = {**more, **only}
+
+
+def _add(schemas: dict[str, Any], more: dict[str, Any]) -> None:
+    """Raises ValueError where two classes of one name differ: one would describe the other's bodies."""
+    for name, schema in more.items():
+        if schemas.setdefault(name, schema) != schema:
+            raise ValueError(f"two schemas are called {name}: rename one of the classes")

@@ -1,48 +1,32 @@
-"""Keyset pages: `page_size`, and an opaque `page_token` that names the last row of the page before."""
+"""Keyset pages: `page_size`, and an opaque `page_token` that says where the next page begins."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query
 
-from api.errors import InvalidParameter
+from api.numbers import INTEGER
 
-PageSize = Annotated[int, Query(ge=1, le=1000, description="At most so many entries")]
-PageToken = Annotated[str | None, Query(max_length=128, description="`next_page_token` of the page before")]
-
-
-def write_token(last: UUID | int) -> str:
-    text = last.hex if isinstance(last, UUID) else str(last)
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+PageSize = Annotated[int, Query(ge=1, le=1000, description="At most so many entries"), INTEGER]
+_TOKEN = "`next_page_token` of the page before"
+# The patterns say all: what matches one is a token, and the greatest index is the greatest int4.
+JobToken = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description=_TOKEN)]
+IndexToken = Annotated[str | None, Query(pattern="^[0-7][0-9a-f]{7}$", description=_TOKEN)]
 
 
 def read_id(token: str | None) -> UUID | None:
-    """The job that a token names. Raises InvalidParameter."""
-    try:
-        return None if token is None else UUID(hex=_decoded(token))
-    except ValueError as error:
-        raise InvalidParameter("page_token", "is not a token of this list") from error
+    """The last job of the page before, by a JobToken."""
+    return None if token is None else UUID(hex=token)
 
 
-def read_index(token: str | None) -> int | None:
-    """The index that a token names. Raises InvalidParameter."""
-    text = None if token is None else _decoded(token)
-    # The page begins behind it, and that must be an index of Postgres too.
-    if text is not None and not (text.isascii() and text.isdigit() and int(text) < 2**31 - 1):
-        raise InvalidParameter("page_token", "is not a token of this list")
-    return None if text is None else int(text)
+def read_index(token: str | None) -> int:
+    """The first index of the page, by an IndexToken."""
+    return 0 if token is None else int(token, 16)
 
 
-def _decoded(token: str) -> str:
-    try:
-        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode("ascii")
-    except (binascii.Error, ValueError) as error:
-        raise InvalidParameter("page_token", "is not a token of this list") from error
-
-
-def next_token(page: Sequence[object], size: int, last: UUID | int | None) -> str | None:
-    """None where the page was not full: the list ends there."""
-    return write_token(last) if len(page) >= size and last is not None else None
+def next_token(page: Sequence[object], size: int, at: UUID | int | None) -> str | None:
+    """None where the page was not full: the list ends there. `at`: the last job, or the first index to come."""
+    if len(page) < size or at is None:
+        return None
+    return at.hex if isinstance(at, UUID) else f"{at:08x}"

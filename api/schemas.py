@@ -13,13 +13,14 @@ from pydantic import (
     Field,
     WithJsonSchema,
 )
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+LABEL_KEY = "[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LAST_DEADLINE = datetime(9999, 1, 1)
 _MAX_KEY_BYTES = 1024
@@ -75,7 +76,7 @@ def _not_built(value: Any) -> None:
 
 
 def _label_key(key: str) -> str:
-    if not _LABEL_KEY.fullmatch(key):
+    if not re.fullmatch(LABEL_KEY, key):
         raise PydanticCustomError(
             "label_key",
             "is no key of a label: 1 to 63 of the characters A-Z, a-z, 0-9, '.', '_', '/' and '-', "
@@ -106,9 +107,7 @@ def _in_the_future(at: datetime) -> datetime:
 ObjectURI = Annotated[str, AfterValidator(_object_uri), Field(examples=["s3://bucket/photos/a.jpg"])]
 PrefixURI = Annotated[str, AfterValidator(_prefix_uri), Field(examples=["s3://bucket/photos/"])]
 PlainText = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
-LabelKey = Annotated[
-    str, AfterValidator(_label_key), WithJsonSchema({"type": "string", "pattern": f"^{_LABEL_KEY.pattern}$"})
-]
+LabelKey = Annotated[str, AfterValidator(_label_key), WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$"})]
 LabelValue = Annotated[str, Field(max_length=255), AfterValidator(_plain)]
 NotBuilt = Annotated[None, BeforeValidator(_not_built), WithJsonSchema({"type": "null"})]
 
@@ -127,12 +126,12 @@ class PromptedTask(_Body):
 
 
 class TextTask(BaseModel):
-    """Words to masks: not built yet."""
+    """Words to masks: not built yet, so the document does not list it."""
 
     type: Annotated[Literal["text"], AfterValidator(_not_built)]
 
 
-class Item(_Body):
+class ItemRequest(_Body):
     """One image, and in a prompted job what to segment in it."""
 
     custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index where absent")
@@ -147,7 +146,7 @@ class Item(_Body):
 class Input(_Body):
     """Where the items come from: exactly one of `items` and `prefix`."""
 
-    items: tuple[Item, ...] | None = Field(None, description="The items themselves")
+    items: tuple[ItemRequest, ...] | None = Field(None, description="The items themselves")
     prefix: PrefixURI | None = Field(None, description="Every object under this prefix becomes an item")
     glob: PlainText | None = Field(
         None, description="Only keys whose part behind the prefix matches", examples=["**/*.jpg"]
@@ -167,7 +166,7 @@ class JobRequest(_Body):
         None, description="`exact` is float32, `fast` bfloat16; by the worker's device where absent"
     )
     priority: int = Field(5, ge=0, le=9, description="Higher goes first")
-    task: Annotated[Automatic | PromptedTask | TextTask, Field(discriminator="type")] = Field(
+    task: Annotated[Automatic | PromptedTask | SkipJsonSchema[TextTask], Field(discriminator="type")] = Field(
         description="`auto` segments everything, `prompted` what each item's prompts ask for"
     )
     input: Input

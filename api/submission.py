@@ -15,12 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBody, NotSupported, UnknownModel
 from api.json_body import parse_object
 from api.messages import body_pointer, pointer, text_of
-from api.schemas import NOT_SUPPORTED, Item, JobRequest, PromptedTask
+from api.schemas import NOT_SUPPORTED, ItemRequest, JobRequest, PromptedTask
 from model.spec import BoxFormat, Prompt, box_problem
 
 _REQUEST = TypeAdapter(JobRequest)
-_ITEM = TypeAdapter(Item)
-_ITEMS = TypeAdapter(list[Item])
+_ITEM = TypeAdapter(ItemRequest)
+_ITEMS = TypeAdapter(list[ItemRequest])
 _ITEMS_AT_A_TIME = 256
 ItemRow = tuple[int, str, str, str | None]
 """index, custom_id, image, prompts as JSON text."""
@@ -203,7 +203,7 @@ def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Fi
     return rows
 
 
-def _items(given: list[Any], found: _Findings) -> Iterator[tuple[int, Item]]:
+def _items(given: list[Any], found: _Findings) -> Iterator[tuple[int, ItemRequest]]:
     """Each item that has a readable form, with its index."""
     for start in range(0, len(given), _ITEMS_AT_A_TIME):
         part = given[start : start + _ITEMS_AT_A_TIME]
@@ -215,7 +215,7 @@ def _items(given: list[Any], found: _Findings) -> Iterator[tuple[int, Item]]:
             yield from enumerate(good, start)
 
 
-def _items_one_by_one(part: list[Any], start: int, found: _Findings) -> Iterator[tuple[int, Item]]:
+def _items_one_by_one(part: list[Any], start: int, found: _Findings) -> Iterator[tuple[int, ItemRequest]]:
     for i, given in enumerate(part, start):
         try:
             yield i, _ITEM.validate_json(orjson.dumps(given), strict=True)
@@ -224,7 +224,7 @@ def _items_one_by_one(part: list[Any], start: int, found: _Findings) -> Iterator
                 found.add(pointer(("input", "items", i, *detail["loc"])), text_of(detail), item=i)
 
 
-def _custom_id(index: int, item: Item) -> str:
+def _custom_id(index: int, item: ItemRequest) -> str:
     return str(index) if item.custom_id is None else item.custom_id
 
 
@@ -232,7 +232,7 @@ def _prompts_text(given: dict[str, Any]) -> str | None:
     return orjson.dumps(given["prompts"]).decode() if given.get("prompts") else None
 
 
-def _check_item(i: int, item: Item, seen: set[str], rules: Rules, found: _Findings) -> None:
+def _check_item(i: int, item: ItemRequest, seen: set[str], rules: Rules, found: _Findings) -> None:
     at, custom_id = f"/input/items/{i}", _custom_id(i, item)
     if custom_id in seen:
         found.add(f"{at}/custom_id", f"{custom_id!r} is the id of an earlier item", item=i)
@@ -241,7 +241,7 @@ def _check_item(i: int, item: Item, seen: set[str], rules: Rules, found: _Findin
         found.add(f"{at}/image", _not_allowed(item.image), item=i, kind=BucketNotAllowed)
 
 
-def _check_prompts(i: int, item: Item, task: PromptedTask | None, found: _Findings) -> None:
+def _check_prompts(i: int, item: ItemRequest, task: PromptedTask | None, found: _Findings) -> None:
     """`task` is None in an automatic job."""
     at = f"/input/items/{i}/prompts"
     if task is not None and not item.prompts:

@@ -4,7 +4,7 @@ service   one tenant of its own in the module's database: `.client` (its key sen
           `.tenant`; `submit(n)` and `work(…)` make jobs and play the worker with the worker's own statements
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import Engine, insert
 
 from api.main import create_app
@@ -25,6 +26,7 @@ from db.statements import lease, stop
 from db.states import ItemReason, ResultState
 from db.tables import tenants
 from model.rle import RLE, area, bbox, encode
+from tests.api.document import check_answer
 
 PEPPER = "a pepper for tests only"
 MODELS = ("sam_tiny", "null")
@@ -46,14 +48,27 @@ def settings(database: str, **changes: Any) -> Settings:
     return Settings(database_url=database, key_pepper=PEPPER, models=MODELS, **changes)  # type: ignore[arg-type]
 
 
+def checked_by(app: FastAPI) -> Callable[[httpx.Response], Awaitable[None]]:
+    async def check(answer: httpx.Response) -> None:
+        await answer.aread()
+        check_answer(app.openapi(), answer)
+
+    return check
+
+
 @asynccontextmanager
 async def serving(configured: Settings, key: str = "") -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the app, its lifespan run around."""
+    """A client of the app, its lifespan run around. Every answer is held against the app's own document."""
     app = create_app(configured)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers) as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://api",
+            headers=headers,
+            event_hooks={"response": [checked_by(app)]},
+        ) as client,
     ):
         yield client
 

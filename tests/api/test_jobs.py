@@ -43,13 +43,13 @@ async def test_jobs_are_found_by_state_and_labels(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["state=gone", "page_size=0", "page_size=1001", "page_size=x", "page_token=!", "page_token=YWJj",
+    "query", ["state=gone", "page_size=0", "page_size=1001", "page_size=x", "page_token=!", "page_token=0000000g",
               "page_token=ä", "label.a=%00"]
 )  # fmt: skip
 async def test_unusable_parameters(service: Service, query: str) -> None:
     answer = await service.client.get(f"/v1/jobs?{query}")
     assert (answer.status_code, answer.json()["reason"]) == (422, "INVALID_PARAMETER")
-    assert answer.json()["errors"][0]["pointer"] == "/" + query.partition("=")[0].partition(".")[0]
+    assert answer.json()["errors"][0]["pointer"] == "/" + query.partition("=")[0]
 
 
 @pytest.mark.parametrize("suffix", ["", "/items", "/items/0", "/items/0/masks", "/results"])
