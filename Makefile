@@ -13,7 +13,7 @@ RUN  := $(VENV)/bin/python
 PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up put down reset test faults soak mutants check bench
+.PHONY: help install demo up put down reset test faults soak mutants attacks check bench docs
 
 help:  ## this list
 	@echo "maskworks: segment every image in a bucket"
@@ -51,6 +51,9 @@ soak: install  ## random jobs under random faults (ITEMS FAULTS SEED)
 mutants: install  ## take each mechanism of the protocol away and see a test go red
 	@$(RUN) -m tests.faults.mutants
 
+attacks: install  ## hostile requests, files and messages against a running stack
+	@$(RUN) -m tests.attacks $(if $(ONLY),--only "$(ONLY)")
+
 check: install  ## ruff, types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
@@ -58,6 +61,10 @@ check: install  ## ruff, types
 
 bench: install  ## the benchmarks; JSON into bench/results/
 	@$(RUN) -m bench
+
+docs: install  ## the documentation as a site, in site/
+	@$(PIP) -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 # Stamps: pip runs again only when pyproject.toml has changed. What runs the service is apart from what
 # develops it, so that the first `make demo` fetches less.
