@@ -20,7 +20,6 @@ ROOMS = (
     "submits",
     "surface",
     "globs",
-    "listings",
     "pictures",
     "prompts",
     "exports",
