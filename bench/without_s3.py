@@ -1,21 +1,20 @@
 """`celery -A bench.without_s3 worker`: the worker, but each object is read from memory after the first time."""
 
 from collections.abc import Callable
-from typing import Any
 
-from workers import storage
+from workers.reading import Reading
 
 _objects: dict[str, bytes] = {}
-_fetch: Callable[..., bytes] = storage.fetch
+_read: Callable[[Reading], bytes] = Reading.read
 
 
-def fetch(client: Any, uri: str, *rest: Any) -> bytes:
-    if uri not in _objects:
-        _objects[uri] = _fetch(client, uri, *rest)
-    return _objects[uri]
+def read(reading: Reading) -> bytes:
+    if reading.uri not in _objects:
+        _objects[reading.uri] = _read(reading)
+    return _objects[reading.uri]
 
 
-storage.fetch = fetch
+Reading.read = read  # type: ignore[method-assign]
 
 from workers.main import app  # noqa: E402
 

@@ -19,12 +19,14 @@ from typing import Any
 
 from db.states import ItemReason
 from model.errors import DeviceLost, OutOfMemory
-from workers import crash_points, images, storage
+from workers import crash_points, images
 from workers.failures import ItemFailed, failure_of
 from workers.fair_queue import FairQueue
+from workers.fetching import FetchStage
 from workers.gate import Gate
 from workers.gpu_queue import GpuQueue
 from workers.prompts import answerable, empty_masks
+from workers.reading import GivenUp
 from workers.settings import Settings
 from workers.ticket import Done, Dropped, Failed, Ticket, warning
 
@@ -41,9 +43,8 @@ class Pipeline:
     def __init__(self, settings: Settings, s3: Any, largest_batch: int) -> None:
         self.gate = Gate()
         self._settings = settings
-        self._s3 = s3
         self._stop = threading.Event()
-        self._fetch = FairQueue()
+        self._fetch = FetchStage(settings, s3, self._stop, self._fetched)
         self._decode = FairQueue()
         self._gpu = GpuQueue()
         self._rle: SimpleQueue[Ticket] = SimpleQueue()
@@ -52,7 +53,7 @@ class Pipeline:
         self._busy_since: float | None = None
 
     def start(self) -> None:
-        self._spawn("fetch", self._settings.fetch_threads, lambda: self._serve(self._fetch, self._fetch_one))
+        self._fetch.start()
         self._spawn("decode", self._settings.decode_threads, lambda: self._serve(self._decode, self._decode_one))
         self._spawn("gpu", 1, self._gpu_loop)
         self._spawn("rle", _RLE_THREADS, lambda: self._serve(self._rle, self._rle_one))
@@ -84,10 +85,13 @@ class Pipeline:
             except Exception as error:  # noqa: BLE001  whatever one image does, the stage serves the next
                 self._fail(ticket, error)
 
-    def _fetch_one(self, ticket: Ticket) -> None:
-        with _timed(ticket, "fetch"):
-            ticket.data = storage.fetch(self._s3, ticket.uri, self._settings, self._stop)
-        self._decode.put(ticket)
+    def _fetched(self, ticket: Ticket, error: Exception | None) -> None:
+        if error is None:
+            self._decode.put(ticket)
+        elif isinstance(error, GivenUp):
+            self._leave(ticket, Dropped(ticket.index))
+        else:
+            self._fail(ticket, error)
 
     def _decode_one(self, ticket: Ticket) -> None:
         self._decoded.acquire()

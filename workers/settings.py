@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -15,10 +15,25 @@ class Settings(BaseSettings):
     database_url: str = Field(description="Postgres 16 or newer, as postgresql+psycopg://user:password@host/name")
     redis_url: str = Field(description="Redis that carries the doorbell messages, with `maxmemory-policy noeviction`")
 
-    s3_endpoint_url: str | None = Field(None, description="S3 endpoint; unset: AWS")
+    s3_endpoint_url: str | None = Field(
+        None, description="S3 endpoint; unset: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the AWS profile, else AWS itself"
+    )
     s3_access_key: str | None = Field(None, description="S3 access key; unset: the ambient credentials (role, profile)")
     s3_secret_key: str | None = Field(None, description="S3 secret key")
-    s3_region: str = Field("us-east-1", description="S3 region")
+    s3_region: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MASKWORKS_S3_REGION", "AWS_REGION"),
+        description="S3 region; unset: AWS_REGION, AWS_DEFAULT_REGION, the AWS profile, else us-east-1",
+    )
+    s3_addressing_style: Literal["auto", "path", "virtual"] | None = Field(
+        None,
+        description="Where the bucket's name goes: `path`, `virtual` (into the host name), or `auto`; "
+        "unset: the AWS profile, else `auto`, which is `path` with an endpoint of your own",
+    )
+    s3_requester_pays: bool = Field(
+        False, description="Accept the charges of requester-pays buckets, for listing and for reading"
+    )
+    s3_unsigned: bool = Field(False, description="Send no credentials: public buckets only")
     buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Buckets that jobs may read, or `*`; an image elsewhere fails with BUCKET_NOT_ALLOWED"
     )
@@ -49,7 +64,19 @@ class Settings(BaseSettings):
     batch_seconds: float = Field(
         300, gt=0, description="A GPU batch that takes longer is a hang: the worker ends itself"
     )
-    fetch_threads: int = Field(8, gt=0, description="Objects fetched at a time")
+    fetch_threads: int = Field(8, gt=0, description="Objects fetched at a time, not counting slow ones")
+    fetch_seconds: float = Field(
+        60,
+        gt=0,
+        description="An object not read within this long fails with TIMEOUT; waiting for a bucket that throttles does "
+        "not count",
+    )
+    throttle_seconds: float = Field(
+        600,
+        gt=0,
+        description="A bucket that has answered nothing but 'slow down' for this long fails the items that ask for it "
+        "with STORAGE_UNAVAILABLE",
+    )
     decode_threads: int = Field(2, gt=0, description="Images decoded at a time")
     health_dir: Path | None = Field(
         None,

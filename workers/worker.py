@@ -18,7 +18,6 @@ from workers.lease import LeaseKeeper, claim
 from workers.models import Models
 from workers.pipeline import Pipeline
 from workers.settings import Settings
-from workers.signed_get import SignedGet
 from workers.storage import s3_client
 from workers.ticket import Model
 
@@ -38,7 +37,6 @@ class Worker:
         # writer and claim per slot, heartbeat, registration
         self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 2)
         self._s3 = s3_client(settings)
-        self._objects = SignedGet(settings, self._s3)
         self._models = Models(settings, self._s3)
         self._bench: Bench | None = None
         self._registered: list[Model] = []
@@ -50,7 +48,7 @@ class Worker:
         self._mark_unready()
         self._registered = self._models.warm()
         largest = max(model.batch_images for model in self._registered)
-        pipeline = Pipeline(self.settings, self._objects, largest)
+        pipeline = Pipeline(self.settings, self._s3, largest)
         keeper = LeaseKeeper(self._engine, self.settings.lease_seconds, lambda: not self._hung(pipeline))
         self._bench = Bench(
             self._engine, single_statements(self._engine), self.settings, pipeline, keeper, self.stopping
@@ -94,7 +92,7 @@ class Worker:
                 connection.execute(dispatch.GONE, {"id": self.id})
         except DATABASE_ERRORS:
             log.warning("could not sign off; the register forgets this worker by itself", exc_info=True)
-        self._objects.close()
+        self._s3.close()
         self._engine.dispose()
 
     def _mark_unready(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _ERROR = '<?xml version="1.0"?><Error><Code>{code}</Code><Message>made by a test</Message></Error>'
-_CODES = {403: "AccessDenied", 404: "NoSuchKey", 503: "SlowDown"}
+_CODES = {403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Fault:
     """What happens to requests whose path contains `part`, `times` times (None: for ever)."""
 
     part: str
-    kind: str  # "403", "404", "503", "slow", "truncated", "reset"
+    kind: str  # "403", "404", "500", "503", "slow", "truncated", "reset"
     times: int | None = None
     seconds: float = 0.0
 

@@ -34,7 +34,7 @@ def test_refused_for_good(cluster: Cluster, proxy: S3Proxy, kind: str, reason: s
     assert proxy.hits == 2  # asked once each
 
 
-@pytest.mark.parametrize("kind", ["503", "truncated", "reset"])
+@pytest.mark.parametrize("kind", ["500", "503", "truncated", "reset"])
 def test_passes_after_a_while(cluster: Cluster, proxy: S3Proxy, kind: str) -> None:
     images = two_of_each(cluster)
     proxy.faults, proxy.hits = [Fault("/hurt/", kind, times=4)], 0
@@ -45,12 +45,27 @@ def test_passes_after_a_while(cluster: Cluster, proxy: S3Proxy, kind: str) -> No
 
 def test_never_passes(cluster: Cluster, proxy: S3Proxy) -> None:
     images = two_of_each(cluster)
-    proxy.faults = [Fault("/hurt/", "503")]
+    proxy.faults = [Fault("/hurt/", "500")]
     job = cluster.submit(images, size=4)
     cluster.wait_done(job, 60)
     assert outcome(cluster, job) == {"ok": 2, "STORAGE_UNAVAILABLE": 2}
     sql = "SELECT bool_and(retryable) FROM results WHERE job_id = :job AND state = 'failed'"
     assert cluster.ask(sql, job=job) is True
+
+
+def test_throttled_in_the_middle(cluster: Cluster, proxy: S3Proxy) -> None:
+    """For 20 s every read is told to slow down. Nothing fails, and no chunk is charged."""
+    job = cluster.submit(3000, size=16)
+    cluster.wait_leased(job)
+    time.sleep(1)
+    proxy.faults, proxy.hits = [Fault("/plain/", "503")], 0
+    time.sleep(20)
+    refused = proxy.hits
+    proxy.faults.clear()
+    cluster.wait_done(job, 120)
+    assert outcome(cluster, job) == {"ok": 3000}
+    assert 0 < refused < 2000  # both workers slowed down
+    assert cluster.ask("SELECT max(stalls) FROM chunks WHERE job_id = :job", job=job) == 0
 
 
 def test_slower_than_a_lease(cluster: Cluster, proxy: S3Proxy) -> None:
