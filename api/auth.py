@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.brake import Brake
 from api.errors import Unauthenticated
 from db.keys import read_key, valid_key, verified
 
@@ -18,23 +19,30 @@ _REMEMBERED_KEYS = 4096
 class KeyRing:
     """Verifies keys against the database and remembers each good one for a few seconds, by its digest.
 
-    So a polling client costs one look-up now and then, and a revoked key works that much longer at most.
+    So a polling client costs one look-up now and then, and a revoked key works that much longer at most. A key that
+    was good is looked up again whatever its address does; the brake is for keys that nobody has seen.
     """
 
-    def __init__(self, engine: AsyncEngine, pepper: str) -> None:
+    def __init__(self, engine: AsyncEngine, pepper: str, brake: Brake) -> None:
         self._engine = engine
         self._pepper = pepper
+        self._brake = brake
         self._seen: dict[bytes, tuple[float, str]] = {}
 
-    async def tenant(self, text: str) -> str | None:
-        """The key's tenant, or None where it is not valid."""
+    async def tenant(self, text: str, address: str) -> str | None:
+        """The key's tenant, or None where it is not valid. Raises TooManyWrongKeys."""
         name = hashlib.sha256(text.encode("utf-8", "replace")).digest()
         until, tenant = self._seen.get(name, (0.0, ""))
         if until > time.monotonic():
             return tenant
+        if name not in self._seen:
+            self._brake.check(address)
         found = await self._look_up(text)
         if found is not None:
             self._remember(name, found)
+        else:
+            self._seen.pop(name, None)
+            self._brake.count(address)
         return found
 
     async def _look_up(self, text: str) -> str | None:
@@ -46,7 +54,7 @@ class KeyRing:
         return row.tenant_id if row is not None and verified(self._pepper, key, row.digest) else None
 
     def _remember(self, name: bytes, tenant: str) -> None:
-        if len(self._seen) >= _REMEMBERED_KEYS:
+        if name not in self._seen and len(self._seen) >= _REMEMBERED_KEYS:
             self._seen.clear()
         self._seen[name] = (time.monotonic() + _REMEMBERED_SECONDS, tenant)
 
@@ -59,7 +67,7 @@ class _Bearer(HTTPBearer):
         if credentials is None:
             raise Unauthenticated("send the header `Authorization: Bearer <key>`")
         keys: KeyRing = request.app.state.keys
-        tenant = await keys.tenant(credentials.credentials)
+        tenant = await keys.tenant(credentials.credentials, request.client.host if request.client else "")
         if tenant is None:
             raise Unauthenticated("this key is unknown, expired or revoked")
         return tenant

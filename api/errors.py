@@ -6,7 +6,7 @@ Problem                what we refuse, with a detail for the client
 │  ├─ UnknownModel
 │  └─ BucketNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
-├─ Unauthenticated, JobNotFound, ItemNotFound, JobNotDone, IdempotencyKeyReused, UnsupportedMediaType,
+├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, IdempotencyKeyReused, UnsupportedMediaType,
 │  TooManyOpenItems
 └─ NotReady            the database is reachable but not migrated
 sqlalchemy, psycopg    the database is away: 503, come again
@@ -88,6 +88,10 @@ class Unauthenticated(Problem):
     """No key, or none that we know."""
 
 
+class TooManyWrongKeys(Problem):
+    """This address has sent too many wrong keys to have one more looked up."""
+
+
 class JobNotFound(Problem):
     """No such job, or another tenant's."""
 
@@ -146,6 +150,7 @@ TABLE: dict[type[Exception], Kind] = {
     BucketNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "BUCKET_NOT_ALLOWED", "This bucket may not be read here"),
     InvalidParameter: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_PARAMETER", "A parameter is not valid"),
     Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "A valid API key is needed"),
+    TooManyWrongKeys: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_WRONG_KEYS", "Too many wrong keys", retry=True),
     JobNotFound: Kind(HTTPStatus.NOT_FOUND, "JOB_NOT_FOUND", "There is no such job"),
     ItemNotFound: Kind(HTTPStatus.NOT_FOUND, "ITEM_NOT_FOUND", "There is no such item"),
     JobNotDone: Kind(HTTPStatus.CONFLICT, "JOB_NOT_DONE", "The job is not done"),

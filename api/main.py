@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from api import errors, health, items, jobs, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
+from api.brake import Brake
 from api.edge import Edge
 from api.parameters import KNOWN_PARAMETERS
 from api.polls import JobReader
@@ -50,7 +51,8 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.reads = app.state.engine.execution_options(isolation_level="AUTOCOMMIT")
     app.state.exports = async_engine(url, pool_size=settings.export_connections)
     app.state.polls = JobReader(url, app.state.reads)
-    app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value())
+    brake = Brake(settings.wrong_keys_per_minute)
+    app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
     app.state.revision = head_revision()
 
 

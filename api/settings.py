@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     export_connections: int = Field(
         default=4, ge=1, le=100, description="Postgres connections for streaming results, per process"
     )
+    wrong_keys_per_minute: int = Field(
+        default=60,
+        ge=1,
+        description="Wrong API keys a minute from one address, per process, before keys that have not worked yet get "
+        "429; behind a proxy set uvicorn's FORWARDED_ALLOW_IPS too, or all clients count as one",
+    )
     log_level: str = Field(default="INFO", description="Least severity that the API logs")
 
     @field_validator("models", "buckets", mode="before")

@@ -1,0 +1,46 @@
+"""A brake on guessing keys: after so many wrong ones a minute, an address has no more new keys looked up."""
+
+import ipaddress
+import time
+from collections import OrderedDict
+
+from api.errors import TooManyWrongKeys
+
+_WINDOW_SECONDS = 60.0
+_REMEMBERED_ADDRESSES = 4096
+
+
+class Brake:
+    """Counts wrong keys by client address, in memory of a fixed size.
+
+    Behind a proxy whose X-Forwarded-For uvicorn does not trust (`FORWARDED_ALLOW_IPS`), all clients have the proxy's
+    address. A key that has worked is never braked, so that there only keys at their first use wait.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()  # address → end of the window, count
+
+    def check(self, address: str) -> None:
+        """Raises TooManyWrongKeys."""
+        until, count = self._wrong.get(_network(address), (0.0, 0))
+        left = until - time.monotonic()
+        if count >= self._per_minute and left > 0:
+            raise TooManyWrongKeys(f"{count} wrong keys in a minute from this address: a new key waits {left:.0f} s")
+
+    def count(self, address: str) -> None:
+        """One wrong key more."""
+        network, now = _network(address), time.monotonic()
+        until, count = self._wrong.pop(network, (0.0, 0))
+        self._wrong[network] = (until, count + 1) if until > now else (now + _WINDOW_SECONDS, 1)
+        if len(self._wrong) > _REMEMBERED_ADDRESSES:
+            self._wrong.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    """A client has one IPv4 address, but as many IPv6 addresses as it likes in its /64."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:  # a Unix socket has none
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
