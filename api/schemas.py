@@ -16,10 +16,10 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from db.globs import CONTROL_CHARACTERS, MAX_GLOB, GlobError, key_filter
 from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LABEL_KEY = "[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LAST_DEADLINE = datetime(9999, 1, 1)
@@ -29,7 +29,7 @@ NOT_SUPPORTED = "not_supported"
 
 
 def _plain(text: str) -> str:
-    if _CONTROL.search(text):
+    if CONTROL_CHARACTERS.search(text):
         raise PydanticCustomError("control_character", "must not contain control characters")
     return text
 
@@ -70,6 +70,15 @@ def _prefix_uri(uri: str) -> str:
     return uri
 
 
+def _glob(glob: str) -> str:
+    try:
+        key_filter(glob)
+    except GlobError as error:
+        # As a parameter: braces in the text itself would be read as a template.
+        raise PydanticCustomError("glob", "{why}", {"why": str(error)}) from error
+    return glob
+
+
 def _not_built(value: Any) -> None:
     if value is not None:
         raise PydanticCustomError(NOT_SUPPORTED, "is not supported yet")
@@ -106,6 +115,7 @@ def _in_the_future(at: datetime) -> datetime:
 
 ObjectURI = Annotated[str, AfterValidator(_object_uri), Field(examples=["s3://bucket/photos/a.jpg"])]
 PrefixURI = Annotated[str, AfterValidator(_prefix_uri), Field(examples=["s3://bucket/photos/"])]
+Glob = Annotated[str, Field(min_length=1, max_length=MAX_GLOB), AfterValidator(_plain), AfterValidator(_glob)]
 PlainText = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
 LabelKey = Annotated[str, AfterValidator(_label_key), WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$"})]
 LabelValue = Annotated[str, Field(max_length=255), AfterValidator(_plain)]
@@ -147,9 +157,17 @@ class Input(_Body):
     """Where the items come from: exactly one of `items` and `prefix`."""
 
     items: tuple[ItemRequest, ...] | None = Field(None, description="The items themselves")
-    prefix: PrefixURI | None = Field(None, description="Every object under this prefix becomes an item")
-    glob: PlainText | None = Field(
-        None, description="Only keys whose part behind the prefix matches", examples=["**/*.jpg"]
+    prefix: PrefixURI | None = Field(
+        None,
+        description="Objects under this prefix become items. Without `glob`: those with the extension of a known image "
+        "format, in any case, outside hidden files and folders (whose names start with a dot)",
+    )
+    glob: Glob | None = Field(
+        None,
+        description="Only keys whose part behind the prefix matches: `*` within a name, `**` anything, `**/` any "
+        "folders or none, `?` one character, `[a-z]`, `[!a-z]`, `{a,b}`, `\\` before a character that stands for "
+        "itself. `**` takes everything. Known extensions match in any case",
+        examples=["**/*.jpg"],
     )
     manifest: NotBuilt = Field(None, description="Not supported yet")
 

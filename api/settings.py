@@ -33,13 +33,13 @@ class Settings(BaseSettings):
     max_open_items: int = Field(
         default=20_000_000,
         ge=1,
-        description="Unfinished items a tenant may have before submits are refused with 429 "
-        "(a tenant's row may set its own)",
+        description="Unfinished items a tenant may have before submits are refused with 429, and listings fail with "
+        "TOO_MANY_OPEN_ITEMS (a tenant's row may set its own)",
     )
     max_open_items_total: int = Field(
         default=100_000_000,
         ge=1,
-        description="Unfinished items of all tenants together before submits are refused with 429",
+        description="The same for all tenants together",
     )
     pool_size: int = Field(
         default=8,

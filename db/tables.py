@@ -71,8 +71,10 @@ jobs = Table(
     Column("input", JSONB, nullable=False),  # {"items": n} or {"prefix", "glob"}
     Column("n_items", Integer, nullable=False, server_default="0"),
     Column("chunk_size", Integer, nullable=False, server_default="1"),
-    Column("ingest_cursor", Text),  # the last key listed: ingestion goes on behind it
+    Column("ingest_cursor", Text),  # of release 0003, which listed by keys; read and written by nothing here
     Column("ingest_token", Text),  # the store's continuation token for the next page
+    Column("ingest_pages", Integer, nullable=False, server_default="0"),  # guards the next page's transaction
+    Column("ingest_mark", LargeBinary),  # digest of an earlier page: the same one again is no progress
     Column("n_passed_over", BigInteger, nullable=False, server_default="0"),  # keys that the glob left out
     Column("waiting_for", Text),  # a `WaitReason` while something keeps the listing from going on
     Column("waiting_detail", Text),

@@ -56,7 +56,7 @@ class Dispatcher:
         self._settings = settings
         self._stop = stop
         self._holder = f"{socket.gethostname()}-{os.getpid()}"
-        self._engine: Engine = sync_engine(settings.database_url, pool_size=2)
+        self._engine: Engine = sync_engine(settings.database_url, pool_size=4)
         self._single = single_statements(self._engine)
         self._ringer = Ringer(build_app(settings), settings.redis_url)
         self._heard: Bell | None = None

@@ -99,6 +99,20 @@ class Settings(BaseSettings):
     )
     tick_seconds: float = Field(0.5, gt=0, description="The dispatcher looks at least this often")
 
+    listing_patience_seconds: float = Field(
+        300, gt=0, description="A job whose prefix cannot be listed for longer fails; its `waiting_for` says so before"
+    )
+    max_listing_pages: int = Field(
+        100_000, gt=0, description="Pages (of up to 1,000 keys) that one prefix may have; the job fails beyond it"
+    )
+    max_open_items: int = Field(
+        20_000_000,
+        ge=1,
+        description="Unfinished items a tenant may have before submits are refused with 429, and listings fail with "
+        "TOO_MANY_OPEN_ITEMS (a tenant's row may set its own)",
+    )
+    max_open_items_total: int = Field(100_000_000, ge=1, description="The same for all tenants together")
+
     @field_validator("buckets", "models", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:

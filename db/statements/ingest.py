@@ -1,33 +1,68 @@
-"""The leader's statements for listing a prefix into items, page by page, resumable behind `ingest_cursor`."""
+"""The leader's statements for listing a prefix into items, page by page, resumable by the store's own token."""
 
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, TextClause, Update, select, text, update
+from sqlalchemy import Delete, Select, TextClause, Update, delete, func, select, text, update
 
-from db.states import JobState
-from db.tables import jobs
+from db.states import JobState, WaitReason
+from db.tables import items, jobs
+
+_LISTED = (jobs.c.n_items, jobs.c.ingest_pages, jobs.c.ingest_token, jobs.c.ingest_mark)
 
 
 def ingesting_jobs() -> Select[Any]:
     """Jobs whose prefix is not wholly listed, oldest first."""
-    columns = (jobs.c.id, jobs.c.input, jobs.c.task, jobs.c.n_items, jobs.c.ingest_cursor)
+    columns = (jobs.c.id, jobs.c.tenant_id, jobs.c.input, jobs.c.task, *_LISTED)
     return select(*columns).where(jobs.c.state == JobState.INGESTING).order_by(jobs.c.id)
 
 
-def advance(job_id: UUID, cursor: str | None, n_items: int, page: int) -> Update:
-    """Count a page of items in the transaction that copied it. No row: cancelled, or another leader was faster."""
-    at_cursor = jobs.c.ingest_cursor.is_not_distinct_from(cursor)
+def advance(
+    job_id: UUID, pages: int, n_items: int, *, passed_over: int = 0, token: str | None = None, mark: bytes | None = None
+) -> Update:
+    """Count a page in the transaction that copies its items: `n_items` are listed with it, `token` names the next one.
+
+    No row: the job has ended, or another leader has stored this page.
+    """
     return (
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state == JobState.INGESTING, at_cursor)
-        .values(n_items=n_items + page)
-        .returning(jobs.c.id)
+        .where(_at_page(job_id, pages))
+        .values(
+            n_items=n_items,
+            n_passed_over=jobs.c.n_passed_over + passed_over,
+            ingest_pages=pages + 1,
+            ingest_token=token,
+            ingest_mark=mark,
+            waiting_for=None,
+            waiting_detail=None,
+            waiting_since=None,
+        )
+        .returning(jobs.c.n_passed_over)
     )
 
 
-def move_cursor(job_id: UUID, cursor: str) -> Update:
-    return update(jobs).where(jobs.c.id == job_id).values(ingest_cursor=cursor)
+def _at_page(job_id: UUID, pages: int) -> Any:
+    return (jobs.c.id == job_id) & (jobs.c.state == JobState.INGESTING) & (jobs.c.ingest_pages == pages)
+
+
+def wait(job_id: UUID, pages: int, reason: WaitReason, detail: str, patience: float) -> Update:
+    """Say why this page is not listed yet. Returns whether the job has waited for longer than `patience` seconds.
+
+    No row: the job has ended, or the page is stored.
+    """
+    since = func.coalesce(jobs.c.waiting_since, func.clock_timestamp())
+    over = (func.clock_timestamp() - jobs.c.waiting_since) > func.make_interval(0, 0, 0, 0, 0, 0, patience)
+    return (
+        update(jobs)
+        .where(_at_page(job_id, pages))
+        .values(waiting_for=reason, waiting_detail=detail, waiting_since=since)
+        .returning(over)
+    )
+
+
+def forget_items(job_id: UUID) -> Delete:
+    """What release 0003 has listed by keys: this one begins again, by tokens."""
+    return delete(items).where(items.c.job_id == job_id)
 
 
 def open_job(job_id: UUID, chunk_size: int) -> Update:

@@ -94,6 +94,11 @@ def _failures() -> ColumnElement[Any]:
     return select(func.jsonb_agg(in_order, type_=JSONB)).scalar_subquery()
 
 
+_HIDDEN: Final = frozenset(
+    {"request_sha256", "idempotency_key", "ingest_cursor", "ingest_token", "ingest_pages", "ingest_mark"}
+)
+
+
 def _jobs_with_counts() -> Select[Any]:
     tallied, untallied = _tallied_sums(), _untallied_sums()
     succeeded, failed = tallied.c.succeeded + untallied.c.succeeded, tallied.c.failed + untallied.c.failed
@@ -102,7 +107,7 @@ def _jobs_with_counts() -> Select[Any]:
     expired = jobs.c.state == JobState.EXPIRED
     given_up = and_(~_UNFINISHED_JOB, ~expired)
     seen = exists().where(workers.c.model == jobs.c.model, _live())
-    shown = [c for c in jobs.c if c.name not in ("request_sha256", "idempotency_key", "ingest_cursor", "ingest_token")]
+    shown = [c for c in jobs.c if c.name not in _HIDDEN]
     return select(
         *shown,
         succeeded.label("succeeded"),

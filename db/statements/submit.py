@@ -29,8 +29,9 @@ def job_by_idempotency_key(tenant: str, key: str) -> Select[tuple[UUID, bytes]]:
 
 
 def open_items(tenant: str) -> Select[tuple[int, int, int | None]]:
-    """Items of the tenant's jobs that have no result and whose chunk is not final; those of everybody's open jobs, less
-    what is tallied (a few rows, where counting exactly would read every waiting chunk); and the tenant's own limit."""
+    """Items of the tenant's jobs that have no result and whose chunk is not final, or that a listing found; those of
+    everybody's open jobs, less what is tallied (a few rows, where counting exactly would read every waiting chunk); and
+    the tenant's own limit."""
     unfinished = chunks.c.state.in_([s for s in ChunkState if s not in FINAL_CHUNK_STATES])
     missing = func.coalesce(func.sum(chunks.c.hi - chunks.c.lo - chunks.c.n_ok - chunks.c.n_err), 0)
     waiting = (
@@ -39,10 +40,14 @@ def open_items(tenant: str) -> Select[tuple[int, int, int | None]]:
         .where(jobs.c.tenant_id == tenant, unfinished)
         .scalar_subquery()
     )
+    ingesting = (jobs.c.tenant_id == tenant) & (jobs.c.state == JobState.INGESTING)  # their chunks are not cut yet
+    listed = select(func.coalesce(func.sum(jobs.c.n_items), 0)).where(ingesting).scalar_subquery()
     tallied = select(func.coalesce(func.sum(tallies.c.n), 0)).where(tallies.c.job_id == jobs.c.id).scalar_subquery()
     unfinished_jobs = jobs.c.state.in_([s for s in JobState if s not in FINAL_JOB_STATES])
     of_all = select(func.coalesce(func.sum(jobs.c.n_items - tallied), 0)).where(unfinished_jobs).scalar_subquery()
-    return select(waiting.label("open"), of_all.label("of_all"), tenants.c.max_open_items).where(tenants.c.id == tenant)
+    return select((waiting + listed).label("open"), of_all.label("of_all"), tenants.c.max_open_items).where(
+        tenants.c.id == tenant
+    )
 
 
 COPY_ITEMS: Final = "COPY items (job_id, index, custom_id, image, prompts) FROM STDIN"

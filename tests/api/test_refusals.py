@@ -54,6 +54,13 @@ MALFORMED: list[tuple[str, dict[str, Any], str]] = [
     ("neither items nor prefix", with_input(), "/input"),
     ("items and prefix", with_input(items=[{"image": IMAGE}], prefix="s3://bucket/"), "/input"),
     ("glob with items", with_input(items=[{"image": IMAGE}], glob="*"), "/input/glob"),
+    ("glob with a backward range", with_input(prefix="s3://bucket/odd/", glob="[z-a].jpg"), "/input/glob"),
+    ("glob with an empty class", with_input(prefix="s3://bucket/odd/", glob="[!]"), "/input/glob"),
+    ("glob with a class left open", with_input(prefix="s3://bucket/odd/", glob="**[a-z"), "/input/glob"),
+    ("glob with a brace left open", with_input(prefix="s3://bucket/odd/", glob="*.{jpg,png"), "/input/glob"),
+    ("glob of 5,000 characters", with_input(prefix="s3://bucket/odd/", glob="*" * 5000), "/input/glob"),
+    ("glob that is too complicated", with_input(prefix="s3://bucket/odd/", glob="?*" * 500), "/input/glob"),
+    ("empty glob", with_input(prefix="s3://bucket/odd/", glob=""), "/input/glob"),
     ("prefix is no uri", with_input(prefix="bucket/p"), "/input/prefix"),
     ("prefix without a bucket", with_input(prefix="s3:///p"), "/input/prefix"),
     ("prompted prefix", {"task": {"type": "prompted"}, "input": {"prefix": "s3://bucket/p/"}}, "/input/prefix"),
@@ -188,3 +195,15 @@ async def test_many_errors_are_cut_to_the_first(service: Service) -> None:
         item["image"] = "x"
     problem = (await service.client.post("/v1/jobs", json=given)).json()
     assert len(problem["errors"]) == 100 and "499 more" in problem["detail"]
+
+
+async def test_a_refused_glob_says_what_to_write_instead(service: Service) -> None:
+    given = with_input(prefix="s3://bucket/p/", glob="scan {[2026-01-05]}.jpg")
+    (error,) = (await service.client.post("/v1/jobs", json=given)).json()["errors"]
+    assert error == {
+        "pointer": "/input/glob",
+        "detail": "the range 6-0 runs backwards: write \\[ where a bracket itself is meant",
+    }
+    given["input"]["glob"] = "scan {"
+    (error,) = (await service.client.post("/v1/jobs", json=given)).json()["errors"]
+    assert error["detail"] == "a { is not closed: write \\{ for the brace itself"

@@ -88,7 +88,7 @@ class Play:
     def list_page(self) -> None:
         with self.engine.begin() as connection:
             n: int = connection.execute(select(jobs.c.n_items).where(jobs.c.id == self.job)).scalar_one()
-            if self.listed or not connection.execute(ingest.advance(self.job, None, n, SIZE)).all():
+            if self.listed or not connection.execute(ingest.advance(self.job, n // SIZE, n + SIZE)).all():
                 return
             rows = [
                 {"job_id": self.job, "index": i, "custom_id": str(i), "image": "s3://b/k"} for i in range(n, n + SIZE)

@@ -87,7 +87,7 @@ MUTANTS = (
         "the ingestion's own thread",
         "workers/ingester.py",
         "        self._asked.set()\n",
-        "        ingest_step(self._engine, self._s3, self._settings)\n",
+        "        for found in listings(self._engine):\n            self._page(found, _Turn())\n",
         "tests/faults/test_s3.py::test_a_slow_listing_holds_nobody_up",
     ),
 )
