@@ -11,6 +11,8 @@ finishing    a job is ended because its last chunk has
 filling      a chunk was marked as dispatched
 marked       all of them are committed and no message is sent
 ringing      a chunk whose message is lost is marked again
+listing      a page of a job's prefix is to be listed
+listed       its items and the next page's token are in an open transaction
 tallying     the ended chunks of a job are counted
 
 of a worker
@@ -34,7 +36,7 @@ from typing import Final
 from uuid import UUID
 
 NAMES: Final = (
-    *("reaping", "stopping", "finishing", "filling", "marked", "ringing", "tallying"),
+    *("reaping", "stopping", "finishing", "filling", "marked", "ringing", "listing", "listed", "tallying"),
     *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "writing"),
     *("renewing", "done"),
 )

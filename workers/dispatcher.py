@@ -87,6 +87,7 @@ class Dispatcher:
                 bell.wait(self._settings.tick_seconds, self._stop)
             self._stop.wait(max(_BREATH, self._filled + _SPACING - time.monotonic()))
         self._ringer.stop()
+        self._ingester.stop()
         bell.close()
         self._resign()
         self._beat.stop()

@@ -14,6 +14,7 @@ from db.statements import ingest as sql
 from db.statements import stop
 from db.statements.submit import COPY_ITEMS, open_items
 from db.states import JobReason, WaitReason, chunk_size
+from workers import crash_points
 from workers.failures import ItemFailed
 from workers.listing import ListingFailed, Page, list_page, no_progress
 from workers.reaper import stop_job
@@ -69,6 +70,7 @@ def _listing(row: Any) -> Listing:
 
 def ingest_page(engine: Engine, s3: Any, settings: Settings, listing: Listing) -> bool:
     """List the job's next page and store it. True: there is more to list. Raises ListingFailed."""
+    crash_points.reach("listing", listing.job_id)
     bucket, prefix = split_uri(listing.prefix)
     try:
         check_bucket(bucket, settings.buckets)
@@ -111,6 +113,7 @@ def _store(
         if listing.pages == 0:
             connection.execute(sql.forget_items(listing.job_id))
         _copy(connection, listing, images)
+        crash_points.reach("listed", listing.job_id)
         if page.token is None:
             _open(connection, listing, total, row.n_passed_over)
     return page.token is not None

@@ -24,6 +24,7 @@ _AT_ONCE: Final = 4
 _PAGE_SECONDS: Final = 60.0
 """A page that takes longer counts as failed and leaves its place to another; its thread ends when the store lets it."""
 _MOST_THREADS: Final = 32
+_STOP_SECONDS: Final = 5.0
 _MAX_TRIES: Final = 3
 """Unexpected errors in a row over one page, after which the job fails: INTERNAL."""
 _BACKOFF_BASE = 0.5
@@ -56,6 +57,7 @@ class Ingester:
         self._leads = leads
         self._turns: dict[UUID, _Turn] = {}
         self._asked = threading.Event()
+        self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="ingest", daemon=True)
 
     def start(self) -> None:
@@ -65,12 +67,19 @@ class Ingester:
         """There may be something to list."""
         self._asked.set()
 
+    def stop(self) -> None:
+        """Start no further page. Those that are being listed end with the process, or fail their guards."""
+        self._stopping = True
+        self.ask()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_SECONDS)
+
     def _loop(self) -> None:
-        while True:
+        while not self._stopping:
             self._asked.wait()
             self._asked.clear()
             try:
-                if self._leads():
+                if self._leads() and not self._stopping:
                     self._round(listings(self._engine))
             except DATABASE_ERRORS as error:
                 log.warning("the database failed while prefixes were listed, trying again: %s", error)

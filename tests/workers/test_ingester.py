@@ -13,7 +13,7 @@ from db.tables import jobs
 from tests.jobs import job_row
 from tests.workers.odd_store import Answer, listing, odd_store
 from tests.workers.test_ingest import listed, submit_prefix
-from workers import ingester
+from workers import crash_points, ingester
 from workers.ingester import Ingester
 from workers.settings import Settings
 from workers.storage import s3_client
@@ -22,9 +22,7 @@ from workers.storage import s3_client
 @contextmanager
 def listing_all(engine: Engine, settings: Settings) -> Iterator[None]:
     """An ingester that is asked as the leader asks it."""
-    leads = threading.Event()
-    leads.set()
-    lister = Ingester(engine, s3_client(settings), settings, leads.is_set)
+    lister = Ingester(engine, s3_client(settings), settings, lambda: True)
     lister.start()
     done = threading.Event()
 
@@ -37,9 +35,19 @@ def listing_all(engine: Engine, settings: Settings) -> Iterator[None]:
     try:
         yield
     finally:
-        leads.clear()
         done.set()
         asking.join()
+        lister.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_page_is_left(engine: Engine) -> Iterator[None]:
+    """The engine is disposed of after this."""
+    assert engine
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "ingest-page":
+            thread.join()
 
 
 def until(what: Callable[[], object]) -> None:
@@ -82,6 +90,20 @@ def test_an_unexpected_error_ends_its_job_alone_after_a_few_tries(engine: Engine
             and "UPDATE" not in row.error_detail
             and row.waiting_for == WaitReason.INTERNAL
         )
+    assert len(listed(engine, good)) == 4 and job_row(engine, good).state == JobState.PENDING
+
+
+@pytest.mark.parametrize("point", ["listing", "listed"])
+def test_an_error_injected_into_a_listing_ends_that_job_alone(engine: Engine, settings: Settings, point: str) -> None:
+    hurt, good = (submit_prefix(engine, "s3://b/p/") for _ in range(2))
+    crash_points.arm(f"{point}:{hurt}")
+    try:
+        with odd_store(two_pages) as store, listing_all(engine, with_store(settings, store.url)):
+            until(ended(engine, hurt))
+            until(ended(engine, good))
+    finally:
+        crash_points.arm(None)
+    assert (job_row(engine, hurt).error_reason, listed(engine, hurt)) == ("INTERNAL", [])
     assert len(listed(engine, good)) == 4 and job_row(engine, good).state == JobState.PENDING
 
 
