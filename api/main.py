@@ -11,21 +11,16 @@ from api import errors, health, items, jobs, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
 from api.brake import Brake
 from api.edge import Edge
-from api.exports.pages import Reader
-from api.exports.response import Slots
 from api.parameters import KNOWN_PARAMETERS
 from api.polls import JobReader
 from api.settings import Settings
-from db.configuration import ConfigurationError, operator_errors, read_settings
 from db.engine import async_engine
 from db.migrate import head_revision
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application as a value. Without `settings` they are read from the environment's MASKWORKS_*."""
-    if settings is None:
-        with operator_errors():
-            settings = _configured()
+    settings = settings or Settings()
     app = FastAPI(
         title="maskworks",
         version=version("maskworks"),
@@ -48,25 +43,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _configured() -> Settings:
-    """Settings from the environment. Raises ConfigurationError."""
-    settings = read_settings(Settings)
-    known = (*models.FACTS, "null")
-    if unknown := next((name for name in settings.models if name not in known), None):
-        names = ", ".join(models.FACTS)
-        raise ConfigurationError(f"MASKWORKS_MODELS: no model is called {unknown!r}; there are {names}")
-    return settings
-
-
 def _open(app: FastAPI, settings: Settings) -> None:
     """Engines connect at their first use: the process starts, and says why it is not ready, without a database."""
     url = settings.database_url.get_secret_value()
     app.state.settings = settings
     app.state.engine = async_engine(url, pool_size=settings.pool_size)
     app.state.reads = app.state.engine.execution_options(isolation_level="AUTOCOMMIT")
-    # Half of the pool: however many downloads there are, a status request finds a connection.
-    app.state.export_reader = Reader(app.state.reads, max(1, settings.pool_size // 2))
-    app.state.export_slots = Slots(settings.exports_per_tenant)
+    app.state.exports = async_engine(url, pool_size=settings.export_connections)
     app.state.polls = JobReader(url, app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
@@ -80,6 +63,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     yield
     await app.state.polls.close()
     await app.state.engine.dispose()
+    await app.state.exports.dispose()
 
 
 def _log_at(level: str) -> None:

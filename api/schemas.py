@@ -17,6 +17,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from db.globs import CONTROL_CHARACTERS, MAX_GLOB, GlobError, key_filter
+from db.states import Depth
 from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -168,6 +169,12 @@ class Input(_Body):
         "folders or none, `?` one character, `[a-z]`, `[!a-z]`, `{a,b}`, `\\` before a character that stands for "
         "itself. `**` takes everything. Known extensions match in any case",
         examples=["**/*.jpg"],
+    )
+    depth: Depth | None = Field(
+        None,
+        description="How samples of more than 8 bits become 8: `auto` (where absent) by the bit depth that the file "
+        "declares, else by the fewest bits that hold every sample; `percentiles` from the .1th to the 99.9th "
+        "percentile of the picture; `full_range` by the number type",
     )
     manifest: NotBuilt = Field(None, description="Not supported yet")
 

@@ -1,20 +1,18 @@
 """What the front door is configured by: one frozen object, read from MASKWORKS_* once, in `create_app`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-from db.configuration import DatabaseUrlSecret
 
 
 class Settings(BaseSettings):
     """Settings of the API process; each is the environment's MASKWORKS_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix="MASKWORKS_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="MASKWORKS_", frozen=True, extra="ignore")
 
-    database_url: DatabaseUrlSecret = Field(
-        description="Postgres 16 or newer, as `postgresql://user:password@host:5432/maskworks` (docs/deployment.md)"
+    database_url: SecretStr = Field(
+        description="Postgres, as an SQLAlchemy URL: `postgresql+psycopg://user:password@host:5432/maskworks`"
     )
     key_pepper: SecretStr = Field(
         min_length=1,
@@ -47,18 +45,10 @@ class Settings(BaseSettings):
         default=8,
         ge=1,
         le=100,
-        description="Postgres connections for requests, per process, half of them at most for downloads; "
-        "polls have up to four of their own",
+        description="Postgres connections for requests, per process; polls have up to four of their own",
     )
-    exports_per_tenant: int = Field(
-        default=16,
-        ge=1,
-        description="Downloads of results that a tenant may have under way at a time, per process; more get 429",
-    )
-    export_stall_seconds: float = Field(
-        default=60.0,
-        gt=0,
-        description="A download whose client takes nothing for so many seconds is cut off",
+    export_connections: int = Field(
+        default=4, ge=1, le=100, description="Postgres connections for streaming results, per process"
     )
     wrong_keys_per_minute: int = Field(
         default=60,
@@ -66,14 +56,7 @@ class Settings(BaseSettings):
         description="Wrong API keys a minute from one address, per process, before keys that have not worked yet get "
         "429; behind a proxy set uvicorn's FORWARDED_ALLOW_IPS too, or all clients count as one",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        default="INFO", description="Least severity that the API logs"
-    )
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _capitals(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
+    log_level: str = Field(default="INFO", description="Least severity that the API logs")
 
     @field_validator("models", "buckets", mode="before")
     @classmethod

@@ -115,6 +115,7 @@ def read_submission(body: bytes, rules: Rules) -> Submission | DryRun:
 
 def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Sequence[ItemRow] | None) -> Submission:
     given = request.input
+    depth = {} if given.depth is None else {"depth": given.depth}
     return Submission(
         name=request.name,
         labels=request.labels,
@@ -122,7 +123,7 @@ def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Se
         precision=request.precision,
         priority=request.priority,
         task=raw["task"],
-        input={"prefix": given.prefix, "glob": given.glob} if rows is None else {"items": len(rows)},
+        input=({"prefix": given.prefix, "glob": given.glob} if rows is None else {"items": len(rows)}) | depth,
         deadline=request.deadline,
         max_failure_ratio=request.max_failure_ratio,
         items=rows,

@@ -11,8 +11,8 @@ from typing import Final
 import re2
 
 KNOWN_EXTENSIONS: Final = frozenset({
-    "jpg", "jpeg", "jfif", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif",
-    "jp2", "j2k", "jpx", "pnm", "ppm", "pgm", "pbm", "pam",
+    "jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "bmp", "dib", "tif", "tiff", "gif", "avif", "heic", "heif",
+    "hif", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "pnm", "ppm", "pgm", "pbm", "pam",
 })  # fmt: skip
 """What a job without a glob takes, in lower case."""
 

@@ -172,6 +172,17 @@ class WarningCode(StrEnum):
     """Samples of more than 8 bits were scaled to 8; the detail gives the range."""
 
 
+class Depth(StrEnum):
+    """How samples of more than 8 bits become 8; `depth` of a job's input."""
+
+    AUTO = "auto"
+    """By the bit depth that the file declares, else by the fewest bits that hold every sample."""
+    PERCENTILES = "percentiles"
+    """From the .1th to the 99.9th percentile of the picture."""
+    FULL_RANGE = "full_range"
+    """By the number type: the high byte of 16-bit samples."""
+
+
 TASK_NAME: Final = "maskworks.segment_chunk"
 WAKE_CHANNEL: Final = "maskworks_wake"
 """The NOTIFY channel that wakes the dispatcher: a submit, an ended chunk, a give-back."""

@@ -68,7 +68,7 @@ jobs = Table(
     Column("precision", Text),
     Column("priority", SmallInteger, nullable=False, server_default="5"),
     Column("task", JSONB, nullable=False),
-    Column("input", JSONB, nullable=False),  # {"items": n} or {"prefix", "glob"}
+    Column("input", JSONB, nullable=False),  # {"items": n} or {"prefix", "glob"}; "depth" too where it was given
     Column("n_items", Integer, nullable=False, server_default="0"),
     Column("chunk_size", Integer, nullable=False, server_default="1"),
     Column("ingest_cursor", Text),  # of release 0003, which listed by keys; read and written by nothing here

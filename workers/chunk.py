@@ -179,7 +179,16 @@ class ChunkRun:
                 self._sink.put(Failed(item.index, failure, {}))
                 continue
             timings = {"queue": self._claim.queue_ms}
-            ticket = Ticket(item.index, item.image, task, self._model, self._sink, self._abandoned, timings_ms=timings)
+            ticket = Ticket(
+                index=item.index,
+                uri=item.image,
+                task=task,
+                model=self._model,
+                sink=self._sink,
+                abandoned=self._abandoned,
+                depth=self._claim.depth,
+                timings_ms=timings,
+            )
             self._bench.pipeline.submit(ticket)
 
     def _task(self, item: Item) -> Automatic | Prompted:

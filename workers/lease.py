@@ -14,7 +14,7 @@ from db.engine import DATABASE_ERRORS
 from db.statements import lease as sql
 from db.statements.lease import Fence
 from db.statements.stop import wake_dispatcher
-from db.states import JobState
+from db.states import Depth, JobState
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class Claim:
     model: str
     precision: str | None
     task: dict[str, Any]
+    depth: Depth
     reasons: dict[str, int]
     queue_ms: float
     items: list[Item]
@@ -66,6 +67,7 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
         model=row.model,
         precision=row.precision,
         task=row.task,
+        depth=Depth(row.depth or Depth.AUTO),
         reasons=dict(row.reasons),
         queue_ms=max(0.0, round(waited, 3)),
         items=[Item(index, image, prompts, suspect) for index, image, prompts, suspect in missing],

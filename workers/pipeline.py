@@ -97,7 +97,7 @@ class Pipeline:
         self._decoded.acquire()
         try:
             with _timed(ticket, "decode"):
-                upright = images.decode(ticket.data, self._settings.max_image_pixels)
+                upright = images.decode(ticket.data, self._settings.max_image_pixels, ticket.depth)
                 ticket.data = b""
                 ticket.height, ticket.width = upright.pixels.shape[:2]
                 ticket.orientation, ticket.frames = upright.orientation, upright.frames

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from db.states import WarningCode
+from db.states import Depth, WarningCode
 from model.mask import Mask
 from model.protocol import SegmenterProtocol
 from model.spec import Automatic, Prompted
@@ -63,6 +63,7 @@ class Ticket:
     sink: "SimpleQueue[Outcome]"
     abandoned: threading.Event
     interactive: bool = False
+    depth: Depth = Depth.AUTO
     timings_ms: dict[str, float] = field(default_factory=dict)
     data: bytes = b""
     height: int = 0

@@ -45,6 +45,7 @@ class Worker:
     def start(self) -> None:
         """Load and warm the models, start every thread, register. Raises ModelError when weights can not be had."""
         Image.MAX_IMAGE_PIXELS = None  # ours is MAX_IMAGE_PIXELS of the settings, checked before decoding
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file stands with its item
         self._mark_unready()
         self._registered = self._models.warm()
         largest = max(model.batch_images for model in self._registered)

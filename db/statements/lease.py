@@ -122,6 +122,7 @@ _CLAIM: Final = (
         jobs.c.model,
         jobs.c.precision,
         jobs.c.task,
+        jobs.c.input["depth"].astext.label("depth"),
         jobs.c.created_at,
         jobs.c.state.label("job_state"),
     )

@@ -46,7 +46,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ValidationError):
         read.pool_size = 4  # type: ignore[misc]
     monkeypatch.delenv("MASKWORKS_KEY_PEPPER")
-    with pytest.raises(SystemExit, match="78"):
+    with pytest.raises(ValidationError, match="key_pepper"):
         create_app()
 
 
@@ -128,8 +128,7 @@ async def test_the_document_reads_well(service: Service) -> None:
 
 
 @contextmanager
-def uvicorn(environment: dict[str, str], says: str) -> Iterator[str]:
-    """The service as a process, on a free port; at its end its log has `says` and no traceback."""
+def uvicorn(environment: dict[str, str]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -140,7 +139,7 @@ def uvicorn(environment: dict[str, str], says: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
         process.terminate()
         _, log = process.communicate(timeout=20)
-        assert "Traceback" not in log and says in log
+        assert "Traceback" not in log and "submitted by" in log
     finally:
         process.kill()
         process.communicate()
@@ -166,8 +165,7 @@ def test_as_a_process(module_database: str, engine: Any) -> None:
         "MASKWORKS_KEY_PEPPER": PEPPER,
         "MASKWORKS_REDIS_URL": "redis://127.0.0.1:1/0",  # nobody there: a submit never needs it
     }
-    headers = {"Authorization": f"Bearer {key}"}
-    with uvicorn(environment, "submitted by") as url, httpx.Client(base_url=url, headers=headers) as client:
+    with uvicorn(environment) as url, httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as client:
         wait_ready(client)
         job = client.post("/v1/jobs", json=body(10_000))
         assert job.status_code == 202
@@ -175,5 +173,5 @@ def test_as_a_process(module_database: str, engine: Any) -> None:
             assert stream.status_code == 200
         assert client.post(f"/v1/jobs/{job.json()['id']}:cancel").json()["counts"]["cancelled"] == 10_000
         lines = client.get(f"/v1/jobs/{job.json()['id']}/results").text.splitlines()
-        assert len(lines) == 10_001
+        assert len(lines) == 10_000
         assert client.delete(f"/v1/jobs/{job.json()['id']}").status_code == 204

@@ -1,0 +1,96 @@
+"""The way from bytes to pixels: recognise, read, scale to 8 bits, turn upright."""
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from db.states import Depth, ItemReason, WarningCode
+from workers.failures import ItemFailed
+from workers.images.depth import to_bytes
+from workers.images.formats import FORMATS, Format
+from workers.images.raster import MAX_FRAMES, Raster, Said
+
+_BROKEN: Final = (
+    OSError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+    EOFError,
+    RuntimeError,
+    AssertionError,
+    struct.error,
+)
+"""What parsers raise for foreign bytes. MemoryError is not among them: it has a reason of its own."""
+
+
+@dataclass(frozen=True)
+class Upright:
+    """`pixels`: uint8 (H, W, 3) RGB, EXIF orientation applied; `orientation`: the EXIF value found (1 where none).
+
+    `frames`: images in the file, of which the first was taken. `warnings`: what else the item should say.
+    """
+
+    pixels: NDArray[np.uint8]
+    orientation: int
+    frames: int = 1
+    warnings: tuple[Said, ...] = ()
+
+
+def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO) -> Upright:
+    """Bytes → upright RGB. `docs/formats.md` says what is read and what is lost.
+
+    Raises ItemFailed with UNSUPPORTED_FORMAT, IMAGE_TOO_LARGE (before any pixel is decoded) or DECODE_FAILED, and
+    MemoryError.
+    """
+    if not data:
+        raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, "the object is empty (0 bytes)")
+    kind = _recognise(data)
+    try:
+        raster = kind.read(data, max_pixels)
+        gray_or_rgb, scaled = to_bytes(raster, depth)
+    except Image.DecompressionBombError as error:
+        raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, str(error)) from error
+    except UnidentifiedImageError as error:
+        raise ItemFailed(ItemReason.DECODE_FAILED, f"{kind.name}: the header cannot be read") from error
+    except _BROKEN as error:
+        raise ItemFailed(ItemReason.DECODE_FAILED, f"{kind.name}: {type(error).__name__}: {error}") from error
+    upright = _turned(_rgb(gray_or_rgb), raster.orientation)
+    return Upright(upright, raster.orientation, raster.frames, raster.warnings + scaled + _frames(raster))
+
+
+def _recognise(data: bytes) -> Format:
+    found = next((kind for kind in FORMATS if kind.recognises(data)), None)
+    if found is None:
+        names = ", ".join(kind.name for kind in FORMATS)
+        raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, f"not an image of a known format ({names})")
+    return found
+
+
+def _frames(raster: Raster) -> tuple[Said, ...]:
+    if raster.frames < 2:
+        return ()
+    count = f"at least {MAX_FRAMES}" if raster.frames == MAX_FRAMES else str(raster.frames)
+    return ((WarningCode.FRAMES_IGNORED, f"the file holds {count} images; the first was taken"),)
+
+
+def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
+def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """The stored picture as a viewer shows it (EXIF 2.3, tag 0x0112)."""
+    turned: Any = pixels
+    if orientation in (5, 6, 7, 8):
+        turned = cv2.transpose(turned)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    if flip is not None:
+        turned = cv2.flip(turned, flip)
+    return np.ascontiguousarray(turned)
