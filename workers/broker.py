@@ -50,9 +50,9 @@ def build_app(settings: Settings) -> Celery:
         broker_channel_error_retry=True,
         broker_transport_options={
             "priority_steps": list(URGENCIES),
-            # Above the longest chunk (CHUNK_SECONDS, then one batch of at most BATCH_SECONDS) three times over. A
-            # message redelivered too early would only fail its claim.
-            "visibility_timeout": int(3 * (settings.chunk_seconds + settings.batch_seconds)),
+            # Above the longest chunk (CHUNK_SECONDS, then one fetch and one batch) three times over. A message
+            # redelivered too early would only fail its claim.
+            "visibility_timeout": int(3 * (settings.chunk_seconds + settings.fetch_seconds + settings.batch_seconds)),
             # Without timeouts a frozen Redis blocks a publisher for ever; above BRPOP's own second.
             "socket_timeout": 5,
             "socket_connect_timeout": 3,

@@ -27,6 +27,7 @@ from workers.lease import Claim, Item, LeaseKeeper, give_back
 from workers.pipeline import Pipeline
 from workers.rows import result_row
 from workers.settings import Settings
+from workers.slots import StepAside
 from workers.ticket import Done, Dropped, Failed, Model, Outcome, Ticket
 
 log = logging.getLogger(__name__)
@@ -64,10 +65,11 @@ class Bench:
 class ChunkRun:
     """A claim being worked off."""
 
-    def __init__(self, bench: Bench, claim: Claim, model: Model) -> None:
+    def __init__(self, bench: Bench, claim: Claim, model: Model, step_aside: StepAside = lambda: None) -> None:
         self._bench = bench
         self._claim = claim
         self._model = model
+        self._step_aside = step_aside
         self._sink: SimpleQueue[Outcome] = SimpleQueue()
         self._abandoned = threading.Event()
         self._inflight: set[int] = set()
@@ -212,6 +214,8 @@ class ChunkRun:
             try:
                 outcome = self._sink.get(timeout=wait)
             except Empty:
+                if self._bench.pipeline.has_only_slow(self._sink, len(self._inflight)):
+                    self._step_aside()
                 continue
             self._inflight.discard(outcome.index)
             if not isinstance(outcome, Dropped):

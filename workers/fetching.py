@@ -1,8 +1,8 @@
 """The fetch stage: threads that read objects, and one that watches over them.
 
 FETCH_THREADS objects are read at a time, not counting slow ones. An object is slow once it has taken `_SLOW` seconds:
-its thread goes on, another takes its place, and the slow thread ends with its object. There is room for as many slow
-objects as can be in flight, so that they never keep the others waiting.
+its thread goes on, another takes its place, and the slow thread ends with its object. Up to `_MOST_SLOW` threads are
+slow at a time. A chunk that waits for slow objects only leaves its slot to another (see `slots`).
 
 A ticket leaves at once when nobody waits for it any more (its chunk was cancelled, lost or given back, the worker
 stops) or when it is overdue. Its thread is interrupted, and ends when the server lets go of it.
@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from db.states import MAX_INFLIGHT
 from workers.fair_queue import FairQueue
 from workers.reading import GivenUp, Objects, Reading
 from workers.settings import Settings
@@ -22,6 +21,7 @@ from workers.ticket import Ticket
 
 _SLOW: Final = 2.0
 _TICK: Final = 0.2
+_MOST_SLOW: Final = 256
 
 
 @dataclass(eq=False)
@@ -44,8 +44,7 @@ class FetchStage:
         self._queue = FairQueue()
         self._objects = Objects(s3, settings)
         self._threads = settings.fetch_threads
-        # Twice what can be in flight: a thread that was interrupted may stay for a while after its ticket left.
-        self._most_slow = 2 * settings.slots * MAX_INFLIGHT
+        self._most_slow = _MOST_SLOW
         self._stop = stop
         self._out = out
         self._lock = threading.Lock()
@@ -59,6 +58,11 @@ class FetchStage:
 
     def put(self, ticket: Ticket) -> None:
         self._queue.put(ticket)
+
+    def slow_of(self, sink: object) -> int:
+        """How many slow objects of one chunk are being read."""
+        with self._lock:
+            return sum(fetch.replaced and not fetch.left and fetch.ticket.sink is sink for fetch in self._fetches)
 
     def _spawn(self) -> None:
         threading.Thread(target=self._work, name="fetch", daemon=True).start()

@@ -65,6 +65,10 @@ class Pipeline:
     def submit(self, ticket: Ticket) -> None:
         self._fetch.put(ticket)
 
+    def has_only_slow(self, sink: object, images: int) -> bool:
+        """Whether all `images` that a chunk has in flight are slow objects being fetched."""
+        return self._fetch.slow_of(sink) == images
+
     def busy_for(self) -> float:
         """Seconds that the GPU batch now running has taken; 0 between batches."""
         since = self._busy_since

@@ -1,4 +1,4 @@
-"""The Celery task: a shell around `Worker.segment_chunk`. Ids from Redis are looked up in Postgres, never trusted."""
+"""The Celery task: a shell around `Worker.slots`. Ids from Redis are looked up in Postgres, never trusted."""
 
 from uuid import UUID
 
@@ -13,4 +13,4 @@ def register(app: Celery, worker: Worker) -> None:
 
     @app.task(name=TASK_NAME)  # type: ignore[untyped-decorator]
     def segment_chunk(job: str, chunk: int) -> None:
-        worker.segment_chunk(UUID(job), chunk)
+        worker.slots.serve(UUID(job), chunk)

@@ -18,12 +18,15 @@ from workers.lease import LeaseKeeper, claim
 from workers.models import Models
 from workers.pipeline import Pipeline
 from workers.settings import Settings
+from workers.slots import Slots, StepAside
 from workers.storage import s3_client
 from workers.ticket import Model
 
 log = logging.getLogger(__name__)
 
 _SEEN_EVERY = 2.0
+_ASIDE_SECONDS = 4.0
+"""For chunks that are aside to give their leases back; a little more than each tries for."""
 _EXIT_HUNG = 70
 
 
@@ -34,6 +37,7 @@ class Worker:
         self.settings = settings
         self.id = f"{socket.gethostname()}-{os.getpid()}"
         self.stopping = threading.Event()
+        self.slots = Slots(self.segment_chunk)
         # writer and claim per slot, heartbeat, registration
         self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 2)
         self._s3 = s3_client(settings)
@@ -62,7 +66,7 @@ class Worker:
             (self.settings.health_dir / "loaded").touch()
         log.info("worker %s ready: %s on %s", self.id, ", ".join(self.settings.models), self._models.device)
 
-    def segment_chunk(self, job_id: UUID, chunk_no: int) -> End | None:
+    def segment_chunk(self, job_id: UUID, chunk_no: int, step_aside: StepAside = lambda: None) -> End | None:
         """Claim and work off one chunk. None: it was not to be had, the message is forgotten."""
         bench = self._bench
         if bench is None or self.stopping.is_set():
@@ -74,7 +78,7 @@ class Worker:
         try:
             crash_points.reach("claimed")
             model = self._models.get(held.model, held.precision)
-            end = ChunkRun(bench, held, model).run()
+            end = ChunkRun(bench, held, model, step_aside).run()
         finally:  # an exception that nobody expected leaves the lease to run out, and so counts as a stall
             bench.keeper.remove(held)
         log.info("chunk %s %s", held.fence, end)
@@ -86,6 +90,7 @@ class Worker:
         if self._bench is None:
             return
         self._bench.pipeline.stop()
+        self.slots.join(_ASIDE_SECONDS)
         self._bench.keeper.stop()
         self._watchdog.join(_SEEN_EVERY)
         try:

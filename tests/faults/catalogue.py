@@ -93,6 +93,7 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
         "test_s3.py::test_passes_after_a_while",
         "test_s3.py::test_never_passes",
         "test_s3.py::test_throttled_in_the_middle",
+        "test_s3.py::test_dripping_objects_hold_up_no_other_job",
         "test_s3.py::test_slower_than_a_lease",
         "test_s3.py::test_killed_and_restarted",
         "test_s3.py::test_a_slow_listing_holds_nobody_up",

@@ -21,7 +21,7 @@ class Fault:
     """What happens to requests whose path contains `part`, `times` times (None: for ever)."""
 
     part: str
-    kind: str  # "403", "404", "500", "503", "slow", "truncated", "reset"
+    kind: str  # "403", "404", "500", "503", "slow", "drip" (a byte every 3 s), "truncated", "reset"
     times: int | None = None
     seconds: float = 0.0
 
@@ -40,6 +40,7 @@ class S3Proxy:
         self.target = ""
         self.faults: list[Fault] = []
         self.hits = 0
+        self.dripping = 0
         self._lock = threading.Lock()
         proxy = self
 
@@ -81,6 +82,8 @@ class S3Proxy:
             self._answer(request, int(fault.kind), _ERROR.format(code=_CODES[int(fault.kind)]).encode())
         elif fault is not None and fault.kind == "reset":
             request.close_connection = True
+        elif fault is not None and fault.kind == "drip":
+            self._drip(request)
         else:
             if fault is not None and fault.kind == "slow":
                 time.sleep(fault.seconds)
@@ -93,6 +96,23 @@ class S3Proxy:
         request.end_headers()
         if request.command != "HEAD":
             request.wfile.write(body)
+
+    def _drip(self, request: BaseHTTPRequestHandler) -> None:
+        request.close_connection = True
+        request.send_response(200)
+        request.send_header("Content-Length", "1000")
+        request.end_headers()
+        with self._lock:
+            self.dripping += 1
+        try:
+            while True:
+                request.wfile.write(b"x")
+                time.sleep(3)
+        except OSError:  # the reader has left
+            pass
+        finally:
+            with self._lock:
+                self.dripping -= 1
 
     def _forward(self, request: BaseHTTPRequestHandler, cut: bool) -> None:
         length = int(request.headers.get("Content-Length") or 0)

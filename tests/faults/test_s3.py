@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from db.ids import show_job_id
 from tests.faults.cluster import Cluster, until
 from tests.faults.oracle import outcome
 from tests.faults.proxies import Fault, S3Proxy
@@ -62,7 +63,7 @@ def test_throttled_in_the_middle(cluster: Cluster, proxy: S3Proxy) -> None:
     time.sleep(20)
     refused = proxy.hits
     proxy.faults.clear()
-    cluster.wait_done(job, 120)
+    cluster.wait_done(job, 240)
     assert outcome(cluster, job) == {"ok": 3000}
     assert 0 < refused < 2000  # both workers slowed down
     assert cluster.ask("SELECT max(stalls) FROM chunks WHERE job_id = :job", job=job) == 0
@@ -75,6 +76,21 @@ def test_slower_than_a_lease(cluster: Cluster, proxy: S3Proxy) -> None:
     cluster.wait_done(job)
     assert outcome(cluster, job) == {"ok": 4}
     assert cluster.ask("SELECT max(attempts) FROM chunks WHERE job_id = :job", job=job) == 1  # the heartbeat kept it
+
+
+def test_dripping_objects_hold_up_no_other_job(cluster: Cluster, proxy: S3Proxy) -> None:
+    """More than two workers have slots and fetch threads for. Cancelling their job frees what they hold."""
+    content = cluster.s3.get_object(Bucket=cluster.stack.bucket, Key="plain/0.jpg")["Body"].read()
+    images = [cluster.put(f"hurt/{i}.jpg", content) for i in range(24)]
+    proxy.faults = [Fault("/hurt/", "drip")]
+    dripping = cluster.submit(images, size=1)
+    until("objects drip", 20, lambda: proxy.dripping >= 8)
+    job = cluster.submit(2, size=1)
+    cluster.wait_done(job, 30)
+    assert outcome(cluster, job) == {"ok": 2} and not cluster.is_done(dripping)
+    with cluster.stack.client() as client:
+        assert client.post(f"/v1/jobs/{show_job_id(dripping)}:cancel").status_code == 200
+    until("nothing drips any more", 20, lambda: proxy.dripping == 0)
 
 
 def test_killed_and_restarted(cluster: Cluster) -> None:

@@ -1,0 +1,55 @@
+"""Celery's slots: a chunk that only waits for slow objects leaves its slot to the next chunk.
+
+Each chunk runs in a thread of its own, and the slot waits for it. Once everything that the chunk has in flight is slow
+(see `fetching`), it steps aside: the slot is free, and the chunk goes on under its lease. At most `_MOST_ASIDE` chunks
+are aside; a further one keeps its slot.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+_MOST_ASIDE: Final = 16
+
+StepAside = Callable[[], None]
+"""Called by a chunk's own thread whenever it has only slow objects in flight."""
+
+
+class Slots:
+    """`segment` works off one chunk and raises nothing."""
+
+    def __init__(self, segment: Callable[[UUID, int, StepAside], object]) -> None:
+        self._segment = segment
+        self._lock = threading.Lock()
+        self._aside: set[threading.Thread] = set()
+
+    def serve(self, job_id: UUID, chunk_no: int) -> None:
+        """Return once the chunk has ended or stepped aside."""
+        free = threading.Event()
+        threading.Thread(target=self._run, args=(job_id, chunk_no, free), name="chunk", daemon=True).start()
+        free.wait()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the chunks that are aside; they give their leases back when the worker stops."""
+        until = time.monotonic() + seconds
+        with self._lock:
+            aside = list(self._aside)
+        for thread in aside:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _run(self, job_id: UUID, chunk_no: int, free: threading.Event) -> None:
+        try:
+            self._segment(job_id, chunk_no, lambda: self._step_aside(free))
+        finally:
+            with self._lock:
+                self._aside.discard(threading.current_thread())
+            free.set()
+
+    def _step_aside(self, free: threading.Event) -> None:
+        with self._lock:
+            if free.is_set() or len(self._aside) >= _MOST_ASIDE:
+                return
+            self._aside.add(threading.current_thread())
+        free.set()
