@@ -7,7 +7,7 @@ Problem                what we refuse, with a detail for the client
 │  └─ BucketNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
 ├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, IdempotencyKeyReused, UnsupportedMediaType,
-│  TooManyOpenItems
+│  UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems
 └─ NotReady            the database is reachable but not migrated
 sqlalchemy, psycopg    the database is away: 503, come again
 ClientDisconnect       the client went away amid its body: nobody reads the answer, and it is no error of ours
@@ -16,8 +16,8 @@ Exception              ours to fix: 500, logged with its traceback
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypedDict
 
@@ -112,8 +112,20 @@ class UnsupportedMediaType(Problem):
     """The body is not JSON."""
 
 
+class UnsupportedEncoding(Problem):
+    """The body is compressed in a way that we do not read."""
+
+
 class BodyTooLarge(Problem):
-    """The body has more bytes than this installation takes."""
+    """The body has more bytes or values than this installation takes."""
+
+
+class BodyTooSlow(Problem):
+    """The body did not arrive in time."""
+
+
+class BodiesTooLarge(Problem):
+    """The bodies of all requests in progress have as many bytes as they may have."""
 
 
 class TooManyOpenItems(Problem):
@@ -133,6 +145,7 @@ class Kind:
     title: str
     retry: bool = False
     detail: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 _DATABASE_AWAY = Kind(
@@ -160,7 +173,15 @@ TABLE: dict[type[Exception], Kind] = {
     UnsupportedMediaType: Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json"
     ),
+    UnsupportedEncoding: Kind(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "UNSUPPORTED_ENCODING",
+        "The body must be plain or gzip",
+        headers={"Accept-Encoding": "gzip"},
+    ),
     BodyTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "BODY_TOO_LARGE", "The request body is too large"),
+    BodyTooSlow: Kind(HTTPStatus.REQUEST_TIMEOUT, "BODY_TOO_SLOW", "The request body came too slowly"),
+    BodiesTooLarge: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "Too many large requests", retry=True),
     TooManyOpenItems: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OPEN_ITEMS", "Too many open items", retry=True),
     NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),
     ClientDisconnect: Kind(
@@ -201,7 +222,7 @@ def problem(request: Request, kind: Kind, detail: str, errors: Sequence[FieldErr
     }
     if errors:
         body["errors"] = list(errors)[:MAX_ERRORS_SHOWN]
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.retry else {}
+    headers = {**kind.headers, **({"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.retry else {})}
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return ProblemResponse(orjson.dumps(body), kind.status.value, headers)

@@ -14,16 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import openapi
 from api.auth import Tenant
+from api.bodies import BodyRoom, json_body
 from api.database import Database, JobId, Reads
 from api.errors import (
-    BodyTooLarge,
     IdempotencyKeyReused,
     InvalidParameter,
     JobNotDone,
     NotSupported,
     TooManyOpenItems,
-    UnsupportedMediaType,
 )
+from api.json_body import n_values
 from api.numbers import NUMBER
 from api.paging import JobToken, PageSize, next_token, read_id
 from api.polls import JobReader, job_found
@@ -40,6 +40,7 @@ log = logging.getLogger("maskworks.api")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=openapi.PROBLEMS)
 
 _LABEL_VALUE: TypeAdapter[str] = TypeAdapter(LabelValue)
+_MANY_VALUES = 250_000
 _POLL_SECONDS = (0.1, 1.0)
 
 
@@ -56,30 +57,27 @@ async def submit_job(
     as succeeded, failed, cancelled or expired. With an `Idempotency-Key` a repeat answers with the same job.
     """
     settings: Settings = request.app.state.settings
-    body = await _json_body(request, settings.max_body_bytes)
-    # In a thread: ten thousand prompted items take half a second, in which others want answers.
-    rules = Rules(settings.models, settings.max_items_inline, settings.buckets)
-    read_body = await asyncio.to_thread(read_submission, body, rules)
-    async with database.begin() as connection:
-        if isinstance(read_body, DryRun):
-            return _json(200, await _validated(connection, tenant, read_body, settings))
-        job_id = await _store(connection, tenant, read_body, idempotency_key, body, settings)
-        job = await _job(connection, tenant, job_id)
+    room: BodyRoom = request.app.state.body_room
+    async with (
+        json_body(request, room, tenant, settings.max_body_bytes, settings.body_seconds) as body,
+        _turn(request, body),
+    ):
+        # In a thread: ten thousand prompted items take half a second, in which others want answers.
+        rules = Rules(settings.models, settings.max_items_inline, settings.buckets)
+        read_body = await asyncio.to_thread(read_submission, body, rules)
+        async with database.begin() as connection:
+            if isinstance(read_body, DryRun):
+                return _json(200, await _validated(connection, tenant, read_body, settings))
+            job_id = await _store(connection, tenant, read_body, idempotency_key, body, settings)
+            job = await _job(connection, tenant, job_id)
     return _json(202, job, {"Location": f"/v1/jobs/{job.id}", "ETag": job_etag(job)})
 
 
-async def _json_body(request: Request, limit: int) -> bytes:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in ("application/x-ndjson", "application/jsonl"):
-        raise NotSupported([{"pointer": "", "detail": "streamed items are not supported yet: send application/json"}])
-    if kind != "application/json":
-        raise UnsupportedMediaType(f"the body is {kind or 'of no named type'}")
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > limit:
-            raise BodyTooLarge(f"more than {limit} bytes")
-    return bytes(body)
+def _turn(request: Request, body: bytes) -> asyncio.Semaphore:
+    """What a body becomes takes many times its memory: so few at a time, and large ones one by one."""
+    large: asyncio.Semaphore = request.app.state.large_submits
+    submits: asyncio.Semaphore = request.app.state.submits
+    return large if n_values(body) > _MANY_VALUES else submits
 
 
 async def _validated(connection: AsyncConnection, tenant: str, dry: DryRun, settings: Settings) -> Validated:

@@ -1,5 +1,6 @@
 """The front door: `uvicorn --factory api.main:create_app`. Speaks HTTP and SQL; never torch, never Redis."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 
 from api import errors, health, items, jobs, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
+from api.bodies import BodyRoom
 from api.brake import Brake
 from api.edge import Edge
 from api.parameters import KNOWN_PARAMETERS
@@ -53,6 +55,9 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.polls = JobReader(url, app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
+    app.state.body_room = BodyRoom(settings.max_body_bytes_total, settings.max_body_bytes)
+    app.state.submits = asyncio.Semaphore(settings.pool_size)
+    app.state.large_submits = asyncio.Semaphore(1)
     app.state.revision = head_revision()
 
 

@@ -71,8 +71,17 @@ SUBMIT_RESPONSES: Responses = {
     200: {"model": Validated, "description": "`validate_only`: nothing was stored"},
     202: {"model": Job, "description": "Accepted; `Location` names the job", "headers": {**_LOCATION, **_ETAG}},
     400: _problem("The body ended too early"),
+    408: _problem("The body did not arrive in time"),
     413: _problem("The body is too large"),
-    415: _problem("The body is not JSON"),
+    415: _problem(
+        "The body is not JSON, or compressed otherwise than by gzip",
+        {
+            "Accept-Encoding": {
+                "description": "`gzip`, where the body is compressed otherwise",
+                "schema": {"type": "string"},
+            }
+        },
+    ),
 }
 JOB_RESPONSES: Responses = {
     **NOT_FOUND,

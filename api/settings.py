@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -29,6 +29,18 @@ class Settings(BaseSettings):
         "refused with BUCKET_NOT_ALLOWED; a worker fails such items, and without the list all of them",
     )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body accepted")
+    max_body_bytes_total: int = Field(
+        default=128 * 1024 * 1024,
+        ge=1024,
+        description="Bytes of all request bodies in memory at a time, of one tenant half of it; beyond, submits are "
+        "refused with 503",
+    )
+    body_seconds: float = Field(default=60, gt=0, description="Time for a whole request body, else 408")
+    head_seconds: float = Field(default=10, gt=0, description="Time for a request's line and headers, else 408")
+    keep_alive_seconds: int = Field(
+        default=75, ge=1, description="Idle time after which a connection is closed; more than an ingress waits"
+    )
+    max_connections: int = Field(default=4096, ge=1, description="Open connections per process; more get 503")
     max_items_inline: int = Field(default=100_000, ge=1, description="Most items one job may carry in its body")
     max_open_items: int = Field(
         default=20_000_000,
@@ -64,6 +76,12 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @model_validator(mode="after")
+    def _one_body_fits(self) -> "Settings":
+        if self.max_body_bytes > self.max_body_bytes_total:
+            raise ValueError("MASKWORKS_MAX_BODY_BYTES must not be more than MASKWORKS_MAX_BODY_BYTES_TOTAL")
+        return self
 
     @property
     def default_model(self) -> str:

@@ -43,7 +43,7 @@ def front_door(database_url: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["-m", "uvicorn", "--factory", "api.main:create_app", "--port", str(port), "--no-access-log"]
+    words = ["-m", "api.server", "--port", str(port), "--no-access-log"]
     env = {**os.environ, "MASKWORKS_DATABASE_URL": database_url, "MASKWORKS_KEY_PEPPER": PEPPER}
     process = subprocess.Popen([sys.executable, *words], env=env, stderr=subprocess.DEVNULL)
     try:

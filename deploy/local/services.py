@@ -39,10 +39,10 @@ def create_key(folder: DataFolder, settings: Mapping[str, str]) -> str:
 
 def api(folder: DataFolder, settings: Mapping[str, str], descriptor: int) -> Command:
     """Serves on a socket that the supervisor has bound and keeps: a restart cannot lose the port."""
-    words = ("uvicorn", "--factory", "api.main:create_app", "--fd", str(descriptor), "--no-use-colors")
+    words = ("api.server", "--fd", str(descriptor), "--shutdown-seconds", "3")
     return Command(
         name="api",
-        argv=(sys.executable, "-m", *words, "--timeout-graceful-shutdown", "3"),
+        argv=(sys.executable, "-m", *words),
         log=folder.new_log("api"),
         cwd=ROOT,
         environment=environment(settings),

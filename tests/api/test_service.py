@@ -128,11 +128,11 @@ async def test_the_document_reads_well(service: Service) -> None:
 
 
 @contextmanager
-def uvicorn(environment: dict[str, str]) -> Iterator[str]:
+def process(environment: dict[str, str], *words: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "--factory", "api.main:create_app", "--port", str(port)]
+    command = [sys.executable, "-m", *words, "--port", str(port)]
     env = {**os.environ, **environment}
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
@@ -153,10 +153,13 @@ def wait_ready(client: httpx.Client) -> None:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise AssertionError("uvicorn did not become ready")
+    raise AssertionError("the API did not become ready")
 
 
-def test_as_a_process(module_database: str, engine: Any) -> None:
+@pytest.mark.parametrize(
+    "words", [("uvicorn", "--factory", "api.main:create_app"), ("api.server",)], ids=lambda w: w[0]
+)
+def test_as_a_process(module_database: str, engine: Any, words: tuple[str, ...]) -> None:
     from tests.api.conftest import new_tenant
 
     _, key = new_tenant(engine)
@@ -165,7 +168,8 @@ def test_as_a_process(module_database: str, engine: Any) -> None:
         "MASKWORKS_KEY_PEPPER": PEPPER,
         "MASKWORKS_REDIS_URL": "redis://127.0.0.1:1/0",  # nobody there: a submit never needs it
     }
-    with uvicorn(environment) as url, httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as client:
+    headers = {"Authorization": f"Bearer {key}"}
+    with process(environment, *words) as url, httpx.Client(base_url=url, headers=headers) as client:
         wait_ready(client)
         job = client.post("/v1/jobs", json=body(10_000))
         assert job.status_code == 202

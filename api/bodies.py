@@ -1,0 +1,136 @@
+"""A request's body → bytes in memory, within limits: its size, its time, and all bodies together.
+
+Nothing is believed that a client announces. What has arrived, or was unpacked, is counted against the total until the
+request is done with it.
+"""
+
+import asyncio
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Request
+
+from api.errors import (
+    BodiesTooLarge,
+    BodyTooLarge,
+    BodyTooSlow,
+    InvalidBody,
+    NotSupported,
+    UnsupportedEncoding,
+    UnsupportedMediaType,
+)
+
+_GZIP = 16 + zlib.MAX_WBITS
+_PIECE = 256 * 1024
+
+
+class BodyRoom:
+    """The bytes that all bodies of the process may have together; a tenant may take half of them."""
+
+    def __init__(self, total: int, largest: int) -> None:
+        self._left = total
+        self._share = max(total // 2, largest)
+        self._of: Counter[str] = Counter()
+
+    def take(self, tenant: str, n: int) -> None:
+        """Raises BodiesTooLarge, and then takes nothing."""
+        if n > self._left or self._of[tenant] + n > self._share:
+            raise BodiesTooLarge("the requests in progress hold all memory for bodies: try again later")
+        self._left -= n
+        self._of[tenant] += n
+
+    def give_back(self, tenant: str, n: int) -> None:
+        self._left += n
+        self._of[tenant] -= n
+        if not self._of[tenant]:
+            del self._of[tenant]
+
+
+class _Body:
+    """The bytes of one body as they come."""
+
+    def __init__(self, room: BodyRoom, tenant: str, limit: int) -> None:
+        self.n = 0
+        self._content = bytearray()
+        self._room, self._tenant, self._limit = room, tenant, limit
+
+    def add(self, piece: bytes) -> None:
+        self._room.take(self._tenant, len(piece))
+        self.n += len(piece)
+        self._content += piece
+        if self.n > self._limit:
+            raise BodyTooLarge(f"more than {self._limit} bytes")
+
+    def whole(self) -> bytes:
+        content, self._content = bytes(self._content), bytearray()
+        return content
+
+    def give_back(self) -> None:
+        self._room.give_back(self._tenant, self.n)
+
+
+@asynccontextmanager
+async def json_body(request: Request, room: BodyRoom, tenant: str, limit: int, seconds: float) -> AsyncIterator[bytes]:
+    """Raises a Problem for a body that is not JSON, too large or too slow, or for which there is no room."""
+    _check_media_type(request)
+    unpack = _decoder(request)
+    body = _Body(room, tenant, limit)
+    try:
+        await _read_in_time(request, body, limit, unpack, seconds)
+        yield body.whole()
+    finally:
+        body.give_back()
+
+
+def _check_media_type(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("application/x-ndjson", "application/jsonl"):
+        raise NotSupported([{"pointer": "", "detail": "streamed items are not supported yet: send application/json"}])
+    if kind != "application/json":
+        raise UnsupportedMediaType(f"the body is {kind or 'of no named type'}")
+
+
+def _decoder(request: Request) -> "zlib._Decompress | None":
+    coding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+    if coding in ("", "identity"):
+        return None
+    if coding not in ("gzip", "x-gzip"):
+        raise UnsupportedEncoding(f"the body is encoded as {coding!r}: send it plain, or with Content-Encoding: gzip")
+    return zlib.decompressobj(_GZIP)
+
+
+async def _read_in_time(
+    request: Request, body: _Body, limit: int, unpack: "zlib._Decompress | None", seconds: float
+) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await _read(request, body, limit, unpack)
+    except TimeoutError as error:
+        raise BodyTooSlow(f"it did not arrive within {seconds:g} seconds") from error
+
+
+async def _read(request: Request, body: _Body, limit: int, unpack: "zlib._Decompress | None") -> None:
+    received = 0
+    async for block in request.stream():
+        received += len(block)
+        if received > limit:
+            raise BodyTooLarge(f"more than {limit} bytes")
+        if unpack is None:
+            body.add(block)
+        else:
+            _add_unpacked(body, unpack, block)
+    if unpack is not None and not unpack.eof:
+        raise InvalidBody([{"pointer": "", "detail": "its gzip stream ends too early"}])
+
+
+def _add_unpacked(body: _Body, unpack: "zlib._Decompress", block: bytes) -> None:
+    try:
+        while block and not unpack.eof:
+            body.add(unpack.decompress(block, _PIECE))
+            block = unpack.unconsumed_tail
+    except zlib.error as error:
+        raise InvalidBody([{"pointer": "", "detail": f"not a gzip stream: {error}"}]) from error
+    if unpack.unused_data or (unpack.eof and block):
+        raise InvalidBody([{"pointer": "", "detail": "has data behind its gzip stream"}])

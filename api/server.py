@@ -1,0 +1,47 @@
+"""`python -m api.server`: the front door as it is shipped, uvicorn with the limits of docs/limits.md.
+
+`uvicorn --factory api.main:create_app` serves the same application without the limits on heads and connections.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+from api.main import create_app
+from api.protocol import Limits, limited
+from api.settings import Settings
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    given = _arguments(words)
+    configured = Settings()
+    uvicorn.run(
+        create_app(configured),
+        host=given.host,
+        port=given.port,
+        fd=given.fd,
+        http=limited(Limits(configured.max_connections, configured.head_seconds)),
+        ws="none",
+        timeout_keep_alive=configured.keep_alive_seconds,
+        timeout_graceful_shutdown=given.shutdown_seconds,
+        access_log=given.access_log,
+        use_colors=False,
+        server_header=False,
+    )
+    return 0
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m api.server", description="Serve the REST API.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is every one")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    parser.add_argument("--fd", type=int, help="an inherited socket that listens already, instead of both")
+    parser.add_argument("--shutdown-seconds", type=int, default=30, help="time for requests to end after SIGTERM")
+    parser.add_argument("--no-access-log", dest="access_log", action="store_false", help="no line for each request")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
