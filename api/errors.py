@@ -171,7 +171,10 @@ TABLE: dict[type[Exception], Kind] = {
         HTTPStatus.UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was used for another body"
     ),
     UnsupportedMediaType: Kind(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json"
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "UNSUPPORTED_MEDIA_TYPE",
+        "The body must be application/json",
+        headers={"Accept-Encoding": "gzip"},
     ),
     UnsupportedEncoding: Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -25,8 +25,8 @@ class Settings(BaseSettings):
     )
     buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Buckets that jobs may read, or `*`. Where the API has the list, a submit that names another is "
-        "refused with BUCKET_NOT_ALLOWED; a worker fails such items, and without the list all of them",
+        description="Buckets that jobs may read, or `*`. The API refuses others at submit, where it has the list; a "
+        "worker fails items of others with BUCKET_NOT_ALLOWED",
     )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body accepted")
     max_body_bytes_total: int = Field(

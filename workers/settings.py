@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     )
     s3_unsigned: bool = Field(False, description="Send no credentials: public buckets only")
     buckets: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Buckets that jobs may read, or `*`; an image elsewhere fails with BUCKET_NOT_ALLOWED"
+        (),
+        description="Buckets that jobs may read, or `*`. The API refuses others at submit, where it has the list; a "
+        "worker fails items of others with BUCKET_NOT_ALLOWED",
     )
     max_image_bytes: int = Field(64 * 2**20, gt=0, description="An object larger than this is not fetched")
     max_image_pixels: int = Field(100_000_000, gt=0, description="An image of more pixels is not decoded")
