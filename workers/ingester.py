@@ -38,6 +38,7 @@ class _Turn:
     started: float = 0.0
     due: float = 0.0
     running: bool = False
+    pages: int = 0
     failures: int = 0
     unexpected: int = 0
 
@@ -96,6 +97,8 @@ class Ingester:
             turn = self._turns[listing.job_id]
             if turn.running:
                 self._check_overdue(listing, turn)
+            elif listing.pages < turn.pages:
+                continue  # read before the page was stored that has just ended
             elif turn.due <= time.monotonic() and self._has_room():
                 turn.started, turn.running = time.monotonic(), True
                 threading.Thread(target=self._page, args=(listing, turn), name="ingest-page", daemon=True).start()
@@ -140,6 +143,7 @@ class Ingester:
             put_off(self._engine, self._settings, listing, _unexpected(error, turn.unexpected))
         else:
             turn.failures = turn.unexpected = 0
+            turn.pages = listing.pages + 1
 
 
 def _unexpected(error: Exception, tries: int) -> ListingFailed:

@@ -13,6 +13,7 @@ from tests.jobs import job_row
 from tests.workers.odd_store import Answer, listing, odd_store, refusal
 from tests.workers.test_ingest import listed, step, submit_prefix
 from workers.settings import Settings
+from workers.storage import s3_client
 
 PREFIX = "s3://odd-bucket/p/"
 Query = dict[str, str]
@@ -89,7 +90,8 @@ def test_a_listing_without_end_fails_the_job(engine: Engine, settings: Settings,
     job = submit_prefix(engine, PREFIX)
     with odd_store(endless(kind)) as store:
         bounded = against(settings, store.url, max_listing_pages=40)
-        while step(engine, bounded):
+        client = s3_client(bounded)
+        while step(engine, bounded, client):
             assert len(store.queries) < 50
     row = job_row(engine, job)
     assert (row.state, row.error_reason) == (JobState.FAILED, "INPUT_UNREADABLE")
@@ -134,15 +136,16 @@ def test_what_cannot_be_read_is_waited_for_and_then_fails(engine: Engine, settin
 
 
 def check_it_waits_then_fails(engine: Engine, settings: Settings, job: object, reason: str) -> None:
+    client = s3_client(settings)
     for _ in range(2):
-        step(engine, settings)
+        step(engine, settings, client)
         row = job_row(engine, job)  # type: ignore[arg-type]
         assert (row.state, row.waiting_for) == (JobState.INGESTING, WaitReason.STORAGE_UNAVAILABLE)
         assert row.waiting_detail.startswith(PREFIX) and len(row.waiting_detail) > len(PREFIX) + 3
     later = func.clock_timestamp() - timedelta(seconds=settings.listing_patience_seconds)
     with engine.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == job).values(waiting_since=later))
-    step(engine, settings)
+    step(engine, settings, client)
     row = job_row(engine, job)  # type: ignore[arg-type]
     assert (row.state, row.error_reason, row.error_detail) == (JobState.FAILED, reason, row.waiting_detail)
 
