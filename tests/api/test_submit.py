@@ -278,3 +278,18 @@ async def test_json_with_a_charset_is_json(service: Service) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     answer = await service.client.post("/v1/jobs", content=json.dumps(body(1)), headers=headers)
     assert answer.status_code == 202 and answer.json()["state"] == JobState.PENDING.value
+
+
+@pytest.mark.parametrize("depth", ["auto", "percentiles", "full_range"])
+@pytest.mark.parametrize("given", [{"items": [{"image": "s3://bucket/a.tif"}]}, {"prefix": "s3://bucket/"}], ids=str)
+async def test_the_depth_stays_with_the_input(service: Service, given: dict[str, object], depth: str) -> None:
+    body = {"task": {"type": "auto"}, "input": {**given, "depth": depth}}
+    job = (await service.client.post("/v1/jobs", json=body)).json()
+    assert job["input"]["depth"] == rows_of(service, jobs, job["id"])[0].input["depth"] == depth
+
+
+@pytest.mark.parametrize("depth", ["12", "AUTO", "", 8, [0, 4095]])
+async def test_an_unknown_depth_is_refused(service: Service, depth: object) -> None:
+    body = {"task": {"type": "auto"}, "input": {"items": [{"image": "s3://bucket/a.tif"}], "depth": depth}}
+    answer = await service.client.post("/v1/jobs", json=body)
+    assert answer.status_code == 422 and answer.json()["errors"][0]["pointer"] == "/input/depth"

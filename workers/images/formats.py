@@ -87,7 +87,7 @@ FORMATS: Final = (
     Format(
         name="TIFF",
         extensions=("tif", "tiff"),
-        reader="tifffile, imagecodecs",
+        reader="tifffile, Pillow (libtiff)",
         lost="bands after the first three, alpha; pages after the first; samples of more than 8 bits become 8-bit; "
         "ICC profile; CMYK becomes RGB without a profile",
         recognises=_begins(*tiff.SIGNATURES),
