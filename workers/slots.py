@@ -5,11 +5,14 @@ Each chunk runs in a thread of its own, and the slot waits for it. Once everythi
 are aside; a further one keeps its slot.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
+
+log = logging.getLogger(__name__)
 
 _MOST_ASIDE: Final = 16
 
@@ -18,7 +21,7 @@ StepAside = Callable[[], None]
 
 
 class Slots:
-    """`segment` works off one chunk and raises nothing."""
+    """`segment` works off one chunk. What it raises is logged; the chunk's lease runs out, which counts as a stall."""
 
     def __init__(self, segment: Callable[[UUID, int, StepAside], object]) -> None:
         self._segment = segment
@@ -42,6 +45,8 @@ class Slots:
     def _run(self, job_id: UUID, chunk_no: int, free: threading.Event) -> None:
         try:
             self._segment(job_id, chunk_no, lambda: self._step_aside(free))
+        except Exception:
+            log.exception("chunk %s/%d ended with an error that nobody expected", job_id, chunk_no)
         finally:
             with self._lock:
                 self._aside.discard(threading.current_thread())

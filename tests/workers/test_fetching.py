@@ -1,5 +1,6 @@
 """The fetch stage beside objects that drip: slots are freed, deadlines hold, others are served."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,18 +48,22 @@ class Stage:
         return {ticket.uri.removeprefix("s3://b/"): error for ticket, error in left}
 
 
+def _answer(connection: socket.socket, head: str) -> None:
+    """What the key says."""
+    if "/drip" in head:
+        hostile_s3.drip(connection)
+    elif "/head" in head:
+        hostile_s3.drip_head(connection)
+    elif "/silent" in head:
+        time.sleep(300)
+    else:
+        send(connection, b"12345")
+
+
 @pytest.fixture
 def server() -> Iterator[HostileS3]:
     with hostile_s3.hostile_s3() as running:
-        running.answer = lambda connection, head: (
-            hostile_s3.drip(connection)
-            if "/drip" in head
-            else hostile_s3.drip_head(connection)
-            if "/head" in head
-            else time.sleep(300)
-            if "/silent" in head
-            else send(connection, b"12345")
-        )
+        running.answer = _answer
         yield running
 
 

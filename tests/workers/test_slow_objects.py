@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine
@@ -17,6 +17,7 @@ from tests.workers.hostile_s3 import HostileS3, send, send_error
 from workers import fetching
 from workers.chunk import End
 from workers.reaper import stop_job
+from workers.slots import Slots
 from workers.worker import Worker
 
 PICTURE = picture()
@@ -142,6 +143,14 @@ def test_a_throttled_chunk_is_given_back_and_loses_nothing(
         ends.append(worker.segment_chunk(job, 0))  # type: ignore[arg-type]
     assert ends[-1] is End.DONE and job_row(engine, job).state == JobState.SUCCEEDED
     check_invariants(engine, job)
+
+
+def test_an_unexpected_error_frees_the_slot(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("nobody expected this")
+
+    Slots(broken).serve(uuid4(), 3)
+    assert "nobody expected this" in caplog.text and "/3 ended" in caplog.text
 
 
 def test_chunks_aside_are_bounded(
