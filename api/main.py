@@ -16,13 +16,16 @@ from api.edge import Edge
 from api.parameters import KNOWN_PARAMETERS
 from api.polls import JobReader
 from api.settings import Settings
+from db.configuration import ConfigurationError, operator_errors, read_settings
 from db.engine import async_engine
 from db.migrate import head_revision
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application as a value. Without `settings` they are read from the environment's MASKWORKS_*."""
-    settings = settings or Settings()
+    if settings is None:
+        with operator_errors():
+            settings = _configured()
     app = FastAPI(
         title="maskworks",
         version=version("maskworks"),
@@ -43,6 +46,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     openapi.install(app)
     return app
+
+
+def _configured() -> Settings:
+    """Settings from the environment. Raises ConfigurationError."""
+    settings = read_settings(Settings)
+    known = (*models.FACTS, "null")
+    if unknown := next((name for name in settings.models if name not in known), None):
+        names = ", ".join(models.FACTS)
+        raise ConfigurationError(f"MASKWORKS_MODELS: no model is called {unknown!r}; there are {names}")
+    return settings
 
 
 def _open(app: FastAPI, settings: Settings) -> None:

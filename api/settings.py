@@ -1,18 +1,20 @@
 """What the front door is configured by: one frozen object, read from MASKWORKS_* once, in `create_app`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from db.configuration import DatabaseUrlSecret
 
 
 class Settings(BaseSettings):
     """Settings of the API process; each is the environment's MASKWORKS_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix="MASKWORKS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="MASKWORKS_", frozen=True, extra="ignore", env_ignore_empty=True)
 
-    database_url: SecretStr = Field(
-        description="Postgres, as an SQLAlchemy URL: `postgresql+psycopg://user:password@host:5432/maskworks`"
+    database_url: DatabaseUrlSecret = Field(
+        description="Postgres 16 or newer, as `postgresql://user:password@host:5432/maskworks` (docs/deployment.md)"
     )
     key_pepper: SecretStr = Field(
         min_length=1,
@@ -68,7 +70,14 @@ class Settings(BaseSettings):
         description="Wrong API keys a minute from one address, per process, before keys that have not worked yet get "
         "429; behind a proxy set uvicorn's FORWARDED_ALLOW_IPS too, or all clients count as one",
     )
-    log_level: str = Field(default="INFO", description="Least severity that the API logs")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="INFO", description="Least severity that the API logs"
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _capitals(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("models", "buckets", mode="before")
     @classmethod

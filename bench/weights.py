@@ -9,7 +9,7 @@ import torch
 from bench import straightforward
 from bench.blobs import as_blobs
 from bench.photographs import photograph
-from model import weights
+from model import checkpoint_files, weights
 from model.sam import Sam
 from model.seeding import build
 from model.segmenter import Segmenter
@@ -18,7 +18,7 @@ from model.sizes import size
 
 def network(name: str, device: str = "cpu", checkpoint: Path | None = None) -> tuple[Sam, str]:
     """float32 on the device, and the weights' revision."""
-    if checkpoint or (weights.BUNDLED / f"{name}.safetensors").is_file():
+    if checkpoint or (checkpoint_files.BUNDLED / f"{name}.safetensors").is_file():
         sam, revision = weights.load(size(name), checkpoint)
         return sam.to(device), revision
     sam = build(name, seed=0).to(device)

@@ -7,11 +7,12 @@ import psycopg
 from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import Dialect, Engine, create_engine, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from db.url import DatabaseUrl, read_database_url
 
 DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout, psycopg.Error)
 """What a failed statement raises: through SQLAlchemy, from its pool, or from psycopg itself (COPY, LISTEN)."""
@@ -48,6 +49,12 @@ def is_away(error: BaseException) -> bool:
     return cause.sqlstate is None or cause.sqlstate.startswith(_AWAY)
 
 
+def first_line(error: Exception) -> str:
+    """What the database or its driver said, without SQLAlchemy's statement and values."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(cause).strip().partition("\n")[0]
+
+
 _TRUSTED_SECONDS = 1.0
 
 
@@ -74,33 +81,54 @@ def _ping(dialect: Dialect, connection: Any) -> None:
         raise InvalidatePoolError from error  # the pool tries again with a new one
 
 
-def _options(idle_seconds: int) -> dict[str, Any]:
-    return {
-        "pool_recycle": 1800,
-        "connect_args": {
-            "connect_timeout": 5,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            # A transaction left open by a frozen process would block vacuum and hold rows.
-            "options": f"-c idle_in_transaction_session_timeout={idle_seconds * 1000} -c lock_timeout=10000",
-        },
-    }
+_DIALECT: Final = "postgresql+psycopg://"
+"""All that SQLAlchemy is told of the database: where it is, psycopg hears from `db.url`."""
+
+_LIMIT: Final = (
+    "SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '10s' ELSE %(idle)s END, false) FROM pg_settings "
+    "WHERE name IN ('lock_timeout', 'idle_in_transaction_session_timeout') "
+    "AND source IN ('default', 'configuration file')"
+)
+"""A transaction left open by a frozen process would block vacuum and hold rows. What the URL's `options`, the role or
+the database say stays. Not sent as `options` of our own: those would replace the URL's, and PgBouncer refuses them."""
+
+
+def _limit(engine: Engine, url: DatabaseUrl, idle_seconds: int) -> None:
+    """Set the timeouts of each new connection, where it keeps a session of its own."""
+    if url.pooled:
+        return
+
+    @event.listens_for(engine, "connect")
+    def _set(connection: Any, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute(_LIMIT, {"idle": f"{idle_seconds}s"})
+        cursor.close()
+        connection.commit()
 
 
 _IDLE_WORKER = 10
 """No transaction of a worker or the dispatcher pauses: one that does is of a frozen process that holds rows."""
 _IDLE_API = 60
 """A stream of results stands still as long as its reader does."""
+_RECYCLE = 1800
 _POOL_SECONDS = 5
 """A request waits no longer for a connection of the pool: a 503 now is better than one in half a minute."""
 
 
 def sync_engine(database_url: str, pool_size: int = 4) -> Engine:
     """An engine for workers, the dispatcher and command lines. READ COMMITTED, pooled, checked before use."""
-    engine = create_engine(database_url, pool_size=pool_size, max_overflow=2, **_options(_IDLE_WORKER))
+    url = read_database_url(database_url)
+    engine = create_engine(
+        _DIALECT, pool_size=pool_size, max_overflow=2, pool_recycle=_RECYCLE, connect_args=url.arguments()
+    )
+    _limit(engine, url, _IDLE_WORKER)
     _check_idle(engine)
     return engine
+
+
+def single_connection_engine(database_url: str) -> Engine:
+    """For a command that ends soon, or takes its time: no pool and no limits."""
+    return create_engine(_DIALECT, poolclass=NullPool, connect_args=read_database_url(database_url).arguments())
 
 
 def single_statements(engine: Engine) -> Engine:
@@ -111,19 +139,42 @@ def single_statements(engine: Engine) -> Engine:
 
 def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
     """The same for the front door's event loop."""
-    options = _options(_IDLE_API) | {"pool_timeout": _POOL_SECONDS}
+    url = read_database_url(database_url)
     # A restarted Postgres, or a backend terminated under load, costs one check and not one failed request.
-    return create_async_engine(database_url, pool_size=pool_size, max_overflow=4, pool_pre_ping=True, **options)
+    engine = create_async_engine(
+        _DIALECT,
+        pool_size=pool_size,
+        max_overflow=4,
+        pool_pre_ping=True,
+        pool_timeout=_POOL_SECONDS,
+        pool_recycle=_RECYCLE,
+        connect_args=url.arguments(),
+    )
+    _limit(engine.sync_engine, url, _IDLE_API)
+    return engine
 
 
 def poll_pool(database_url: str, size: int = 4) -> AsyncConnectionPool[Any]:
     """psycopg's own pool, in autocommit, rows as named tuples: not open yet, and not checked before use."""
-    arguments = _options(_IDLE_API)["connect_args"] | {"autocommit": True, "row_factory": namedtuple_row}
+    url = read_database_url(database_url)
+    arguments = url.arguments() | {"autocommit": True, "row_factory": namedtuple_row}
+
+    async def limit(connection: psycopg.AsyncConnection[Any]) -> None:
+        if not url.pooled:
+            await connection.execute(_LIMIT, {"idle": f"{_IDLE_API}s"})
+
     return AsyncConnectionPool(
-        conninfo(database_url), kwargs=arguments, min_size=1, max_size=size, open=False, name="polls", max_lifetime=1800
+        kwargs=arguments,
+        configure=limit,
+        min_size=1,
+        max_size=size,
+        open=False,
+        name="polls",
+        max_lifetime=_RECYCLE,
     )
 
 
-def conninfo(database_url: str) -> str:
-    """SQLAlchemy's URL as psycopg takes it."""
-    return make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+def listener(database_url: str) -> psycopg.Connection[Any] | None:
+    """A connection in autocommit that may LISTEN. None behind a pooler that cannot pass notifications on."""
+    url = read_database_url(database_url)
+    return None if url.pooled else psycopg.connect(**url.arguments(), autocommit=True)

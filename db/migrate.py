@@ -6,16 +6,16 @@ The release before goes on running on the new revision: a revision adds (tables,
 takes nothing away that the release before reads or writes; what nobody uses any more goes one release later.
 """
 
-import os
 import sys
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, text
 
+from db.configuration import DatabaseSettings, operator_errors, read_settings
+from db.engine import DATABASE_ERRORS, first_line, single_connection_engine
 from db.partitions import ensure_partitions
 
 _LOCK = 0x6D61736B  # "mask"
@@ -51,21 +51,20 @@ def migrate_connection(connection: Connection, revision: str = "head") -> None:
 
 def migrate(database_url: str) -> None:
     """Bring the database at `database_url` to the newest revision; raises what the database raises."""
-    engine = create_engine(database_url, poolclass=NullPool)
+    engine = single_connection_engine(database_url)
     with engine.begin() as connection:
         migrate_connection(connection)
     engine.dispose()
 
 
 def main() -> int:
-    url = os.environ.get("MASKWORKS_DATABASE_URL")
-    if not url:
-        print(
-            "MASKWORKS_DATABASE_URL is not set, e.g. postgresql+psycopg://user:password@host/maskworks",
-            file=sys.stderr,
-        )
-        return 2
-    migrate(url)
+    with operator_errors():
+        url = read_settings(DatabaseSettings).database_url
+    try:
+        migrate(url)
+    except DATABASE_ERRORS as error:
+        print(f"the database failed: {first_line(error)}", file=sys.stderr)
+        return 1
     print(f"database is at revision {head_revision()}")
     return 0
 

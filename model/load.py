@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from model.errors import ModelError
 from model.null import NullSegmenter
 from model.protocol import SegmenterProtocol
 
@@ -39,6 +40,15 @@ def default_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_device(device: str) -> None:
+    """Raises ModelError where torch does not have it."""
+    import torch
+
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise ModelError(f"there is no device {device!r}: torch finds {torch.cuda.device_count()} CUDA devices here")
 
 
 def prepare_process(device: str, threads: int | None) -> None:

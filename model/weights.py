@@ -1,19 +1,15 @@
-"""Checkpoints: where they are, whether they are what they claim, and into the network with them.
+"""Checkpoints into the network, and their command line.
 
-    python -m model.weights list
-    python -m model.weights fetch sam_vit_b
-
-Order of search: the path or URI that was asked for → the cache, under the published file name → the
-file bundled with this package. The digest of the file names the weights in every result (`revision`).
+python -m model.weights list
+python -m model.weights fetch sam_vit_b
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -21,12 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from model.checkpoint_files import BUNDLED, Download, find, split_digest, verify
 from model.errors import CheckpointError
 from model.fetch import fetch
 from model.sam import Sam
 from model.sizes import SIZES, Size, size
 
-BUNDLED = Path(__file__).parent / "checkpoints"
 REVISION_DIGITS = 12
 # In published files and of no use here: MobileSAM's classifier, an index that is computed, and statistics
 # that are in the row.
@@ -35,8 +31,6 @@ COUNTER = ".num_batches_tracked"
 IGNORED_ENDINGS = (".attention_bias_idxs",)
 UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError)
 
-Download = Callable[[str, Path], None]  # an s3:// URI into a file; the caller knows endpoint and credentials
-
 
 def load(
     row: Size, checkpoint: str | Path | None = None, *, cache: Path | None = None, download: Download | None = None
@@ -44,43 +38,14 @@ def load(
     """The network of `row` with trained weights, float32 on the CPU in eval mode, and the weights' revision.
 
     `checkpoint`: a .safetensors or .pth/.pt file, an s3:// URI (needs `cache` and `download`), or None to
-    search. Raises CheckpointError with what to do.
+    search; `#<sha256>` behind it is checked. Raises CheckpointError with what to do.
     """
     path = find(row, checkpoint, cache=cache, download=download)
-    digest = verify(row, path)
+    digest = verify(row, path, split_digest(checkpoint)[1])
     with torch.device("meta"):  # no time spent on weights that are about to be replaced
         sam = Sam(row)
     fit(sam, read(path), path)
     return sam.eval(), digest[:REVISION_DIGITS]
-
-
-def find(
-    row: Size, checkpoint: str | Path | None = None, *, cache: Path | None = None, download: Download | None = None
-) -> Path:
-    """The checkpoint's file. CheckpointError lists the places that were searched."""
-    if checkpoint is not None and str(checkpoint).startswith("s3://"):
-        return _from_s3(row, str(checkpoint), cache, download)
-    if checkpoint is not None:
-        places = [Path(checkpoint).expanduser()]
-    else:
-        places = [cache / row.filename] if cache and row.filename else []
-        places.append(BUNDLED / f"{row.name}.safetensors")
-    for place in places:
-        if place.is_file():
-            return place
-    raise CheckpointError(f"no weights for {row.name} at {', '.join(map(str, places))}; {_advice(row)}")
-
-
-def verify(row: Size, path: Path) -> str:
-    """The file's sha256. A file under the published name must be the published file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if row.sha256 and path.name == row.filename and digest != row.sha256:
-        raise CheckpointError(
-            f"{path} is not the published {row.filename} (sha256 {digest}, published {row.sha256}): partial or "
-            f"altered. Delete it and {_advice(row)}; weights of your own need another file name"
-        )
-    return digest
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -118,29 +83,6 @@ def _ignored(name: str) -> bool:
 
 def _some(names: list[str], shown: int = 5) -> str:
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
-
-
-def _advice(row: Size) -> str:
-    if row.url is None:
-        return f"give the path of a checkpoint, or a seed for random weights ({row.name} is not published)"
-    return f"run `python -m model.weights fetch {row.name}`, or give the path of {row.filename}"
-
-
-def _from_s3(row: Size, uri: str, cache: Path | None, download: Download | None) -> Path:
-    """Fetched anew at every load: an object may have been replaced under its key."""
-    if cache is None or download is None:
-        raise CheckpointError(f"{uri}: an s3:// checkpoint of {row.name} needs a cache folder and S3 settings")
-    name = f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{uri.rpartition('/')[2]}"
-    path, partial = cache / name, cache / f"{name}.{os.getpid()}.part"
-    cache.mkdir(parents=True, exist_ok=True)
-    try:
-        download(uri, partial)
-        partial.replace(path)
-    except OSError as error:
-        raise CheckpointError(f"the checkpoint of {row.name} cannot be fetched: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ ALLOWED = {
     "model": {"model"},
     "workers": {"workers", "model", "db"},
     "api": {"api", "db", "model.spec", "model.rle"},
-    "deploy": {"deploy", "db", "model.rle"},
+    "deploy": {"deploy", "db", "api.settings", "workers.settings", "workers.models", "model.errors", "model.rle"},
     "training": {"training", "model"},
     "evaluation": {"evaluation", "training", "model"},
     "bench": {"bench", "api", "workers", "model", "db", "deploy"},

@@ -18,7 +18,8 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Engine
 
-from db.engine import DATABASE_ERRORS, conninfo, single_statements, sync_engine
+from db.configuration import operator_errors, read_settings
+from db.engine import DATABASE_ERRORS, listener, single_statements, sync_engine
 from db.partitions import ensure_partitions
 from db.statements import dispatch, tally
 from db.states import WAKE_CHANNEL
@@ -229,7 +230,7 @@ class _WakeUp:
     """Waits for NOTIFY on a connection of its own; without one, for the time to pass."""
 
     def __init__(self, database_url: str) -> None:
-        self._conninfo = conninfo(database_url)
+        self._database_url = database_url
         self._connection: psycopg.Connection[Any] | None = None
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
@@ -238,6 +239,8 @@ class _WakeUp:
             if self._connection is not None:
                 for _ in self._connection.notifies(timeout=seconds, stop_after=1):
                     pass
+            else:
+                stop.wait(seconds)
         except psycopg.Error as error:
             log.warning("not listening to the database: %s", error)
             self.close()
@@ -250,16 +253,18 @@ class _WakeUp:
 
     def _listen(self) -> None:
         if self._connection is None:
-            self._connection = psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5)
-            self._connection.execute(f"LISTEN {WAKE_CHANNEL}")
+            self._connection = listener(self._database_url)
+            if self._connection is not None:
+                self._connection.execute(f"LISTEN {WAKE_CHANNEL}")
 
 
 def main(_arguments: Sequence[str] = ()) -> int:
+    with operator_errors():
+        settings = read_settings(Settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
-    settings = Settings()
     crash_points.arm(settings.crash_at)
     end_process_with_any_thread()
     Dispatcher(settings, stop).run()

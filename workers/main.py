@@ -7,6 +7,9 @@ from typing import Any
 
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
+from db.configuration import EXIT_CONFIGURATION, operator_errors, read_settings
+from db.engine import DATABASE_ERRORS
+from model.errors import ModelError
 from workers import crash_points
 from workers.broker import build_app
 from workers.settings import Settings
@@ -14,7 +17,10 @@ from workers.tasks import register
 from workers.threads import end_process_with_any_thread
 from workers.worker import Worker
 
-settings = Settings()
+log = logging.getLogger(__name__)
+
+with operator_errors():
+    settings = read_settings(Settings)
 crash_points.arm(settings.crash_at)
 end_process_with_any_thread()
 app = build_app(settings)
@@ -30,9 +36,15 @@ def _start(**_: Any) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)  # two lines a message; ours says how each chunk ended
     try:
         worker.start()
+    except ModelError as error:
+        log.critical("the worker cannot start: %s (MASKWORKS_MODELS, MASKWORKS_CHECKPOINTS, MASKWORKS_DEVICE)", error)
+        raise SystemExit(EXIT_CONFIGURATION) from error
+    except DATABASE_ERRORS as error:
+        log.critical("the worker cannot start, the database failed: %s", error)
+        raise SystemExit(1) from error
     except Exception as error:
         # Celery logs what a signal handler raises and goes on; a worker without its models must not take work.
-        logging.getLogger(__name__).critical("the worker can not start: %s", error, exc_info=True)
+        log.critical("the worker cannot start: %s", error, exc_info=True)
         raise SystemExit(1) from error
 
 

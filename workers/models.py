@@ -3,14 +3,24 @@
 import threading
 from typing import Any
 
-from model.load import default_device, load, prepare_process
+from model.checkpoint_files import find
+from model.load import check_device, default_device, load, prepare_process
 from model.null import NullSegmenter
 from model.protocol import SegmenterProtocol
+from model.sizes import size
 from workers.poison import PoisonableNull
 from workers.settings import Settings
 from workers.storage import download
 
 Model = SegmenterProtocol[Any, Any]
+
+
+def check_weights(settings: Settings) -> None:
+    """Raises CheckpointError for the first configured model whose file is not there. S3 is not asked."""
+    for name in settings.models:
+        checkpoint = settings.checkpoints.get(name)
+        if name != "null" and not str(checkpoint).startswith("s3://"):
+            find(size(name), checkpoint, cache=settings.cache)
 
 
 class Models:
@@ -28,7 +38,10 @@ class Models:
         self._loaded: dict[tuple[str, str], Model] = {}
 
     def warm(self) -> list[Model]:
-        """Load and warm every configured model in the default precision."""
+        """Load and warm every configured model in the default precision. Raises ModelError."""
+        check_weights(self._settings)
+        if any(name != "null" for name in self._settings.models):
+            check_device(self.device)
         return [self.get(name, None) for name in self._settings.models]
 
     def get(self, name: str, precision: str | None) -> Model:

@@ -1,22 +1,34 @@
 """What a worker or the dispatcher may be told, from the environment; frozen, read once in the entry module."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from db.configuration import DatabaseUrlText
+from model.sizes import SIZES
+
+Names = TypeVar("Names", tuple[str, ...], dict[str, str])
 
 
 class Settings(BaseSettings):
     """Every field is the variable MASKWORKS_<NAME>; lists are comma separated."""
 
-    model_config = SettingsConfigDict(env_prefix="MASKWORKS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="MASKWORKS_", frozen=True, extra="ignore", env_ignore_empty=True)
 
-    database_url: str = Field(description="Postgres 16 or newer, as postgresql+psycopg://user:password@host/name")
-    redis_url: str = Field(description="Redis that carries the doorbell messages, with `maxmemory-policy noeviction`")
+    database_url: DatabaseUrlText = Field(
+        description="Postgres 16 or newer, as `postgresql://user:password@host:5432/maskworks` (docs/deployment.md)"
+    )
+    redis_url: str = Field(
+        pattern="^(rediss?|unix)://",
+        description="Redis that carries the doorbell messages, with `maxmemory-policy noeviction`",
+    )
 
     s3_endpoint_url: str | None = Field(
-        None, description="S3 endpoint; unset: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the AWS profile, else AWS itself"
+        None,
+        pattern="^https?://",
+        description="S3 endpoint; unset: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the AWS profile, else AWS itself",
     )
     s3_access_key: str | None = Field(None, description="S3 access key; unset: the ambient credentials (role, profile)")
     s3_secret_key: str | None = Field(None, description="S3 secret key")
@@ -46,10 +58,14 @@ class Settings(BaseSettings):
         ("sam_tiny",), min_length=1, description="Models a worker loads and takes work for"
     )
     checkpoints: Annotated[dict[str, str], NoDecode] = Field(
-        {}, description="Where weights are, as name=path,…; unset: the cache, then the bundled file of that name"
+        {},
+        description="Where weights are, as name=path,…, or name=path#sha256 to have a file checked; "
+        "unset: the cache, then the bundled file of that name",
     )
     cache: Path = Field(Path("~/.cache/maskworks").expanduser(), description="Folder of fetched checkpoints")
-    device: str = Field("auto", description="cpu, cuda, cuda:N, or auto: CUDA where there is one")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="cpu, cuda, cuda:N, or auto: CUDA where there is one"
+    )
     precision: Literal["exact", "fast"] | None = Field(
         None, description="Precision of jobs that name none; unset: fast on CUDA, exact on a CPU"
     )
@@ -125,4 +141,14 @@ class Settings(BaseSettings):
     def _paths(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return dict(pair.split("=", 1) for pair in value.split(",") if "=" in pair)
+        pairs = [pair.strip().partition("=") for pair in value.split(",") if pair.strip()]
+        if wrong := next((name for name, _, path in pairs if not path), None):
+            raise ValueError(f"{wrong!r} has no path: write name=path,name=path")
+        return {name: path for name, _, path in pairs}
+
+    @field_validator("models", "checkpoints")
+    @classmethod
+    def _known(cls, value: Names) -> Names:
+        if unknown := next((name for name in value if name not in (*SIZES, "null")), None):
+            raise ValueError(f"no model is called {unknown!r}; there are {', '.join(SIZES)}")
+        return value

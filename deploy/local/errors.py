@@ -4,6 +4,7 @@ StackError
 ├── AlreadyRunning    another supervisor holds the data folder
 ├── NotRunning        nothing holds it
 ├── PortTaken         the port asked for belongs to somebody else
+├── Misconfigured     a setting, or the weights of a model, are not what our programs can run with
 ├── Unreachable       the account that runs Postgres under root can reach no place for it
 └── ChildFailed       a program ended, or never became ready; carries its log's tail
 """
@@ -26,6 +27,10 @@ class NotRunning(StackError):
 
 
 class PortTaken(StackError):
+    pass
+
+
+class Misconfigured(StackError):
     pass
 
 

@@ -79,8 +79,9 @@ class DataFolder:
         """Delete what a stack put here, and the folder if nothing else is in it."""
         if pid := self.holder():
             raise AlreadyRunning(f"a stack is running over {self.path} (pid {pid}); `make down` stops it")
-        if (self.path / "postgres").is_symlink():
-            refuge.forget(self.path / "postgres")
+        for cluster in (self.path / "postgres", self.path / "demo" / "postgres"):
+            if cluster.is_symlink():
+                refuge.forget(cluster)
         for path in (*(self.path / name for name in OURS), *self.path.glob(f"{refuge.PROGRAMS}*")):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import deploy
+from api.settings import Settings as ApiSettings
+from db.configuration import ConfigurationError, read_settings
 from deploy.local.children import Command, run_to_end
-from deploy.local.errors import ChildFailed, tail
+from deploy.local.errors import ChildFailed, Misconfigured, tail
 from deploy.local.folder import DataFolder
+from model.errors import ModelError
+from workers.models import check_weights
+from workers.settings import Settings as WorkerSettings
 
 ROOT = Path(deploy.__file__).parent.parent
 TOOL_SECONDS = 120.0
@@ -21,6 +26,15 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment with exactly these MASKWORKS_ settings in it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASKWORKS_")}
     return {**inherited, "PYTHONUNBUFFERED": "1", **settings}
+
+
+def check(settings: Mapping[str, str]) -> None:
+    """What our programs would refuse to start with. Raises Misconfigured."""
+    try:
+        read_settings(ApiSettings, settings)
+        check_weights(read_settings(WorkerSettings, settings))
+    except (ConfigurationError, ModelError) as error:
+        raise Misconfigured(str(error)) from error
 
 
 def migrate(folder: DataFolder, settings: Mapping[str, str]) -> None:

@@ -175,6 +175,7 @@ def _listener(port: int) -> Iterator[socket.socket]:
 
 
 def _start_services(stack: Stack, workers: int, say: Callable[[str], None]) -> None:
+    services.check(stack.environment)
     say("bringing the database up to date")
     services.migrate(stack.folder, stack.environment)
     _make_bucket(stack)

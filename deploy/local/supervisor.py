@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from db.configuration import EXIT_CONFIGURATION
 from deploy.local.children import Child, Command
 from deploy.local.errors import ChildFailed, StackError
 
@@ -120,6 +121,9 @@ class Supervisor:
 
     def _answer_death(self, name: str, watched: Watched) -> None:
         now = time.monotonic()
+        if watched.child.exit_code() == EXIT_CONFIGURATION:
+            self._give_up(name, watched, "cannot run as it is configured")
+            return
         if watched.restart_at is None:
             watched.deaths.append(now)
             if len(watched.deaths) == MAX_DEATHS and now - watched.deaths[0] < DEATHS_WITHIN_SECONDS:

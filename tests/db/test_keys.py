@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine, create_engine, func, select, update
+from sqlalchemy import Engine, create_engine, func, make_url, select, update
 from sqlalchemy.pool import NullPool
 
 from db import keys
 from db.tables import api_keys
+from deploy.local.stores import Stores
 
 PEPPER = "pepper"
 
@@ -97,11 +98,38 @@ def test_an_expired_key_is_no_longer_valid(engine: Engine) -> None:
 
 def test_an_unknown_tenant_is_named(database: str) -> None:
     made = run(database, "create", "--name", "x", "--tenant", "nobody")
-    assert (made.returncode, made.stdout) == (1, "") and "nobody" in made.stderr
+    assert (made.returncode, made.stdout) == (1, "") and "`python -m db.keys tenant create nobody`" in made.stderr
 
 
 def test_missing_settings_are_named() -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith("MASKWORKS_")}
-    command = [sys.executable, "-m", "db.keys", "list"]
+    command = [sys.executable, "-m", "db.keys", "create", "--name", "x"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2 and "MASKWORKS_KEY_PEPPER" in done.stderr
+    assert done.returncode == 78
+    names = [line.split()[0] for line in done.stderr.splitlines()]
+    assert names == ["MASKWORKS_DATABASE_URL", "MASKWORKS_KEY_PEPPER"]
+
+
+def test_a_tenant_is_made_and_gets_a_key(database: str, engine: Engine) -> None:
+    assert run(database, "tenant", "create", "other").returncode == 0
+    key = keys.read_key(run(database, "create", "--name", "x", "--tenant", "other").stdout.strip())
+    assert key is not None
+    with engine.connect() as connection:
+        assert connection.execute(keys.valid_key(key.prefix)).one().tenant_id == "other"
+    rows = [line.split("\t") for line in run(database, "tenant", "list").stdout.splitlines()]
+    assert [(row[0], row[2]) for row in rows] == [("default", "0 valid keys"), ("other", "1 valid keys")]
+    again = run(database, "tenant", "create", "other")
+    assert again.returncode == 1 and again.stderr.startswith("there is a tenant 'other' already")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-x", "a/b", "x" * 64, "tenänt"])
+def test_what_is_no_tenants_name(database: str, name: str) -> None:
+    made = run(database, "tenant", "create", "--", name)
+    assert made.returncode == 1 and "cannot be a tenant's name" in made.stderr
+
+
+def test_a_database_without_tables_is_one_line(stores: Stores) -> None:
+    url = make_url(stores.superuser_url).set(database="postgres").render_as_string(hide_password=False)
+    listed = run(url, "list")
+    assert listed.returncode == 1
+    assert listed.stderr.startswith("the database failed: relation") and listed.stderr.count("\n") == 1

@@ -1,11 +1,12 @@
 """The stack as a context manager, as tests of faults use it."""
 
+import re
 from pathlib import Path
 
 import httpx
 import pytest
 
-from deploy.local.errors import ChildFailed, StackError
+from deploy.local.errors import ChildFailed, Misconfigured, StackError
 from deploy.local.put import put
 from deploy.local.s3 import s3_client
 from deploy.local.stack import stack
@@ -27,13 +28,42 @@ def test_programs_can_be_stopped_started_and_added(passable_folder: Path) -> Non
     assert not (passable_folder / "library/stack.json").exists()
 
 
-def test_a_service_that_cannot_start_is_reported_with_its_log(passable_folder: Path) -> None:
-    broken = {"MASKWORKS_DEVICE": "abacus"}
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        ({"MASKWORKS_DEVICE": "abacus"}, "MASKWORKS_DEVICE=abacus: is not of this kind: cpu, cuda"),
+        (
+            {"MASKWORKS_MODELS": "sam_huge"},
+            "MASKWORKS_MODELS=sam_huge: no model is called 'sam_huge'; there are sam_vit_h",
+        ),
+        ({"MASKWORKS_MODELS": "sam_vit_b", "MASKWORKS_CACHE": "/nowhere"}, "no weights for sam_vit_b at /nowhere"),
+        ({"MASKWORKS_CHECKPOINTS": "sam_tiny"}, "MASKWORKS_CHECKPOINTS=sam_tiny: 'sam_tiny' has no path"),
+        ({"MASKWORKS_SLOTS": "many"}, "MASKWORKS_SLOTS=many: should be a valid integer"),
+        ({"MASKWORKS_LOG_LEVEL": "loud"}, "MASKWORKS_LOG_LEVEL=LOUD: should be 'DEBUG'"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_before_anything_of_ours_starts(
+    passable_folder: Path, broken: dict[str, str], why: str
+) -> None:
+    said: list[str] = []
     with (
-        pytest.raises(ChildFailed, match=r"worker-1 ended with \d+ while starting(?s:.)*abacus"),
-        stack(passable_folder / "broken", models="sam_tiny", env=broken, fast=True),
+        pytest.raises(Misconfigured, match=re.escape(why)) as refusal,
+        stack(passable_folder / "broken", models=None, env=broken, fast=True, say=said.append),
     ):
         pass
+    assert "\n" not in str(refusal.value)
+    assert [step for step in said if "database up to date" in step or "API" in step] == []
+
+
+def test_a_program_that_finds_itself_misconfigured_is_not_started_again(passable_folder: Path) -> None:
+    with stack(passable_folder / "once", models="null", fast=True) as running:
+        running.add_worker({"MASKWORKS_SLOTS": "none"})
+        with pytest.raises(ChildFailed, match=r"worker-2 cannot run as it is configured") as failure:
+            running.supervisor.wait_for_failure(60)
+        log = (running.folder.logs / "worker-2.log").read_text()
+        assert log == "MASKWORKS_SLOTS=none: should be a valid integer, unable to parse string as an integer\n"
+        running.supervisor.failure = None
+    assert "MASKWORKS_SLOTS=none" in str(failure.value)
 
 
 def test_put_takes_pictures_and_leaves_the_rest(bucket: Bucket, tmp_path: Path) -> None:

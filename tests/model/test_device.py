@@ -5,8 +5,9 @@ import torch
 
 from model import automatic, image_encoder, mask_decoder, upsample
 from model.device import device_errors, free_bytes
-from model.errors import DeviceLost, OutOfMemory
+from model.errors import DeviceLost, ModelError, OutOfMemory
 from model.frames import whole
+from model.load import check_device
 from model.rules import rules
 from model.sam import Sam
 from model.seeding import build
@@ -23,6 +24,12 @@ from tests.model.test_networks import ROW
 def test_device_errors_are_ours(raised: type[Exception], expected: type[Exception]) -> None:
     with pytest.raises(expected, match="told"), device_errors():
         raise raised("told")
+
+
+def test_a_device_that_torch_does_not_have_is_named() -> None:
+    check_device("cpu")
+    with pytest.raises(ModelError, match=r"there is no device 'cuda:99': torch finds \d+ CUDA devices here"):
+        check_device("cuda:99")
 
 
 def test_a_cpu_allocation_that_can_not_be_had_is_no_lost_device() -> None:

@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model import weights
+from model import checkpoint_files
+from model.checkpoint_files import BUNDLED, find
 from model.errors import CheckpointError
 from model.seeding import build
 from model.sizes import SIZES
-from model.weights import find, fit, load, read
+from model.weights import fit, load, read
 
 TINY = SIZES["sam_tiny"]
 
@@ -121,7 +122,7 @@ def test_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, bundled = tmp_path / "cache", tmp_path / "bundled"
     cache.mkdir()
     bundled.mkdir()
-    monkeypatch.setattr(weights, "BUNDLED", bundled)
+    monkeypatch.setattr(checkpoint_files, "BUNDLED", bundled)
     with pytest.raises(CheckpointError, match=r"no weights for sam_tiny at .*published\.pth, .*safetensors"):
         find(row, cache=cache)
     (bundled / "sam_tiny.safetensors").touch()
@@ -142,8 +143,45 @@ def test_s3_uri_is_downloaded_by_the_callers_function(tmp_path: Path, state: dic
     uri = "s3://models/tiny.safetensors"
     path = find(TINY, uri, cache=tmp_path, download=download)
     assert asked == [uri]
-    assert path.parent == tmp_path and path.name.endswith("-tiny.safetensors")
+    assert path.parent.parent == tmp_path and path.name == "tiny.safetensors"
     assert len(load(TINY, uri, cache=tmp_path, download=download)[1]) == 12
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.rglob("*.part"))
     with pytest.raises(CheckpointError, match="needs a cache folder"):
         find(TINY, uri)
+
+
+def _flipped(source: Path, target: Path) -> Path:
+    content = bytearray(source.read_bytes())
+    content[len(content) // 2] ^= 1
+    target.write_bytes(content)
+    return target
+
+
+def test_a_flipped_byte_in_the_bundled_weights_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _flipped(BUNDLED / "sam_tiny.safetensors", tmp_path / "sam_tiny.safetensors")
+    monkeypatch.setattr(checkpoint_files, "BUNDLED", tmp_path)
+    with pytest.raises(CheckpointError, match=r"is not the published sam_tiny\.safetensors.*partial or altered"):
+        load(TINY)
+
+
+def test_a_flipped_byte_is_noticed_behind_an_s3_uri_too(tmp_path: Path) -> None:
+    def download(_: str, path: Path) -> None:
+        _flipped(BUNDLED / "sam_tiny.safetensors", path)
+
+    with pytest.raises(CheckpointError, match="partial or altered"):
+        load(TINY, "s3://models/sam_tiny.safetensors", cache=tmp_path, download=download)
+
+
+def test_weights_of_ones_own_are_checked_against_the_digest_that_is_given(
+    tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    save_file(state, tmp_path / "mine.safetensors")
+    digest = hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
+    assert load(TINY, f"{tmp_path}/mine.safetensors#{digest}")[1] == digest[:12]
+    _flipped(tmp_path / "mine.safetensors", tmp_path / "mine.safetensors")
+    with pytest.raises(CheckpointError, match=f"not {digest} as was asked for"):
+        load(TINY, f"{tmp_path}/mine.safetensors#{digest}")
+
+
+def test_every_model_that_can_be_had_has_a_digest() -> None:
+    assert all(row.sha256 and row.filename for row in SIZES.values())
