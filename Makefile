@@ -7,13 +7,14 @@ DIR     ?= photos
 OUT     ?= demo-out
 ITEMS   ?= 1000
 FAULTS  ?= 20
+SECONDS ?= 300
 
 VENV := .venv
 RUN  := $(VENV)/bin/python
 PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up put down reset test faults soak mutants attacks check bench docs
+.PHONY: help install demo up put down reset test faults fuzz soak mutants attacks check bench docs
 
 help:  ## this list
 	@echo "maskworks: segment every image in a bucket"
@@ -44,6 +45,9 @@ test: install  ## every test, on a real Postgres, Redis and S3
 
 faults: install  ## every fault of the catalogue against the whole service (minutes)
 	@$(RUN) -m pytest -m "" tests/faults
+
+fuzz: install  ## random requests by the OpenAPI document against the whole service (SECONDS SEED)
+	@$(RUN) -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 soak: install  ## random jobs under random faults (ITEMS FAULTS SEED)
 	@$(RUN) -m tests.faults.soak --items $(ITEMS) --faults $(FAULTS) $(if $(SEED),--seed $(SEED))

@@ -96,6 +96,7 @@ RESULTS_RESPONSES: Responses = {
         "content": {export.media_type: {"schema": {}} for export in FORMATS.values()},
     }
 }
+_NO_CONTROL = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 LABEL_PARAMETER: dict[str, Any] = {
     "parameters": [
         {
@@ -107,7 +108,7 @@ LABEL_PARAMETER: dict[str, Any] = {
             "schema": {
                 "type": "object",
                 "propertyNames": {"pattern": rf"^label\.{LABEL_KEY}$"},
-                "additionalProperties": {"type": "string", "maxLength": 255},
+                "additionalProperties": {"type": "string", "maxLength": 255, "pattern": _NO_CONTROL},
             },
             "example": {"label.run": "7"},
         }
