@@ -7,7 +7,8 @@ Problem                what we refuse, with a detail for the client
 │  └─ BucketNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
 ├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, IdempotencyKeyReused, UnsupportedMediaType,
-│  UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems
+│  UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems,
+│  TooManyExports
 └─ NotReady            the database is reachable but not migrated
 sqlalchemy, psycopg    the database is away: 503, come again
 ClientDisconnect       the client went away amid its body: nobody reads the answer, and it is no error of ours
@@ -132,6 +133,10 @@ class TooManyOpenItems(Problem):
     """The tenant, or all of them together, have as many unfinished items as they may have."""
 
 
+class TooManyExports(Problem):
+    """The tenant has as many downloads of results under way as it may have."""
+
+
 class NotReady(Problem):
     """The database has not the revision that this code needs."""
 
@@ -186,6 +191,7 @@ TABLE: dict[type[Exception], Kind] = {
     BodyTooSlow: Kind(HTTPStatus.REQUEST_TIMEOUT, "BODY_TOO_SLOW", "The request body came too slowly"),
     BodiesTooLarge: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "Too many large requests", retry=True),
     TooManyOpenItems: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OPEN_ITEMS", "Too many open items", retry=True),
+    TooManyExports: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_EXPORTS", "Too many downloads", retry=True),
     NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),
     ClientDisconnect: Kind(
         HTTPStatus.BAD_REQUEST, "CLIENT_DISCONNECTED", "The client went away", detail="The body ended before its end."

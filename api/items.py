@@ -1,6 +1,6 @@
 """Items of a job, their masks, and the stream of all results."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,9 +14,11 @@ from starlette.responses import StreamingResponse
 
 from api import openapi
 from api.auth import Tenant
-from api.database import ExportDatabase, JobId, Reads
+from api.database import Config, ExportReader, ExportSlots, JobId, Reads
 from api.errors import ItemNotFound, JobNotFound, NotSupported
-from api.export import FORMATS, Export
+from api.exports.formats import FORMATS
+from api.exports.pages import open_source
+from api.exports.response import ExportResponse
 from api.paging import IndexToken, PageSize, next_token, read_index
 from api.views import Item, ItemPage, MaskPage, item_view, mask_views
 from db.ids import show_job_id
@@ -130,37 +132,24 @@ async def list_masks(
 @router.get("/results", response_class=StreamingResponse, responses=openapi.RESULTS_RESPONSES)
 async def stream_results(
     tenant: Tenant,
-    reads: Reads,
-    exports: ExportDatabase,
+    exports: ExportReader,
+    slots: ExportSlots,
+    config: Config,
     job_id: JobId,
     format: Annotated[Format, Query(description="One of those that are supported")] = ResultFormat.JSONL,
 ) -> Response:
-    """Stream every result of a job, in any of its states.
+    """Stream every result of a job, in any of its states; `X-Job-State` and the file say which.
 
-    `jsonl` has one line per item that is final: the item with its `masks`. `coco` is a COCO dataset whose image
-    ids are the items' indexes. Both come from one snapshot.
+    `jsonl` has one line per item that is final, the item with its `masks`, and a last line `{"job": …}` with the job's
+    `state`, `done` and `counts`. `coco` is a COCO dataset whose image ids are the items' indexes: `info` has the job's
+    `job_state`, `done` and `counts`, `failed_items` the items without a result. Masks without a pixel are left out of
+    it. `file_name` is the object's key; where several items have the same, `#` and the item's index precede the
+    extension.
+
+    The state is the one at the beginning. Items whose result is written during the download may or may not be in it.
     """
-    export = FORMATS.get(format.value)
-    if export is None:
+    chosen = FORMATS.get(format.value)
+    if chosen is None:
         raise NotSupported([{"pointer": "/format", "detail": f"{format.value} is not supported yet"}])
-    async with reads.connect() as connection:
-        await _check_job(connection, tenant, job_id)
-    name = f"{show_job_id(job_id)}.{export.suffix}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(await _started(export, exports, job_id), media_type=export.media_type, headers=headers)
-
-
-async def _started(export: Export, exports: ExportDatabase, job_id: UUID) -> AsyncIterator[bytes]:
-    """The stream, its first block already there: what fails before it is answered as a problem, not by a cut."""
-    blocks = export.blocks(exports, job_id)
-    first = await anext(blocks, b"")
-
-    async def all_blocks() -> AsyncIterator[bytes]:
-        try:
-            yield first
-            async for block in blocks:
-                yield block
-        finally:
-            await blocks.aclose()
-
-    return all_blocks()
+    source = await open_source(exports, tenant, job_id)
+    return await ExportResponse.start(chosen, source, slots, config.export_stall_seconds)

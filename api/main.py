@@ -13,6 +13,8 @@ from api.auth import NEEDS_KEY, KeyRing
 from api.bodies import BodyRoom
 from api.brake import Brake
 from api.edge import Edge
+from api.exports.pages import Reader
+from api.exports.response import Slots
 from api.parameters import KNOWN_PARAMETERS
 from api.polls import JobReader
 from api.settings import Settings
@@ -64,7 +66,9 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.settings = settings
     app.state.engine = async_engine(url, pool_size=settings.pool_size)
     app.state.reads = app.state.engine.execution_options(isolation_level="AUTOCOMMIT")
-    app.state.exports = async_engine(url, pool_size=settings.export_connections)
+    # Half of the pool: however many downloads there are, a status request finds a connection.
+    app.state.export_reader = Reader(app.state.reads, max(1, settings.pool_size // 2))
+    app.state.export_slots = Slots(settings.exports_per_tenant)
     app.state.polls = JobReader(url, app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
@@ -81,7 +85,6 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     yield
     await app.state.polls.close()
     await app.state.engine.dispose()
-    await app.state.exports.dispose()
 
 
 def _log_at(level: str) -> None:

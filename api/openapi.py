@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field, TypeAdapter
 
-from api.export import FORMATS
+from api.exports.formats import FORMATS
 from api.schemas import LABEL_KEY, JobRequest
 from api.views import Job, Validated
 
@@ -63,7 +63,7 @@ PROBLEMS: Responses = {
     **ANYWHERE,
     **DATABASE_AWAY,
     401: _problem("No key, or a wrong one", _CHALLENGE),
-    429: _problem("Too many open items, or too many wrong keys: come again after `Retry-After` seconds", _RETRY_AFTER),
+    429: _problem("Too many open items, downloads or wrong keys: come again after `Retry-After` seconds", _RETRY_AFTER),
 }
 """What every route that needs a key can answer."""
 NOT_FOUND: Responses = {404: _problem("Unknown, or another tenant's")}
@@ -93,8 +93,11 @@ DELETE_RESPONSES: Responses = {**NOT_FOUND, 409: _problem("The job is not done: 
 RESULTS_RESPONSES: Responses = {
     200: {
         "description": "The stream",
-        "content": {export.media_type: {"schema": {}} for export in FORMATS.values()},
-    }
+        "headers": {
+            "X-Job-State": {"description": "The job's state when the stream began", "schema": {"type": "string"}}
+        },
+        "content": {format.media_type: {"schema": {}} for format in FORMATS.values()},
+    },
 }
 _NO_CONTROL = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 LABEL_PARAMETER: dict[str, Any] = {

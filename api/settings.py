@@ -59,10 +59,18 @@ class Settings(BaseSettings):
         default=8,
         ge=1,
         le=100,
-        description="Postgres connections for requests, per process; polls have up to four of their own",
+        description="Postgres connections for requests, per process, half of them at most for downloads; "
+        "polls have up to four of their own",
     )
-    export_connections: int = Field(
-        default=4, ge=1, le=100, description="Postgres connections for streaming results, per process"
+    exports_per_tenant: int = Field(
+        default=16,
+        ge=1,
+        description="Downloads of results that a tenant may have under way at a time, per process; more get 429",
+    )
+    export_stall_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="A download whose client takes nothing for so many seconds is cut off",
     )
     wrong_keys_per_minute: int = Field(
         default=60,

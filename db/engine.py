@@ -109,7 +109,7 @@ def _limit(engine: Engine, url: DatabaseUrl, idle_seconds: int) -> None:
 _IDLE_WORKER = 10
 """No transaction of a worker or the dispatcher pauses: one that does is of a frozen process that holds rows."""
 _IDLE_API = 60
-"""A stream of results stands still as long as its reader does."""
+"""A busy event loop may take its time between two statements of a submit."""
 _RECYCLE = 1800
 _POOL_SECONDS = 5
 """A request waits no longer for a connection of the pool: a 503 now is better than one in half a minute."""

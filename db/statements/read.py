@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Delete,
     Dialect,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
+    Table,
     Text,
     and_,
     bindparam,
@@ -279,18 +281,59 @@ ITEM_PAGE: Final[dict[ItemState | None, Select[Any]]] = {state: _page(state) for
 """Items of a job by index from `start` on, of one state or of all; run with {"job_id", "start", "limit"}."""
 
 
-def final_items(job_id: UUID) -> Select[Any]:
-    """Every item that will not change again, with its masks, by index: of a final job that is each item, once."""
-    unfinished = [ItemState.PENDING.value, ItemState.RUNNING.value]
-    final = _ITEMS_WITH_MASKS.where(items.c.job_id == job_id, _ITEM_STATE.not_in(unfinished))
-    return final.order_by(items.c.index)
+_ITEMS_AND_MASKS: Final = (*_ITEM_COLUMNS, _MASKS, results.c.rle, results.c.codec)
+# The key of an object is its file name; two buckets may hold the same.
+_NAME_HASH: Final = func.hashtextextended(
+    func.substr(items.c.image, func.strpos(func.substr(items.c.image, 6), "/") + 6), 0
+).label("name_hash")
 
 
-def segmented_items(job_id: UUID, *, with_masks: bool) -> Select[Any]:
-    """Every item that succeeded, by index."""
-    shown = _ITEMS_WITH_MASKS if with_masks else _ITEMS
-    succeeded = results.c.state == ResultState.SUCCEEDED
-    return shown.where(items.c.job_id == job_id, succeeded).order_by(items.c.index)
+def _export_page(of: Table, columns: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """The page's indexes first, from one table alone, then what belongs to them: so no plan reads more than a page.
+
+    The number of rows is written out: Postgres plans for it, not for a tenth of all.
+    """
+    mine = and_(of.c.job_id == bindparam("job_id"), of.c.index >= bindparam("start"), *conditions)
+    limit: BindParameter[int] = bindparam("rows", type_=Integer, literal_execute=True)
+    page = (
+        select(of.c.job_id, of.c.index)
+        .where(mine)
+        .order_by(of.c.index)
+        .limit(limit)
+        .cte("page")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    of_page = and_(items.c.job_id == page.c.job_id, items.c.index == page.c.index)
+    of_results = and_(results.c.job_id == page.c.job_id, results.c.index == page.c.index)
+    chunk = and_(chunks.c.job_id == page.c.job_id, chunks.c.chunk_no == page.c.index // jobs.c.chunk_size)
+    joined = page.join(items, of_page).join(jobs, jobs.c.id == page.c.job_id)
+    joined = joined.outerjoin(chunks, chunk).outerjoin(results, of_results)
+    return select(*columns).select_from(joined).order_by(page.c.index)
+
+
+ALL_ITEMS: Final = _export_page(items, _ITEMS_AND_MASKS)
+"""Pages of an export: items by index from `start` on, with their masks; run with {"job_id", "start", "rows"}."""
+
+ITEMS_WITH_RESULT: Final = _export_page(results, _ITEMS_AND_MASKS)
+"""The same, of items that have succeeded or failed."""
+
+SUCCEEDED_ITEMS: Final = _export_page(results, (*_ITEM_COLUMNS, _NAME_HASH), results.c.state == ResultState.SUCCEEDED)
+"""The same, of items that have succeeded, without their masks, with a hash of the image's key."""
+
+SUCCEEDED_MASKS: Final = _export_page(results, _ITEMS_AND_MASKS, results.c.state == ResultState.SUCCEEDED)
+"""The same with masks."""
+
+FAILED_ITEMS: Final = _export_page(results, _ITEM_COLUMNS, results.c.state == ResultState.FAILED)
+"""The same, of items that have failed."""
+
+SHARED_NAMES: Final = (
+    select(_NAME_HASH)
+    .where(items.c.job_id == bindparam("job_id"))
+    .group_by(_NAME_HASH)
+    .having(func.count() > 1)
+    .order_by(_NAME_HASH)
+)
+"""Hashes of the keys that several items of a job have, in order; run with {"job_id"}."""
 
 
 LIVE_WORKERS: Final = (

@@ -2,6 +2,8 @@ import contextlib
 import io
 import json
 import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,16 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
-from api.export import FORMATS
+from api.errors import JobNotFound
+from api.exports.coco import file_name
+from api.exports.formats import FORMATS
+from api.exports.pages import Reader, Source, open_source
 from db.engine import async_engine
 from db.ids import read_job_id
 from db.states import ItemReason
-from model.rle import decode
+from model.rle import decode, encode
 from tests.api.conftest import Service, failure_row, result_row, some_masks
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +30,11 @@ async def lines_of(service: Service, job_id: str) -> list[dict[str, Any]]:
     answer = await service.client.get(f"/v1/jobs/{job_id}/results?format=jsonl")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/x-ndjson"
-    return [json.loads(line) for line in answer.text.splitlines()]
+    *lines, last = [json.loads(line) for line in answer.text.splitlines()]
+    job = await service.job(job_id)
+    assert last == {"job": {name: job[name] for name in ("id", "state", "done", "counts")}}
+    assert answer.headers["x-job-state"] == job["state"]
+    return lines
 
 
 async def test_jsonl_has_every_final_item_of_a_job_in_any_state(service: Service) -> None:
@@ -93,41 +103,156 @@ async def test_other_formats(service: Service, format: str, reason: str) -> None
     assert (answer.status_code, answer.json()["reason"]) == (422, reason)
 
 
+async def test_a_download_says_whether_the_job_was_done_and_what_failed(service: Service, tmp_path: Path) -> None:
+    """COCO of 1 of 4 images is a valid file: it must say that it is not all of the job."""
+    items = [{"image": f"s3://bucket/{i}.jpg", "custom_id": f"tile-{i}"} for i in range(4)]
+    job = (await service.submit(4, input={"items": items}))["id"]
+    service.write(service.claim(job, 0), {0: result_row(some_masks(1))})
+    service.write(service.claim(job, 2), {2: failure_row(ItemReason.TIMEOUT)})
+    running = await coco_of(service, job, tmp_path)
+    shown = await service.job(job)
+    assert shown["state"] == "running" and shown["counts"]["succeeded"] == 1
+    about = {"job_id": job, "job_state": "running", "done": False, "counts": shown["counts"]}
+    assert {name: running.dataset["info"][name] for name in about} == about
+    assert running.dataset["failed_items"] == [
+        {"custom_id": "tile-2", "image": "s3://bucket/2.jpg", "reason": "TIMEOUT", "detail": "it was TIMEOUT"}
+    ]
+    await service.client.post(f"/v1/jobs/{job}:cancel")
+    ended = await coco_of(service, job, tmp_path)
+    assert (ended.dataset["info"]["job_state"], ended.dataset["info"]["done"]) == ("cancelled", True)
+    assert await lines_of(service, job)
+
+
+async def test_two_items_of_one_image_have_two_file_names(service: Service, tmp_path: Path) -> None:
+    keys = ["a/b.jpg", "a/c.jpg", "a/b.jpg", "a/b#0.jpg", "noext", "noext", "x.y/noext", "a/b.tar.gz", "a/b#7"]
+    items = [{"image": f"s3://bucket/{key}"} for key in keys] + [{"image": "s3://other/a/c.jpg"}]
+    job = (await service.submit(len(items), input={"items": items}))["id"]
+    service.work(job, lambda _: result_row(some_masks(1)), len(items))
+    images = (await coco_of(service, job, tmp_path)).dataset["images"]
+    assert [image["file_name"] for image in images] == [
+        "a/b#0.jpg", "a/c#1.jpg", "a/b#2.jpg", "a/b#0#3.jpg", "noext#4", "noext#5", "x.y/noext", "a/b.tar.gz",
+        "a/b#7#8", "a/c#9.jpg",
+    ]  # fmt: skip
+    assert [image["coco_url"] for image in images] == [item["image"] for item in items]
+
+
+def test_a_file_name_belongs_to_one_item() -> None:
+    """Keys that look like the names that we make: no two items ever meet, whichever keys are shared."""
+    keys = ["a", "a#1", "a#1#1", "a.b", "a#1.b", "a#2.b#3", ".b", ".b#1", "#1", "a#1.b.c", "a.", "a#3."]
+    names = [
+        file_name(f"s3://bucket/{key}", index, shared)
+        for number, key in enumerate(keys)
+        for index, shared in ((100, False), (2 * number, True), (2 * number + 1, True))
+    ]
+    plain = [name for name in names if name in keys]
+    numbered = [name for name in names if name not in keys or name.count("#") > 1]
+    assert len(set(plain)) == len(plain)
+    assert not set(plain) & set(numbered)
+
+
+async def test_masks_without_a_pixel_are_left_out_of_coco(service: Service, tmp_path: Path) -> None:
+    """And images without a mask are in it: a trainer takes them for background."""
+    nothing = encode(np.zeros((30, 40), np.bool_))
+    answers = [[nothing, *some_masks(2)], [], [nothing]]
+    job = (await service.submit(3))["id"]
+    service.work(job, lambda i: result_row(answers[i], prompt="p"), 3)
+    coco = await coco_of(service, job, tmp_path)
+    assert coco.getImgIds() == [0, 1, 2]
+    assert [(a["id"], a["image_id"]) for a in coco.dataset["annotations"]] == [(1, 0), (2, 0)]
+    assert all(a["area"] > 0 for a in coco.dataset["annotations"])
+    assert [[m["area"] == 0 for m in line["masks"]] for line in await lines_of(service, job)] == [
+        [True, False, False], [], [True],
+    ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own, on numpy 2
+async def test_a_file_is_perfect_against_itself(service: Service, tmp_path: Path) -> None:
+    nothing = encode(np.zeros((30, 40), np.bool_))
+    answers = [[nothing, *some_masks(4)], [], some_masks(9)]
+    items = [{"image": "s3://bucket/same.jpg", "custom_id": f"{i}"} for i in range(3)]
+    job = (await service.submit(3, input={"items": items}))["id"]
+    service.work(job, lambda i: result_row(answers[i]), 3)
+    truth = await coco_of(service, job, tmp_path)
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = truth.loadRes([{**a, "score": a["predicted_iou"]} for a in truth.dataset["annotations"]])
+        for kind in ("segm", "bbox"):
+            evaluation = COCOeval(truth, found, kind)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+            assert evaluation.stats[0] == pytest.approx(1)
+
+
+@asynccontextmanager
+async def source_of(service: Service, job: str) -> AsyncIterator[Source]:
+    engine = async_engine(service.database)
+    job_id = read_job_id(job)
+    assert job_id is not None
+    reader = Reader(engine.execution_options(isolation_level="AUTOCOMMIT"), 2)
+    yield await open_source(reader, service.tenant, job_id)
+    await engine.dispose()
+
+
 async def test_a_stream_takes_constant_memory(service: Service) -> None:
     """320 images, 6 MB of output: never more than a few blocks of it are held."""
     n = 320
     job = (await service.submit(n))["id"]
     row = result_row(some_masks(80))
     service.work(job, lambda _: row, n, chunk=5)
-    engine = async_engine(service.database)
-    job_id = read_job_id(job)
-    assert job_id is not None
-    try:
+    async with source_of(service, job) as source:
         for name in ("jsonl", "coco"):
             tracemalloc.start()
             total = 0
-            async for block in FORMATS[name].blocks(engine, job_id):
-                total += len(block)
-            assert total > 5_000_000
-            assert tracemalloc.get_traced_memory()[1] < 2_000_000, name
+            async for part in FORMATS[name].parts(source):
+                total += len(part)
+            peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-    finally:
-        tracemalloc.stop()
-        await engine.dispose()
+            assert total > 5_000_000
+            assert peak < 2_000_000, name
 
 
-async def test_a_stream_is_one_snapshot(service: Service) -> None:
-    """A result that is written while a client downloads belongs to the next download, whole."""
+async def test_annotations_are_of_listed_images_only(service: Service) -> None:
+    """Results that are written while a client downloads may be in the file, but never half."""
     job = (await service.submit(64))["id"]
-    for chunk in range(32):
-        service.write(service.claim(job, chunk), {chunk: result_row(some_masks(40))})
-    engine = async_engine(service.database)
-    job_id = read_job_id(job)
-    assert job_id is not None
-    blocks = FORMATS["coco"].blocks(engine, job_id)
-    content = await anext(blocks)
-    service.write(service.claim(job, 40), {40: result_row(some_masks(40))})
-    content += b"".join([block async for block in blocks])
-    await engine.dispose()
+    for chunk in range(0, 64, 2):
+        service.write(service.claim(job, chunk), {chunk: result_row(some_masks(3))})
+    content = b""
+    async with source_of(service, job) as source:
+        async for part in FORMATS["coco"].parts(source):
+            if not content.count(b"annotations") and b"annotations" in part:
+                service.write(service.claim(job, 41), {41: result_row(some_masks(3))})
+            content += part
     read = json.loads(content)
-    assert {a["image_id"] for a in read["annotations"]} == {i["id"] for i in read["images"]} == set(range(32))
+    assert [i["id"] for i in read["images"]] == list(range(0, 64, 2))
+    assert sorted({a["image_id"] for a in read["annotations"]}) == list(range(0, 64, 2))
+    assert read["info"]["counts"]["succeeded"] == 32
+
+
+async def test_an_item_comes_once_however_results_come(service: Service) -> None:
+    """Behind and ahead of the reader, while it reads."""
+    job = (await service.submit(64))["id"]
+    early, late = [i for i in range(64) if i % 3 == 0], [i for i in range(64) if i % 3 == 1]
+    for chunk in early:
+        service.write(service.claim(job, chunk), {chunk: result_row(some_masks(1))})
+    seen = []
+    async with source_of(service, job) as source:
+        async for part in FORMATS["jsonl"].parts(source):
+            seen.append(json.loads(part).get("index"))
+            if late:
+                chunk = late.pop() if len(late) % 2 else late.pop(0)
+                service.write(service.claim(job, chunk), {chunk: result_row(some_masks(1))})
+    assert seen[-1] is None and set(early) <= set(seen[:-1])
+    assert seen[:-1] == sorted(set(seen[:-1]))
+
+
+@pytest.mark.parametrize("name", ["jsonl", "coco"])
+async def test_a_job_deleted_meanwhile_does_not_end_as_a_whole_file(service: Service, name: str) -> None:
+    job = (await service.submit(40))["id"]
+    service.work(job, lambda _: result_row(some_masks(1)), 40)
+    async with source_of(service, job) as source:
+        parts = FORMATS[name].parts(source)
+        await anext(parts)
+        assert (await service.client.delete(f"/v1/jobs/{job}")).status_code == 204
+        with pytest.raises(JobNotFound):
+            async for _ in parts:
+                pass

@@ -1,0 +1,74 @@
+"""Rows of an export, page by page: no connection, no transaction and no snapshot is held while a client reads.
+
+A result is written once and never changes, so pages need no common snapshot. Items whose result is written during an
+export may or may not be in it, each at most once. What the export says of the job is what held at its beginning.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Executable, Row, Select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.errors import JobNotFound
+from api.views import Job, job_view
+from db.ids import show_job_id
+from db.statements import read
+
+_FIRST_ROWS, _MOST_ROWS = 16, 512
+_SMALL_PAGE, _LARGE_PAGE = 128 * 1024, 512 * 1024
+
+
+class Reader:
+    """Runs the statements of every export of a process, on `at_once` connections at most."""
+
+    def __init__(self, engine: AsyncEngine, at_once: int) -> None:
+        self._engine = engine
+        self._turn = asyncio.Semaphore(at_once)
+
+    async def all(self, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:
+        async with self._turn, self._engine.connect() as connection:
+            return (await connection.execute(statement, values)).all()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A job's results as an export reads them; `job` is the job at the beginning."""
+
+    reader: Reader
+    tenant: str
+    job_id: UUID
+    job: Job
+
+    async def rows(self, pages: Select[Any]) -> AsyncGenerator[Row[Any], None]:
+        """Every row of a statement of pages. Raises JobNotFound where the job was deleted meanwhile."""
+        start, rows = 0, _FIRST_ROWS
+        while page := await self.reader.all(pages, {"job_id": self.job_id, "start": start, "rows": rows}):
+            start, rows = page[-1].item_index + 1, _next_rows(page, rows)
+            for row in page:
+                yield row
+        if not await self.reader.all(read.JOB_STATE, {"tenant": self.tenant, "job_id": self.job_id}):
+            raise _not_found(self.job_id)
+
+
+def _next_rows(page: Sequence[Row[Any]], rows: int) -> int:
+    """More rows where they are small, fewer where they are large: a page in memory stays about as large."""
+    held = sum(len(row.masks or "") + len(row.rle or b"") for row in page) if "rle" in page[0]._fields else 0
+    if held > _LARGE_PAGE:
+        return max(rows // 2, 1)
+    return min(rows * 2, _MOST_ROWS) if held < _SMALL_PAGE else rows
+
+
+async def open_source(reader: Reader, tenant: str, job_id: UUID) -> Source:
+    """Raises JobNotFound."""
+    found = await reader.all(read.JOB, {"tenant": tenant, "job_id": job_id})
+    if not found:
+        raise _not_found(job_id)
+    return Source(reader, tenant, job_id, job_view(found[0]))
+
+
+def _not_found(job_id: UUID) -> JobNotFound:
+    return JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")

@@ -1,0 +1,117 @@
+"""The answer that streams an export: a limit for each tenant, and an end for a client that has stopped reading."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from api.errors import JobNotFound, TooManyExports
+from api.exports.formats import Format
+from api.exports.pages import Source
+
+log = logging.getLogger("maskworks.api")
+
+_BLOCK_BYTES = 64 * 1024
+
+
+class Slots:
+    """How many exports each tenant has under way in this process."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+
+    def take(self, tenant: str) -> None:
+        """Raises TooManyExports."""
+        if self._taken[tenant] >= self._most:
+            raise TooManyExports(f"{self._most} exports are under way; end one, or come again later")
+        self._taken[tenant] += 1
+
+    def give_back(self, tenant: str) -> None:
+        self._taken[tenant] -= 1
+        if not self._taken[tenant]:
+            del self._taken[tenant]
+
+
+class ExportResponse(StreamingResponse):
+    """Holds a slot of its tenant until it ends. Build with `start`."""
+
+    def __init__(
+        self, blocks: AsyncGenerator[bytes, None], slots: Slots, tenant: str, stall: float, **rest: Any
+    ) -> None:
+        super().__init__(blocks, **rest)
+        self._blocks, self._slots, self._tenant, self._stall = blocks, slots, tenant, stall
+
+    @classmethod
+    async def start(cls, format: Format, source: Source, slots: Slots, stall: float) -> "ExportResponse":
+        """Begin to read: what fails before the first block is answered as a problem, not by a cut.
+
+        `stall`: seconds after which a client that takes no more is cut off. Raises TooManyExports.
+        """
+        slots.take(source.tenant)
+        try:
+            blocks = _blocks(format.parts(source))
+            first = await anext(blocks)
+        except BaseException:
+            slots.give_back(source.tenant)
+            raise
+        name = f"{source.job.id}.{format.suffix}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Job-State": source.job.state.value}
+        resumed = _resumed(first, blocks)
+        return cls(resumed, slots, source.tenant, stall, media_type=format.media_type, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._slots.give_back(self._tenant)
+            await self._blocks.aclose()
+
+    async def stream_response(self, send: Send) -> None:
+        """Without its last message the server closes the connection, and the client sees that the file is not whole."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        try:
+            async for block in self._blocks:
+                if not await self._taken(send, block):
+                    return
+        except JobNotFound as error:
+            log.warning("an export was cut: %s", error)
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _taken(self, send: Send, block: bytes) -> bool:
+        """Whether the client took a block in time, or enough before it that the server has room for this one."""
+        try:
+            async with asyncio.timeout(self._stall):
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+        except TimeoutError:
+            log.warning("an export was cut: its client took nothing for %g s", self._stall)
+            return False
+        return True
+
+
+async def _resumed(first: bytes, blocks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    try:
+        yield first
+        async for block in blocks:
+            yield block
+    finally:
+        await blocks.aclose()
+
+
+async def _blocks(parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Parts joined to blocks that are worth a write each."""
+    held: list[bytes] = []
+    size = 0
+    async for part in parts:
+        held.append(part)
+        size += len(part)
+        if size >= _BLOCK_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)

@@ -1,0 +1,131 @@
+"""Downloads whose clients do not read: over real sockets, from a real server."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.api.conftest import PEPPER, Service, new_tenant, result_row, some_masks
+from tests.api.test_service import process, wait_ready
+
+pytestmark = pytest.mark.anyio
+N = 96
+END = b"\r\n0\r\n\r\n"
+"""The last chunk: a client that does not see it knows that the file is not whole."""
+
+
+@pytest.fixture
+async def job(service: Service) -> str:
+    """A job of some 15 MB of results: more than sockets hold."""
+    job: str = (await service.submit(N))["id"]
+    row = result_row(some_masks(600))
+    service.work(job, lambda _: row, N, chunk=2)
+    return job
+
+
+@contextmanager
+def server(service: Service, says: str, **settings: int) -> Iterator[httpx.Client]:
+    environment = {f"MASKWORKS_{name.upper()}": str(value) for name, value in settings.items()}
+    environment |= {"MASKWORKS_DATABASE_URL": service.database, "MASKWORKS_KEY_PEPPER": PEPPER}
+    headers = {"Authorization": f"Bearer {service.key}"}
+    with (
+        process(environment, "api.server", says=says) as url,
+        httpx.Client(base_url=url, headers=headers, timeout=60) as client,
+    ):
+        wait_ready(client)
+        yield client
+
+
+def stalled(client: httpx.Client, path: str) -> socket.socket:
+    """Ask for a download, read the beginning of its answer, and no more."""
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.settimeout(60)
+    at = urlsplit(str(client.base_url))
+    reader.connect((at.hostname, at.port))
+    head = f"GET {path} HTTP/1.1\r\nHost: api\r\nAuthorization: {client.headers['authorization']}\r\n\r\n"
+    reader.sendall(head.encode())
+    assert reader.recv(12) == b"HTTP/1.1 200"
+    return reader
+
+
+def rest_of(reader: socket.socket) -> bytes:
+    received = b""
+    while block := reader.recv(1 << 20):
+        received += block
+    return received
+
+
+def sessions(engine: Engine) -> list[Any]:
+    """Sessions of other processes with this database that hold a transaction or a snapshot while they do nothing."""
+    held = text(
+        "SELECT state, query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND (state LIKE 'idle in transaction%' OR (state = 'idle' AND backend_xmin IS NOT NULL))"
+    )
+    with engine.connect() as connection:
+        return list(connection.execute(held))
+
+
+@pytest.mark.parametrize("format", ["jsonl", "coco"])
+async def test_slow_readers_hold_nothing_and_deny_nobody(service: Service, job: str, format: str) -> None:
+    path = f"/v1/jobs/{job}/results?format={format}"
+    other, other_key = new_tenant(service.engine)
+    with server(service, "submitted by", exports_per_tenant=9) as client, ExitStack() as open_readers:
+        readers = [open_readers.enter_context(stalled(client, path)) for _ in range(8)]
+        ninth = client.get(path)
+        assert ninth.status_code == 200 and ninth.headers["x-job-state"] == "succeeded"
+        readers.append(open_readers.enter_context(stalled(client, path)))
+        tenth = client.get(path)
+        assert (tenth.status_code, tenth.json()["reason"]) == (429, "TOO_MANY_EXPORTS")
+        assert int(tenth.headers["retry-after"]) > 0
+        theirs = {"Authorization": f"Bearer {other_key}"}
+        assert client.get(f"/v1/jobs/{job}/results", headers=theirs).status_code == 404, other
+        empty = client.post("/v1/jobs", headers=theirs, json={
+            "task": {"type": "auto"}, "input": {"items": [{"image": "s3://bucket/a.jpg"}]},
+        }).json()  # fmt: skip
+        assert client.get(f"/v1/jobs/{empty['id']}/results", headers=theirs).status_code == 200
+        assert sessions(service.engine) == []
+        assert rest_of_chunked(readers[0]) == ninth.content
+        readers[1].close()
+        assert until_served(client, path).content == ninth.content
+
+
+def rest_of_chunked(reader: socket.socket) -> bytes:
+    """The body of an answer that is read on after all: it is the whole of it."""
+    received = b""
+    while not received.endswith(END):
+        block = reader.recv(1 << 20)
+        assert block
+        received += block
+    chunks, body = received.partition(b"\r\n\r\n")[2], b""
+    while size := int(chunks[: chunks.index(b"\r\n")], 16):
+        start = chunks.index(b"\r\n") + 2
+        body += chunks[start : start + size]
+        chunks = chunks[start + size + 2 :]
+    return body
+
+
+def until_served(client: httpx.Client, path: str) -> httpx.Response:
+    deadline = time.monotonic() + 60
+    while (answer := client.get(path)).status_code == 429:
+        assert time.monotonic() < deadline, "the slot did not come back in a minute"
+        time.sleep(0.1)
+    assert answer.status_code == 200
+    return answer
+
+
+async def test_a_client_that_takes_nothing_is_cut(service: Service, job: str) -> None:
+    path = f"/v1/jobs/{job}/results"
+    limits = {"exports_per_tenant": 1, "export_stall_seconds": 1}
+    with server(service, "an export was cut", **limits) as client, stalled(client, path) as reader:
+        whole = until_served(client, path).content
+        received = rest_of(reader)
+    assert json.loads(whole.splitlines()[-1])["job"]["id"] == job
+    assert len(received) < len(whole) and not received.endswith(END)
