@@ -14,7 +14,7 @@ RUN  := $(VENV)/bin/python
 PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up put down reset test faults fuzz soak mutants attacks check bench docs
+.PHONY: help install demo up put env down reset test faults fuzz soak mutants attacks check bench docs
 
 help:  ## this list
 	@echo "maskworks: segment every image in a bucket"
@@ -33,6 +33,9 @@ up: $(VENV)/.runtime  ## the service in the foreground until Ctrl-C (PORT DATA W
 
 put: $(VENV)/.runtime  ## own pictures into the local bucket (DIR=photos)
 	@$(RUN) -m deploy.local put --data "$(DATA)" "$(DIR)"
+
+env: $(VENV)/.runtime  ## its address and API key for the shell: eval "$$(make -s env)"
+	@$(RUN) -m deploy.local env --data "$(DATA)"
 
 down: $(VENV)/.runtime  ## stop a service that was started elsewhere
 	@$(RUN) -m deploy.local down --data "$(DATA)"

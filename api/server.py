@@ -9,14 +9,13 @@ from collections.abc import Sequence
 
 import uvicorn
 
-from api.main import create_app
+from api.main import create_app, settings_from_environment
 from api.protocol import Limits, limited
-from api.settings import Settings
 
 
 def main(words: Sequence[str] | None = None) -> int:
     given = _arguments(words)
-    configured = Settings()
+    configured = settings_from_environment()
     uvicorn.run(
         create_app(configured),
         host=given.host,

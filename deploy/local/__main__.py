@@ -1,7 +1,8 @@
-"""`python -m deploy.local up | down | put | reset`: the embedded stack from the command line."""
+"""`python -m deploy.local up | down | put | env | reset`: the embedded stack from the command line."""
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from deploy.local.errors import NotRunning, StackError
-from deploy.local.folder import DataFolder
+from deploy.local.folder import DEFAULT, DataFolder
 from deploy.local.put import put
 from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
@@ -42,7 +43,11 @@ def up(options: argparse.Namespace, console: Console) -> int:
             while True:
                 running.supervisor.wait_for_failure(3600)
     except KeyboardInterrupt:
-        console.print("stopped; `make up` continues where this left off, `make reset` forgets everything")
+        words = DataFolder(options.data).words
+        console.print(
+            f"stopped; `make up{words}` continues where this left off, `make reset{words}` forgets everything",
+            markup=False,
+        )
     return 0
 
 
@@ -76,11 +81,19 @@ def upload(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def env(options: argparse.Namespace, console: Console) -> int:
+    """Lines for a shell to evaluate: what a client of the running stack is configured by."""
+    description = running_stack(options.data)
+    console.print(f"export MASKWORKS_URL={shlex.quote(description['api_url'])}", markup=False)
+    console.print(f"export MASKWORKS_API_KEY={shlex.quote(description['api_key'])}", markup=False)
+    return 0
+
+
 def running_stack(data: Path) -> dict[str, Any]:
     """stack.json of a stack that runs."""
     folder = DataFolder(data)
     if folder.holder() is None:
-        raise NotRunning(f"no stack is running over {folder.path}; `make up` starts one")
+        raise NotRunning(f"no stack is running over {folder.path}; `make up{folder.words}` starts one")
     if not folder.stack_file.exists():
         raise NotRunning(f"the stack over {folder.path} is not ready yet")
     loaded: dict[str, Any] = json.loads(folder.stack_file.read_text())
@@ -127,12 +140,14 @@ def _summary(running: Stack, console: Console) -> None:
         f"  API key   {key}\n"
         f"  logs      {running.folder.logs}\n"
         f"  all else  {running.folder.stack_file}\n\n"
-        f"Put pictures into the bucket (in another terminal):\n"
-        f"  make put DIR=photos\n"
-        f"and segment them:",
     )
     console.print(
-        submit_line(url, key, f"s3://{running.bucket}/photos/") + "\n\nCtrl-C stops everything.", markup=False
+        "Put pictures into the bucket (in another terminal):\n"
+        f"  make put DIR=photos{running.folder.words}\n"
+        "and segment them:\n"
+        + submit_line(url, key, f"s3://{running.bucket}/photos/")
+        + "\n\nCtrl-C stops everything.",
+        markup=False,
     )
 
 
@@ -142,13 +157,14 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, run: Callable[[argparse.Namespace, Console], int], help: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help)
-        added.add_argument("--data", type=Path, default=Path(".maskworks"), help="data folder (default .maskworks)")
+        added.add_argument("--data", type=Path, default=Path(DEFAULT), help=f"data folder (default {DEFAULT})")
         added.set_defaults(run=run)
         return added
 
     started = command("up", up, "run the stack in the foreground")
     started.add_argument("--port", type=int, default=8000, help="the API's port; 0 takes a free one")
     started.add_argument("--workers", type=int, default=1, help="how many workers")
+    command("env", env, "print the running stack's address and API key for a shell")
     command("down", down, "stop a stack that was started elsewhere")
     command("reset", reset, "forget a stopped stack's data")
     added = command("put", upload, "upload a folder's pictures into the bucket")

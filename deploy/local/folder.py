@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import time
@@ -22,6 +23,7 @@ from pathlib import Path
 from deploy.local import refuge
 from deploy.local.errors import AlreadyRunning, NotRunning, StackError
 
+DEFAULT = ".maskworks"
 OURS = ("lock", "secrets.json", "stack.json", "logs", "postgres", "postgres.new", "redis", "s3", "demo")
 SECRETS = ("postgres_superuser", "postgres_application", "redis", "s3_access", "s3_secret", "key_pepper")
 
@@ -29,6 +31,8 @@ SECRETS = ("postgres_superuser", "postgres_application", "redis", "s3_access", "
 class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
+        # What `make` has to be told so that it means this folder.
+        self.words = "" if self.path == Path(DEFAULT).resolve() else f" DATA={shlex.quote(str(self.path))}"
         self.logs = self.path / "logs"
         self.stack_file = self.path / "stack.json"
         self._lock_file = self.path / "lock"
@@ -78,7 +82,7 @@ class DataFolder:
     def forget(self) -> None:
         """Delete what a stack put here, and the folder if nothing else is in it."""
         if pid := self.holder():
-            raise AlreadyRunning(f"a stack is running over {self.path} (pid {pid}); `make down` stops it")
+            raise AlreadyRunning(f"a stack is running over {self.path} (pid {pid}); `make down{self.words}` stops it")
         for cluster in (self.path / "postgres", self.path / "demo" / "postgres"):
             if cluster.is_symlink():
                 refuge.forget(cluster)
@@ -129,7 +133,7 @@ class DataFolder:
         except BlockingIOError:
             pid = os.pread(descriptor, 32, 0).decode() or "?"
             raise AlreadyRunning(
-                f"a stack is already running over {self.path} (pid {pid}); `make down` stops it"
+                f"a stack is already running over {self.path} (pid {pid}); `make down{self.words}` stops it"
             ) from None
 
 

