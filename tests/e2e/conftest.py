@@ -4,12 +4,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
+from tests.api.document import check_answer
 from tests.conftest import Bucket
 
 MAX_PIXELS = 700_000
@@ -27,9 +29,23 @@ def service() -> Iterator[Stack]:
         shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def document(service: Stack) -> dict[str, Any]:
+    with service.client() as client:
+        served: dict[str, Any] = client.get("/openapi.json").json()
+    return served
+
+
 @pytest.fixture
-def http(service: Stack) -> Iterator[httpx.Client]:
+def http(service: Stack, document: dict[str, Any]) -> Iterator[httpx.Client]:
+    """Every answer is held against the document that the service serves."""
+
+    def check(answer: httpx.Response) -> None:
+        answer.read()
+        check_answer(document, answer)
+
     with service.client(timeout=90) as client:
+        client.event_hooks = {"response": [check]}
         yield client
 
 
