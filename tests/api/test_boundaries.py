@@ -15,6 +15,7 @@ from api.errors import BodyTooLarge, InvalidBody
 from api.json_body import MAX_DEPTH, MAX_KEYS, MAX_VALUES, n_values, parse_object
 from api.paging import next_token, read_id, read_index
 from tests.api.conftest import Service, body
+from tests.api.test_texts import EVERY_PLACE, STRANGE, refused, replaced
 
 pytestmark = pytest.mark.anyio
 LARGE = [0, 1, 2**31 - 2, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 10**80]
@@ -202,3 +203,20 @@ def test_every_index_has_a_token(index: int) -> None:
 @given(st.uuids())
 def test_every_job_has_a_token(job_id: UUID) -> None:
     assert read_id(next_token([None], 1, job_id)) == job_id
+
+
+async def test_what_is_accepted_can_be_stored_and_read(service: Service) -> None:
+    """Every strange value in every place where the front door takes it."""
+    n_accepted = 0
+    for strange in STRANGE:
+        for whole, at in EVERY_PLACE:
+            given_body = replaced(whole, at, strange)
+            if refused(given_body):
+                continue
+            content, kind = json.dumps(given_body), {"Content-Type": "application/json"}
+            answer = await service.client.post("/v1/jobs", content=content, headers=kind)
+            assert answer.status_code in (200, 202), (given_body, answer.text)
+            if answer.status_code == 202:
+                n_accepted += 1
+                assert (await service.client.get(f"{answer.headers['location']}/items")).status_code == 200
+    assert n_accepted > 100
