@@ -9,6 +9,7 @@
 Samples of 8 bits are never changed. Where white is the largest value of n bits, the upper 8 of the n are taken.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -69,16 +70,24 @@ def _is_all_ones(high: float) -> bool:
 
 
 def _shifted(samples: NDArray[Any], high: int) -> NDArray[np.uint8]:
-    return (samples >> (high.bit_length() - 8)).clip(0, 255).astype(np.uint8)
+    shift = high.bit_length() - 8
+    return _by_rows(samples, lambda block: (block >> shift).clip(0, 255))
 
 
 def _stretched(samples: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Row by row, so that the wide numbers of a large picture never stand in memory together."""
+    def stretch(block: NDArray[Any]) -> NDArray[Any]:
+        finite = np.nan_to_num(block.astype(np.float64), nan=low, posinf=high, neginf=low)
+        return ((finite - low) * (255 / (high - low)) + 0.5).clip(0, 255)
+
+    return _by_rows(samples, stretch)
+
+
+def _by_rows(samples: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[np.uint8]:
+    """Some rows at a time, so that the wide numbers of a large picture never stand in memory twice."""
     out = np.empty(samples.shape, np.uint8)
     rows = max(1, _BLOCK // max(1, samples[0].size))
     for start in range(0, len(samples), rows):
-        block = np.nan_to_num(samples[start : start + rows].astype(np.float64), nan=low, posinf=high, neginf=low)
-        out[start : start + rows] = ((block - low) * (255 / (high - low)) + 0.5).clip(0, 255)
+        out[start : start + rows] = convert(samples[start : start + rows])
     return out
 
 
