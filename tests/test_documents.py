@@ -7,6 +7,7 @@ import pytest
 from deploy.documents import ROOT, documents, env_example, settings_rows
 
 README = (ROOT / "README.md").read_text()
+CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
 
 
 @pytest.mark.parametrize("path", sorted(documents()), ids=lambda path: path.name)
@@ -33,6 +34,6 @@ def test_the_state_diagram_has_every_transition() -> None:
     from db.states import CHUNK_TRANSITIONS, JOB_TRANSITIONS
 
     for name, transitions in (("job", JOB_TRANSITIONS), ("chunk", CHUNK_TRANSITIONS)):
-        diagram = README.split(f"%% {name}\n")[1].split("```")[0]
+        diagram = CONCEPTS.split(f"%% {name}\n")[1].split("```")[0]
         drawn = set(re.findall(r"(\w+) --> (\w+)", diagram))
         assert drawn == {(str(a), str(b)) for a, to in transitions.items() for b in to}
