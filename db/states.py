@@ -196,6 +196,9 @@ MAX_DEATHS_ALONE: Final = 3
 MAX_STALLS: Final = 8
 """Attempts of a chunk without one new result, after which the chunk is dead."""
 
+MAX_ERRORS: Final = 5
+"""The same where unexpected errors, not deaths, ended the attempts: the chunk's missing items fail, INTERNAL."""
+
 
 def queue_name(model: str) -> str:
     """The Redis list that workers with `model` loaded consume."""

@@ -24,7 +24,10 @@ def free_bytes(device: torch.device) -> int | None:
 
 @contextmanager
 def device_errors() -> Iterator[None]:
-    """Raises OutOfMemory for torch's, after handing cached blocks back, and DeviceLost for a sticky device error."""
+    """Raises OutOfMemory for torch's, after handing cached blocks back, and DeviceLost for a sticky device error.
+
+    MemoryError where a processor's memory is what does not suffice: torch says so by a RuntimeError like any other.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -33,3 +36,7 @@ def device_errors() -> Iterator[None]:
         raise OutOfMemory(str(error)) from error
     except torch.AcceleratorError as error:
         raise DeviceLost(str(error)) from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" in str(error):
+            raise MemoryError(str(error)) from error
+        raise

@@ -12,17 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Engine
 
-from db.engine import DATABASE_ERRORS
+from db.engine import DATABASE_ERRORS, is_about_data
 from db.statements import lease as sql
 from db.statements.stop import finish_job
 from db.states import MAX_INFLIGHT, ItemReason
 from model.spec import TASK, Automatic, Prompted
 from workers import crash_points
-from workers.failures import Failure
+from workers.failures import Failure, failure_of
 from workers.lease import Claim, Item, LeaseKeeper, give_back
 from workers.pipeline import Pipeline
 from workers.rows import result_row
@@ -43,6 +44,8 @@ class End(StrEnum):
     DONE = "done"
     GIVEN_BACK = "given back"
     LOST = "lost"
+    FAILED = "failed"
+    """An unexpected error ended the attempt; the chunk was charged for it."""
 
 
 class LeaseLost(Exception):
@@ -81,7 +84,10 @@ class ChunkRun:
         self._window = min(MAX_INFLIGHT, max(8, 4 * model.batch_images))
 
     def run(self) -> End:
-        """Work until done, lost, or time to give back. The caller keeps the lease renewed meanwhile."""
+        """Work until done, lost, or time to give back. The caller keeps the lease renewed meanwhile.
+
+        Raises what nobody expected: giving the chunk back uncharged would try the same again for ever.
+        """
         try:
             self._together(deque(item for item in self._claim.items if not item.suspect))
             for item in self._claim.items:
@@ -90,7 +96,9 @@ class ChunkRun:
             return self._end()
         except LeaseLost:
             return End.LOST
-        except DATABASE_ERRORS:
+        except DATABASE_ERRORS as error:
+            if is_about_data(error):
+                raise
             # The outcome of a commit may be unknown: let go, and let the next claim look at what is there.
             log.exception("the database failed during chunk %s", self._claim.fence)
             return self._give_back()
@@ -99,7 +107,7 @@ class ChunkRun:
 
     def _end(self) -> End:
         if self._missing == 0:
-            crash_points.reach("done")
+            crash_points.reach("done", self._claim.fence.job_id)
             with self._bench.single.connect() as connection:
                 connection.execute(*finish_job(self._claim.fence.job_id))
             return End.DONE
@@ -146,6 +154,7 @@ class ChunkRun:
             return
         inflight = sorted(self._inflight | {item.index for item in items})
         with self._refunded(len(items)), self._bench.single.connect() as connection:
+            crash_points.reach("admitting", self._claim.fence.job_id)
             admission = sql.admit(self._claim.fence, self._bench.settings.lease_seconds, inflight, alone)
             if connection.execute(*admission).one_or_none() is None:
                 raise LeaseLost
@@ -170,28 +179,34 @@ class ChunkRun:
             raise
 
     def _submit(self, items: list[Item]) -> None:
+        """Every item goes into the pipeline or, where no ticket can be made of it, comes out as failed."""
         for item in items:
             self._inflight.add(item.index)
             try:
-                task = self._task(item)
-            except ValidationError as error:
-                # The front door validates; a row written by other hands may still be wrong.
+                self._bench.pipeline.submit(self._ticket(item))
+            except Exception as error:  # noqa: BLE001  mapped by the failure table for the item it belongs to
                 self._bench.pipeline.gate.leave()
-                failure = Failure(ItemReason.INVALID_MANIFEST_LINE, str(error)[:500], retryable=False)
-                self._sink.put(Failed(item.index, failure, {}))
-                continue
-            timings = {"queue": self._claim.queue_ms}
-            ticket = Ticket(
-                index=item.index,
-                uri=item.image,
-                task=task,
-                model=self._model,
-                sink=self._sink,
-                abandoned=self._abandoned,
-                depth=self._claim.depth,
-                timings_ms=timings,
-            )
-            self._bench.pipeline.submit(ticket)
+                self._sink.put(Failed(item.index, self._no_ticket(item, error), {}))
+
+    def _no_ticket(self, item: Item, error: Exception) -> Failure:
+        """The front door validates; a row written by other hands may still be wrong."""
+        if isinstance(error, ValidationError):
+            return Failure(ItemReason.INVALID_MANIFEST_LINE, str(error)[:500], retryable=False)
+        log.error("item %d of chunk %s cannot be submitted", item.index, self._claim.fence, exc_info=error)
+        return failure_of(error)
+
+    def _ticket(self, item: Item) -> Ticket:
+        return Ticket(
+            index=item.index,
+            uri=item.image,
+            task=self._task(item),
+            model=self._model,
+            sink=self._sink,
+            abandoned=self._abandoned,
+            job_id=self._claim.fence.job_id,
+            depth=self._claim.depth,
+            timings_ms={"queue": self._claim.queue_ms},
+        )
 
     def _task(self, item: Item) -> Automatic | Prompted:
         task = self._claim.task
@@ -224,30 +239,61 @@ class ChunkRun:
         return batch
 
     def _write(self, batch: list[Done | Failed], admitted: set[int]) -> None:
-        """One transaction: fence, counts, what is in flight now, one row a result, and the chunk's end."""
+        """Write a batch; where it is refused, each result by itself, so that only the one at fault fails."""
         if not batch:
             return
+        try:
+            self._commit(batch, admitted)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                raise
+            log.warning("%d results of chunk %s are refused: writing one by one", len(batch), self._claim.fence)
+            for outcome in batch:
+                self._write_one(outcome, admitted)
+
+    def _write_one(self, outcome: Done | Failed, admitted: set[int]) -> None:
+        try:
+            self._commit([outcome], admitted)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                raise
+            log.exception("the result of item %d of chunk %s cannot be written", outcome.index, self._claim.fence)
+            failure = Failure(ItemReason.INTERNAL, f"the result cannot be written: {type(error).__name__}", True)
+            self._commit([Failed(outcome.index, failure, {})], admitted)
+
+    def _commit(self, batch: list[Done | Failed], admitted: set[int]) -> None:
+        """One transaction: fence, counts, what is in flight now, one row a result, and the chunk's end."""
         fence, indexes = self._claim.fence, [outcome.index for outcome in batch]
+        reasons = dict(self._reasons)
         for outcome in batch:
             if isinstance(outcome, Failed):
                 reason = outcome.failure.reason.value
-                self._reasons[reason] = self._reasons.get(reason, 0) + 1
+                reasons[reason] = reasons.get(reason, 0) + 1
         n_ok = sum(isinstance(outcome, Done) for outcome in batch)
         inflight = sorted(self._inflight | admitted)
-        rows = [result_row(fence.job_id, fence.fence, self._claim.attempt, self._model, o) for o in batch]
+        rows = [self._row(outcome) for outcome in batch]
         with self._bench.engine.begin() as connection:
-            record = sql.record(fence, self._bench.settings.lease_seconds, n_ok, self._reasons, inflight)
+            record = sql.record(fence, self._bench.settings.lease_seconds, n_ok, reasons, inflight)
             counted = connection.execute(*record).one_or_none()
             if counted is None:
                 raise LeaseLost
-            if rows:
-                connection.execute(sql.insert_results, rows)
-            crash_points.reach("writing")
+            connection.execute(sql.insert_results, rows)
+            crash_points.reach("writing", fence.job_id)
             if self._suspects:
                 connection.execute(sql.clear_suspects(fence.job_id, indexes))
             if counted.missing == 0:
                 connection.execute(*sql.complete(fence))
-        self._missing = counted.missing
+        self._missing, self._reasons = counted.missing, reasons
+
+    def _row(self, outcome: Done | Failed) -> dict[str, Any]:
+        fence = self._claim.fence
+        if isinstance(outcome, Done):
+            crash_points.reach("packing", fence.job_id)
+        return result_row(fence.job_id, fence.fence, self._claim.attempt, self._model, outcome)
 
     def _must_end(self) -> bool:
         stopping = self._bench.stopping.is_set() or self._claim.lost.is_set()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from db.states import ItemReason
-from model.errors import ModelError, PromptOutOfBounds
+from model.errors import ModelError, OutOfMemory, PromptOutOfBounds
 
 
 class ItemFailed(Exception):
@@ -33,6 +33,7 @@ RETRYABLE: Final = frozenset(
     {
         ItemReason.STORAGE_UNAVAILABLE,
         ItemReason.GPU_OUT_OF_MEMORY,
+        ItemReason.OUT_OF_MEMORY,
         ItemReason.WORKER_LOST,
         ItemReason.TIMEOUT,
         ItemReason.INTERNAL,
@@ -41,21 +42,27 @@ RETRYABLE: Final = frozenset(
 
 FAILURES: Final[tuple[tuple[type[BaseException], ItemReason], ...]] = (
     (PromptOutOfBounds, ItemReason.PROMPT_OUT_OF_BOUNDS),
-    (MemoryError, ItemReason.GPU_OUT_OF_MEMORY),
+    (OutOfMemory, ItemReason.GPU_OUT_OF_MEMORY),  # the device's
+    (MemoryError, ItemReason.OUT_OF_MEMORY),  # the host's
     (ModelError, ItemReason.INTERNAL),
     (TimeoutError, ItemReason.TIMEOUT),
-    (Exception, ItemReason.INTERNAL),
+    (BaseException, ItemReason.INTERNAL),
 )
 """First match wins, so the most particular class stands first."""
 
 _MAX_DETAIL = 500
 
 
-def failure_of(error: Exception) -> Failure:
-    """The row for any exception that one item raised."""
+def failure_of(error: BaseException) -> Failure:
+    """The row for whatever one item raised."""
     if isinstance(error, ItemFailed):
         reason, detail = error.reason, error.detail
     else:
         reason = next(reason for kind, reason in FAILURES if isinstance(error, kind))
         detail = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
-    return Failure(reason, detail[:_MAX_DETAIL].replace("\x00", ""), reason in RETRYABLE)
+    return Failure(reason, _storable(detail), reason in RETRYABLE)
+
+
+def _storable(detail: str) -> str:
+    """Postgres takes neither NUL nor half a surrogate pair in a text."""
+    return detail[:_MAX_DETAIL].replace("\x00", "").encode(errors="replace").decode()

@@ -8,16 +8,20 @@ A ticket leaves at once when nobody waits for it any more (its chunk was cancell
 stops) or when it is overdue. Its thread is interrupted, and ends when the server lets go of it.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from workers import crash_points
 from workers.fair_queue import FairQueue
 from workers.reading import GivenUp, Objects, Reading
 from workers.settings import Settings
 from workers.ticket import Ticket
+
+log = logging.getLogger(__name__)
 
 _SLOW: Final = 2.0
 _TICK: Final = 0.2
@@ -39,7 +43,7 @@ class FetchStage:
     """Daemon threads behind a fair queue. `out` gets each ticket with its data, or with the error that it met."""
 
     def __init__(
-        self, settings: Settings, s3: Any, stop: threading.Event, out: Callable[[Ticket, Exception | None], None]
+        self, settings: Settings, s3: Any, stop: threading.Event, out: Callable[[Ticket, BaseException | None], None]
     ) -> None:
         self._queue = FairQueue()
         self._objects = Objects(s3, settings)
@@ -74,16 +78,23 @@ class FetchStage:
             if ticket.abandoned.is_set():
                 self._out(ticket, GivenUp())
                 continue
-            replaced = self._fetch(_Fetch(ticket, self._objects.open(ticket.uri)))
+            try:
+                crash_points.reach("fetching", ticket.job_id)
+                fetch = _Fetch(ticket, self._objects.open(ticket.uri))
+            except Exception as error:  # noqa: BLE001  mapped by the failure table for the image it belongs to
+                self._out(ticket, error)
+                continue
+            replaced = self._fetch(fetch)
 
     def _fetch(self, fetch: _Fetch) -> bool:
         """Read one object. Returns whether this thread was replaced meanwhile."""
         with self._lock:
             self._fetches.add(fetch)
-        data, error = b"", None
+        data: bytes = b""
+        error: BaseException | None = None
         try:
             data = fetch.reading.read()
-        except Exception as raised:  # noqa: BLE001  whatever one object does, the thread serves the next
+        except BaseException as raised:  # noqa: BLE001  whatever one object does, the thread serves the next
             error = raised
         with self._lock:
             self._fetches.discard(fetch)
@@ -93,7 +104,7 @@ class FetchStage:
             self._leave(fetch, error)
         return fetch.replaced
 
-    def _leave(self, fetch: _Fetch, error: Exception | None) -> None:
+    def _leave(self, fetch: _Fetch, error: BaseException | None) -> None:
         fetch.ticket.timings_ms["fetch"] = round((time.monotonic() - fetch.started) * 1000, 3)
         self._out(fetch.ticket, error)
 
@@ -103,7 +114,10 @@ class FetchStage:
             with self._lock:
                 fetches = list(self._fetches)
             for fetch in fetches:
-                self._look_at(fetch)
+                try:
+                    self._look_at(fetch)
+                except Exception:  # the other objects are to be watched over
+                    log.exception("an object cannot be watched over: %s", fetch.ticket.uri)
 
     def _look_at(self, fetch: _Fetch) -> None:
         unwanted = fetch.ticket.abandoned.is_set() or self._stop.is_set()

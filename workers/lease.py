@@ -15,6 +15,7 @@ from db.statements import lease as sql
 from db.statements.lease import Fence
 from db.statements.stop import wake_dispatcher
 from db.states import Depth, JobState
+from workers import crash_points
 
 log = logging.getLogger(__name__)
 
@@ -149,12 +150,15 @@ class LeaseKeeper:
     def _keep(self, claim: Claim, renewed: float) -> None:
         started = time.monotonic()
         try:
+            crash_points.reach("renewing", claim.fence.job_id)
             if self._healthy() and not self._renew(claim):
                 claim.lost.set()
                 return
             renewed = started if self._healthy() else renewed
         except DATABASE_ERRORS as error:
             log.warning("heartbeat of chunk %s failed: %s", claim.fence, error)
+        except Exception:  # the other leases are to be renewed
+            log.exception("heartbeat of chunk %s failed", claim.fence)
         if time.monotonic() - renewed > self._lease_seconds:
             claim.lost.set()  # nobody could be asked: the reaper may have given it to another
         with self._lock:

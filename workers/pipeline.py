@@ -20,7 +20,7 @@ from typing import Any
 from db.states import ItemReason
 from model.errors import DeviceLost, OutOfMemory
 from workers import crash_points, images
-from workers.failures import ItemFailed, failure_of
+from workers.failures import failure_of
 from workers.fair_queue import FairQueue
 from workers.fetching import FetchStage
 from workers.gate import Gate
@@ -86,10 +86,10 @@ class Pipeline:
                 continue
             try:
                 step(ticket)
-            except Exception as error:  # noqa: BLE001  whatever one image does, the stage serves the next
+            except BaseException as error:  # noqa: BLE001  extensions raise others than Exception; the stage serves on
                 self._fail(ticket, error)
 
-    def _fetched(self, ticket: Ticket, error: Exception | None) -> None:
+    def _fetched(self, ticket: Ticket, error: BaseException | None) -> None:
         if error is None:
             self._decode.put(ticket)
         elif isinstance(error, GivenUp):
@@ -101,6 +101,7 @@ class Pipeline:
         self._decoded.acquire()
         try:
             with _timed(ticket, "decode"):
+                crash_points.reach("decoding", ticket.job_id)
                 upright = images.decode(ticket.data, self._settings.max_image_pixels, ticket.depth)
                 ticket.data = b""
                 ticket.height, ticket.width = upright.pixels.shape[:2]
@@ -118,7 +119,6 @@ class Pipeline:
             batch = self._gpu.take(_IDLE_TICK)
             wanted = [ticket for ticket in batch if not ticket.abandoned.is_set()]
             if wanted:
-                crash_points.reach("computing")
                 self._busy_since = time.monotonic()
                 self._compute(wanted)
                 self._busy_since = None
@@ -131,11 +131,15 @@ class Pipeline:
         """One call of the networks. Out of memory: halves. Any other failure: one by one, so that one image fails."""
         started = time.perf_counter()
         try:
+            for ticket in batch:
+                crash_points.reach("computing", ticket.job_id)
             raws = batch[0].model.core([ticket.prepared for ticket in batch])
+            if len(raws) != len(batch):
+                raise RuntimeError(f"the model gave {len(raws)} answers to {len(batch)} images")
         except DeviceLost:
             log.critical("the device is lost; ending the process, its leases run out", exc_info=True)
             os._exit(_EXIT_DEVICE_LOST)
-        except Exception as error:  # noqa: BLE001  mapped by the failure table for the image it belongs to
+        except BaseException as error:  # noqa: BLE001  mapped by the failure table for the image it belongs to
             self._compute_less(batch, error)
             return
         share = (time.perf_counter() - started) * 1000 / len(batch)
@@ -145,9 +149,9 @@ class Pipeline:
             ticket.prepared, ticket.raw = None, raw
             self._rle.put(ticket)
 
-    def _compute_less(self, batch: list[Ticket], error: Exception) -> None:
+    def _compute_less(self, batch: list[Ticket], error: BaseException) -> None:
         if len(batch) == 1:
-            self._fail(batch[0], _memory(error) if isinstance(error, OutOfMemory | MemoryError) else error)
+            self._fail(batch[0], error)
             return
         half = len(batch) // 2 if isinstance(error, OutOfMemory | MemoryError) else 1
         log.warning("a batch of %d failed (%s); trying %d at a time", len(batch), type(error).__name__, half)
@@ -156,6 +160,7 @@ class Pipeline:
 
     def _rle_one(self, ticket: Ticket) -> None:
         with _timed(ticket, "rle"):
+            crash_points.reach("encoding", ticket.job_id)
             masks = ticket.model.post(ticket.raw)
         ticket.raw = None
         ticket.warnings += empty_masks(masks)
@@ -171,7 +176,7 @@ class Pipeline:
         )
         self._leave(ticket, done)
 
-    def _fail(self, ticket: Ticket, error: Exception) -> None:
+    def _fail(self, ticket: Ticket, error: BaseException) -> None:
         failure = failure_of(error)
         if failure.reason is ItemReason.INTERNAL:
             log.error("item %d (%s) failed", ticket.index, ticket.uri, exc_info=error)
@@ -183,12 +188,12 @@ class Pipeline:
         ticket.sink.put(outcome)
 
     def _touch(self) -> None:
-        if self._settings.health_dir is not None:
+        if self._settings.health_dir is None:
+            return
+        try:
             (self._settings.health_dir / "gpu-loop").touch()
-
-
-def _memory(error: Exception) -> ItemFailed:
-    return ItemFailed(ItemReason.GPU_OUT_OF_MEMORY, f"this image alone does not fit: {error}")
+        except OSError:  # the probe will notice; images need no file
+            log.warning("cannot touch the file of the liveness probe", exc_info=True)
 
 
 @contextmanager

@@ -28,9 +28,14 @@ POISONS: Final = {
     b"big": "out of device memory even alone",
     b"los": "lose the device",
     b"lea": "leak memory",
+    b"pan": "raise in decode what is no Exception, as extensions written in Rust do",
 }
 _LEAK_BYTES: Final = 400 * 2**20
 _leaked: list[NDArray[np.uint8]] = []
+
+
+class Panic(BaseException):
+    """Not an Exception, and no reason to end."""
 
 
 class PoisonableNull(NullSegmenter):
@@ -49,6 +54,8 @@ class PoisonableNull(NullSegmenter):
             _abort()
         if poison == b"mem":
             raise MemoryError("a test image asked for more than there is")
+        if poison == b"pan":
+            raise Panic("a test image made a library panic")
         if poison == b"lea":
             _leaked.append(np.ones(_LEAK_BYTES, dtype=np.uint8))
         if poison is not None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from db.statements import reap, stop
-from db.states import MAX_DEATHS_ALONE, MAX_STALLS, JobReason
+from db.states import MAX_DEATHS_ALONE, MAX_STALLS, ItemReason, JobReason
 from workers import crash_points
 from workers.faults import MAX_FAULTS, Faults
 
@@ -43,11 +43,15 @@ def _take_back(connection: Connection, row: Any) -> None:
     elif row.inflight and not row.alone:
         connection.execute(reap.suspect(row.job_id, list(row.inflight)))
     if stalls >= MAX_STALLS:
-        _fail(connection, row, None, f"{stalls} attempts of its chunk ended without one new result")
+        fail_items(connection, row, None, f"{stalls} attempts of its chunk ended without one new result")
         connection.execute(reap.bury(row.job_id, row.chunk_no))
         return
-    backoff = min(_BACKOFF_CAP, _BACKOFF_BASE * 2 ** max(0, stalls - 1)) * (0.5 + random.random() / 2)
-    connection.execute(reap.take_back(row.job_id, row.chunk_no, stalls, backoff))
+    connection.execute(reap.take_back(row.job_id, row.chunk_no, stalls, backoff(stalls)))
+
+
+def backoff(stalls: int) -> float:
+    """Seconds that a chunk waits after so many attempts in a row without a new result."""
+    return min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** max(0, stalls - 1)) * (0.5 + random.random() / 2)
 
 
 def _charge(connection: Connection, row: Any) -> bool:
@@ -56,11 +60,14 @@ def _charge(connection: Connection, row: Any) -> bool:
     deaths: int = connection.execute(reap.charge_death(row.job_id, index)).scalar_one()
     if deaths < MAX_DEATHS_ALONE:
         return False
-    _fail(connection, row, index, f"{deaths} workers died while they held this image alone")
+    fail_items(connection, row, index, f"{deaths} workers died while they held this image alone")
     return True
 
 
-def _fail(connection: Connection, row: Any, index: int | None, detail: str) -> None:
+def fail_items(
+    connection: Connection, row: Any, index: int | None, detail: str, reason: ItemReason = ItemReason.WORKER_LOST
+) -> None:
+    """Record one item (`index`) or every missing one of a chunk as failed."""
     parameters = {
         "job_id": row.job_id,
         "chunk_no": row.chunk_no,
@@ -68,6 +75,7 @@ def _fail(connection: Connection, row: Any, index: int | None, detail: str) -> N
         "attempt": row.attempts,
         "index": index,
         "detail": detail,
+        "reason": reason.value,
     }
     connection.execute(reap.FAIL_ITEMS, parameters)
 

@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
+from uuid import UUID
 
 from db.states import Depth, WarningCode
 from model.mask import Mask
@@ -64,6 +65,7 @@ class Ticket:
     abandoned: threading.Event
     interactive: bool = False
     depth: Depth = Depth.AUTO
+    job_id: UUID | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
     data: bytes = b""
     height: int = 0

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from PIL import Image
 
-from db.engine import DATABASE_ERRORS, single_statements, sync_engine
+from db.engine import DATABASE_ERRORS, is_about_data, single_statements, sync_engine
 from db.statements import dispatch
-from workers import crash_points
+from workers import attempts, crash_points
 from workers.chunk import Bench, ChunkRun, End
-from workers.lease import LeaseKeeper, claim
+from workers.lease import Claim, LeaseKeeper, claim
 from workers.models import Models
 from workers.pipeline import Pipeline
 from workers.settings import Settings
@@ -67,22 +67,40 @@ class Worker:
         log.info("worker %s ready: %s on %s", self.id, ", ".join(self.settings.models), self._models.device)
 
     def segment_chunk(self, job_id: UUID, chunk_no: int, step_aside: StepAside = lambda: None) -> End | None:
-        """Claim and work off one chunk. None: it was not to be had, the message is forgotten."""
+        """Claim and work off one chunk. None: it was not to be had, the message is forgotten.
+
+        Raises nothing: an error that nobody expected is charged to the chunk, which ends after a few of them.
+        """
         bench = self._bench
         if bench is None or self.stopping.is_set():
             return None
-        held = claim(self._engine, job_id, chunk_no, self.id, self.settings.lease_seconds)
+        held = self._claim(job_id, chunk_no)
         if held is None:
             return None
         bench.keeper.add(held)
         try:
-            crash_points.reach("claimed")
+            crash_points.reach("claimed", job_id)
             model = self._models.get(held.model, held.precision)
             end = ChunkRun(bench, held, model, step_aside).run()
-        finally:  # an exception that nobody expected leaves the lease to run out, and so counts as a stall
+        except Exception as error:
+            log.exception("chunk %s failed", held.fence)
+            end = attempts.failed(self._engine, held, error)
+        finally:
             bench.keeper.remove(held)
         log.info("chunk %s %s", held.fence, end)
         return end
+
+    def _claim(self, job_id: UUID, chunk_no: int) -> Claim | None:
+        try:
+            crash_points.reach("claiming", job_id)
+            return claim(self._engine, job_id, chunk_no, self.id, self.settings.lease_seconds)
+        except Exception as error:
+            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                log.warning("could not claim chunk %s/%d, it is rung again: %s", job_id, chunk_no, error)
+            else:
+                log.exception("claiming chunk %s/%d failed", job_id, chunk_no)
+                attempts.not_claimed(self._engine, job_id, chunk_no, error)
+            return None
 
     def stop(self) -> None:
         """Leave the register. Chunks were given back by their own threads once `stopping` was set."""
@@ -117,11 +135,13 @@ class Worker:
             if before and hung:
                 log.critical("no GPU batch for %.0f s: ending the process", self.settings.batch_seconds)
                 os._exit(_EXIT_HUNG)
-            self._recycle()
             try:
+                self._recycle()
                 self._sign()
             except DATABASE_ERRORS as error:
                 log.warning("could not sign the register: %s", error)
+            except Exception:  # this thread is the watchdog: it must look on
+                log.exception("could not sign the register")
 
     def _hung(self, pipeline: Pipeline) -> bool:
         return pipeline.busy_for() > self.settings.batch_seconds

@@ -6,10 +6,10 @@ Guarded and row-locked with SKIP LOCKED, so two leaders at once only share the w
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, TextClause, Update, and_, bindparam, exists, func, literal, select, text, update
+from sqlalchemy import Select, Text, TextClause, Update, and_, bindparam, exists, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from db.statements.lease import LET_GO, now, seconds
+from db.statements.lease import LET_GO, Fence, now, seconds
 from db.statements.tally import SUCCEEDED, UNTALLIED
 from db.states import (
     FINAL_CHUNK_STATES,
@@ -24,22 +24,50 @@ from db.tables import chunks, jobs, suspects, tallies
 _UNFINISHED = [s for s in ChunkState if s not in FINAL_CHUNK_STATES]
 
 
+_WHAT_A_TAKER_NEEDS = (
+    chunks.c.job_id,
+    chunks.c.chunk_no,
+    chunks.c.fence,
+    chunks.c.attempts,
+    chunks.c.stalls,
+    chunks.c.inflight,
+    chunks.c.alone,
+    chunks.c.worker,
+)
+
+
 def expired_leases(limit: int) -> Select[Any]:
     """Chunks whose worker stopped renewing, locked. Their in-flight images are under suspicion."""
     return (
-        select(
-            chunks.c.job_id,
-            chunks.c.chunk_no,
-            chunks.c.fence,
-            chunks.c.attempts,
-            chunks.c.stalls,
-            chunks.c.inflight,
-            chunks.c.alone,
-            chunks.c.worker,
-        )
+        select(*_WHAT_A_TAKER_NEEDS)
         .where(chunks.c.state == ChunkState.LEASED, chunks.c.lease_until < now())
         .limit(limit)
         .with_for_update(skip_locked=True)
+    )
+
+
+def held_chunk(fence: Fence) -> Select[Any]:
+    """A chunk that its own worker takes back from itself, locked. No row: somebody else holds it now."""
+    held = and_(chunks.c.chunk_no == fence.chunk_no, chunks.c.fence == fence.fence)
+    return (
+        select(*_WHAT_A_TAKER_NEEDS)
+        .where(chunks.c.job_id == fence.job_id, held, chunks.c.state == ChunkState.LEASED)
+        .with_for_update()
+    )
+
+
+def charge_claim(job_id: UUID, chunk_no: int, backoff_seconds: float) -> Any:
+    """A chunk could not be claimed: one stall, and a wait. Returns its stalls. No row: it waits for no claim."""
+    return (
+        update(chunks)
+        .where(
+            chunks.c.job_id == job_id,
+            chunks.c.chunk_no == chunk_no,
+            chunks.c.state.in_([ChunkState.READY, ChunkState.DISPATCHED]),
+            (chunks.c.run_after.is_(None)) | (chunks.c.run_after <= now()),
+        )
+        .values(stalls=chunks.c.stalls + 1, run_after=now() + seconds(backoff_seconds))
+        .returning(chunks.c.stalls)
     )
 
 
@@ -74,7 +102,7 @@ FAIL_ITEMS: TextClause = text(
 ).bindparams(
     bindparam("index", type_=suspects.c.index.type),
     bindparam("job_id", type_=chunks.c.job_id.type),
-    bindparam("reason", ItemReason.WORKER_LOST.value),
+    bindparam("reason", ItemReason.WORKER_LOST.value, type_=Text),
 )
 """Record one item (`index`) or every missing one (`index` None) of a chunk as failed. Run under the chunk's lock."""
 

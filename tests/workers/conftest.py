@@ -1,11 +1,18 @@
 """A worker in this process, on the real stores, with the null model."""
 
+import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import Engine
 
 from db.engine import sync_engine
+from workers import crash_points
+from workers.broker import queue_keys
+from workers.dispatcher import Dispatcher
+from workers.doorbell import chunk_of
 from workers.settings import Settings
 from workers.worker import Worker
 
@@ -39,3 +46,46 @@ def start_worker(settings: Settings) -> Iterator[Callable[..., Worker]]:
     yield start
     for worker in started:
         worker.stop()
+
+
+@pytest.fixture
+def client(redis_url: str) -> "Iterator[redis.Redis]":
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def lead(settings: Settings) -> Iterator[Callable[..., None]]:
+    """Run a dispatcher in a thread of this process; armed by MASKWORKS_CRASH_AT where it is given."""
+    stop, threads = threading.Event(), []
+
+    def start(crash_at: str | None = None, **changes: object) -> None:
+        crash_points.arm(crash_at)
+        dispatcher = Dispatcher(settings.model_copy(update={"tick_seconds": 0.1, **changes}), stop)
+        threads.append(threading.Thread(target=dispatcher.run))
+        threads[-1].start()
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    crash_points.arm(None)
+
+
+@pytest.fixture
+def slot(client: "redis.Redis", start_worker: Callable[..., Worker]) -> Iterator[None]:
+    """A worker's slot that takes its messages from Redis by itself."""
+    stop, worker = threading.Event(), start_worker()
+
+    def serve() -> None:
+        while not stop.is_set():
+            popped: Any = client.brpop(queue_keys("null"), timeout=1)
+            if popped and (chunk := chunk_of(popped[1])):
+                worker.segment_chunk(*chunk)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()

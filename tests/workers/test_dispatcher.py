@@ -3,35 +3,21 @@
 import logging
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
-import redis
 from sqlalchemy import Engine, text
 
 from tests.conftest import Bucket
 from tests.jobs import job_row, picture, submit
-from workers import crash_points
+from tests.workers.refusals import refuse, wait_ended
 from workers.beat import EXIT_STALLED
-from workers.broker import queue_keys
-from workers.dispatcher import Dispatcher
-from workers.doorbell import chunk_of
 from workers.lease import claim
-from workers.settings import Settings
-from workers.worker import Worker
 
 Prepare = Callable[[Engine, UUID], None]
-
-REFUSE = """
-CREATE OR REPLACE FUNCTION refuse_it() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION 'refused by a test' USING ERRCODE = '{code}'; END $$;
-CREATE TRIGGER refuse_it BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse_it();
-"""
 
 
 def sql(statement: str) -> Prepare:
@@ -58,57 +44,6 @@ deadline_passed = sql("UPDATE jobs SET deadline = '2020-01-01' WHERE id = :job")
 
 def nothing(_engine: Engine, _job: UUID) -> None:
     """The job is as it was submitted."""
-
-
-@pytest.fixture
-def client(redis_url: str) -> "Iterator[redis.Redis]":
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-def lead(settings: Settings) -> Iterator[Callable[..., None]]:
-    """Run a dispatcher in a thread of this process; armed by MASKWORKS_CRASH_AT where it is given."""
-    stop, threads = threading.Event(), []
-
-    def start(crash_at: str | None = None, **changes: object) -> None:
-        crash_points.arm(crash_at)
-        dispatcher = Dispatcher(settings.model_copy(update={"tick_seconds": 0.1, **changes}), stop)
-        threads.append(threading.Thread(target=dispatcher.run))
-        threads[-1].start()
-
-    yield start
-    stop.set()
-    for thread in threads:
-        thread.join(20)
-        assert not thread.is_alive()
-    crash_points.arm(None)
-
-
-@pytest.fixture
-def slot(client: "redis.Redis", start_worker: Callable[..., Worker]) -> Iterator[None]:
-    """A worker's slot that takes its messages from Redis by itself."""
-    stop, worker = threading.Event(), start_worker()
-
-    def serve() -> None:
-        while not stop.is_set():
-            popped: Any = client.brpop(queue_keys("null"), timeout=1)
-            if popped and (chunk := chunk_of(popped[1])):
-                worker.segment_chunk(*chunk)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
-
-
-def wait_ended(engine: Engine, job: UUID, seconds: float = 40) -> Any:
-    until = time.monotonic() + seconds
-    while (row := job_row(engine, job)).ended_at is None:
-        assert time.monotonic() < until, row
-        time.sleep(0.05)
-    return row
 
 
 def submit_two(engine: Engine, bucket: Bucket, prepare: Prepare) -> tuple[UUID, UUID]:
@@ -239,10 +174,3 @@ def test_leader_and_standby_touch_the_file_of_the_probe(
         time.sleep(0.05)
         if file.exists():
             touched.add(file.stat().st_mtime)
-
-
-def refuse(engine: Engine, table: str, when: str, job: UUID, code: str) -> None:
-    """Postgres refuses each such change of the job's rows, whoever makes it."""
-    column = "id" if table == "jobs" else "job_id"
-    with engine.begin() as connection:
-        connection.exec_driver_sql(REFUSE.format(code=code, table=table, when=f"NEW.{column} = '{job}' AND {when}"))

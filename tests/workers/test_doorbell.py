@@ -211,6 +211,7 @@ def test_the_leader_reads_on_behind_poison(
     while ringer.bell is None or (job, 1) not in ringer.bell.waiting or ringer.bell.at < until - 18:
         assert time.monotonic() < until
         time.sleep(0.05)
+    ringer.stop()
 
 
 @pytest.mark.parametrize(

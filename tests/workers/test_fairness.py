@@ -66,3 +66,4 @@ def test_messages_are_read_back_and_promoted(settings: Settings, monkeypatch: py
         # Workers pop from the right: the promoted one stands behind the urgent one.
         assert [chunk_of(raw) for raw in client.lrange(first, 0, -1)] == [(job, 2), (job, 1)]
         assert client.llen(last) == 0
+    bell.stop()

@@ -74,7 +74,7 @@ def test_keys_keep_their_slashes() -> None:
 
 
 def test_every_error_has_a_row() -> None:
-    assert FAILURES[-1][0] is Exception
+    assert FAILURES[-1][0] is BaseException
     assert all(ItemReason(reason) for _, reason in FAILURES)
     internal = failure_of(RuntimeError("x\x00y"))
     assert (internal.reason, internal.retryable) == (ItemReason.INTERNAL, True) and "\x00" not in internal.detail
