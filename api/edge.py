@@ -29,7 +29,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         answer = _Answer(send, with_body=scope["method"] != "HEAD")
-        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        # `head`: an answer that is long to make need not be made.
+        inner = {**scope, "method": "GET", "head": True} if scope["method"] == "HEAD" else scope
         try:
             await self._app(inner, receive, answer)
         except Exception as error:

@@ -93,6 +93,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # For an answer whose client has stopped reading: to close waits until it reads again, perhaps for ever.
+        self.app_state = {**self.app_state, "abort": transport.abort}
         if len(self.connections) > self.limits.connections:
             transport.write(_TOO_MANY.response())
             transport.close()

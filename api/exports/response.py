@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from starlette.responses import StreamingResponse
@@ -45,6 +45,8 @@ class ExportResponse(StreamingResponse):
     ) -> None:
         super().__init__(blocks, **rest)
         self._blocks, self._slots, self._tenant, self._stall = blocks, slots, tenant, stall
+        self._abort: Callable[[], None] | None = None  # of the connection, where the server is api.server
+        self._head = False
 
     @classmethod
     async def start(cls, format: Format, source: Source, slots: Slots, stall: float) -> "ExportResponse":
@@ -65,6 +67,8 @@ class ExportResponse(StreamingResponse):
         return cls(resumed, slots, source.tenant, stall, media_type=format.media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._abort = scope.get("state", {}).get("abort")
+        self._head = scope.get("head", False)
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -74,6 +78,9 @@ class ExportResponse(StreamingResponse):
     async def stream_response(self, send: Send) -> None:
         """Without its last message the server closes the connection, and the client sees that the file is not whole."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if self._head:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         try:
             async for block in self._blocks:
                 if not await self._taken(send, block):
@@ -90,6 +97,8 @@ class ExportResponse(StreamingResponse):
                 await send({"type": "http.response.body", "body": block, "more_body": True})
         except TimeoutError:
             log.warning("an export was cut: its client took nothing for %g s", self._stall)
+            if self._abort is not None:
+                self._abort()
             return False
         return True
 
