@@ -62,7 +62,7 @@ def shell(clone: Path, script: str, **more: str) -> str:
     """What a script prints; each of its commands has to succeed."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        cwd=clone, env=variables(clone, **more), capture_output=True, text=True, timeout=90, check=False,
+        cwd=clone, env=variables(clone, **more), capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -86,7 +86,7 @@ def running(clone: Path, command: str, **more: str) -> Iterator["subprocess.Pope
 
 
 def eventually(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while not holds():
         assert process.poll() is None and time.monotonic() < deadline, "the command ended, or is not ready"
         time.sleep(0.1)

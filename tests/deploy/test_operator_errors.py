@@ -50,7 +50,7 @@ def _run(entry: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASKWORKS_")}
     return subprocess.run(
         [sys.executable, "-m", *ENTRIES[entry]],
-        cwd=ROOT, env={**inherited, **environment}, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env={**inherited, **environment}, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
 
 

@@ -91,6 +91,14 @@ def test_a_closed_folder_keeps_its_database_elsewhere_and_reset_removes_it(close
 
 
 @as_root
+def test_reset_removes_the_demos_database_too(closed: Path) -> None:
+    _starts(closed / "data/demo", WRITE)
+    cluster = (closed / "data/demo/postgres").resolve()
+    DataFolder(closed / "data").forget()
+    assert not cluster.parent.exists() and not (closed / "data").exists()
+
+
+@as_root
 def test_a_moved_clone_finds_its_database_again(closed: Path) -> None:
     _starts(closed / "before", WRITE)
     (closed / "before").rename(closed / "after")
