@@ -1,14 +1,62 @@
-"""What an operator gets wrong, and stores that misbehave: played by tests with processes and servers of their own."""
+"""Stores that misbehave, processes that fail, settings that are wrong: played by tests with servers of their own."""
 
 from tests.attacks.attack import Check, Target, attack
 from tests.attacks.by_test import by_test
 
-PLAYED = (
+PLAYED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
-        "settings that are wrong: an unknown model, missing weights, no database URL",
-        "`make up` ended in a traceback",
-        ("tests/deploy/test_operator_errors.py",),
+        "settings that are wrong: an unknown model, missing weights, no database URL; tenants",
+        "`make up` ended in a traceback; tenants could not be created",
+        ("tests/deploy/test_operator_errors.py", "tests/db/test_keys.py"),
     ),
+    (
+        "an exception in each step of the dispatcher, for one job",
+        "the leader died, and every leader after it",
+        ("tests/workers/test_dispatcher.py", "tests/workers/test_ingester.py"),
+    ),
+    (
+        "listings without end, without Key, with NUL, as HTML, unsorted; a store that is away or never answers",
+        "281,000 items and no end; `ingesting` for ever; the dispatcher died",
+        ("tests/workers/test_listing.py",),
+    ),
+    (
+        "a prefix beyond the limit of open items",
+        "15,000 opened where 100 are allowed",
+        ("tests/workers/test_ingest.py",),
+    ),
+    (
+        "a Postgres that dies during COPY",
+        "the dispatcher ended",
+        ("tests/workers/test_ingester.py::test_a_database_that_dies_during_copy_costs_nothing",),
+    ),
+    (
+        "objects that drip, answers without a length, throttling; proxies, CA bundles and partitions",
+        "a 2-image job waited over 45 s; KeyError; 32 images lost; reads failed where listings worked",
+        ("tests/workers/test_slow_objects.py", "tests/workers/test_reading.py", "tests/workers/test_storage.py"),
+    ),
+    (
+        "a closed folder, as root",
+        "'Postgres refuses to run as root'",
+        ("tests/deploy/test_refuge.py",),
+    ),
+    (
+        "the documented Secret, and Redis' password on a command line",
+        "no `keda-connection`; the password was there",
+        ("tests/deploy/test_secrets.py", "tests/deploy/test_images.py"),
+    ),
+    ("a flipped byte in the weights", "not noticed", ("tests/model/test_weights.py",)),
+    (
+        "bfloat16 forced on and off",
+        "`make test` was red on a processor that has it",
+        ("tests/model/test_precision.py", "tests/bench/test_model.py"),
+    ),
+    (
+        "database URLs and poolers: a space in the password, options, several hosts, pgbouncer",
+        "LISTEN and polls never connected, in silence",
+        ("tests/db/test_url.py", "tests/deploy/test_poolers.py"),
+    ),
+    ("the commands of README and docs", "$URL, $KEY and $JOB were never defined", ("tests/test_readme.py",)),
+    ("a stalled reader of results", "held a connection and a snapshot", ("tests/api/test_exports.py",)),
 )
 
 
