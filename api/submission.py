@@ -178,7 +178,7 @@ def _check_prefix(prefix: str, request: JobRequest, rules: Rules, found: _Findin
 
 
 def _not_allowed(uri: str) -> str:
-    return f"jobs may not read the bucket {_bucket(uri)!r} here: the operator lists the others in MASKWORKS_BUCKETS"
+    return f"the bucket {_bucket(uri)!r} is not allowed here. The allowed ones are set in MASKWORKS_BUCKETS"
 
 
 def _bucket(uri: str) -> str:
