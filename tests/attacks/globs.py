@@ -3,6 +3,12 @@
 import random
 import time
 
+from sqlalchemy import insert
+
+from db.engine import sync_engine
+from db.ids import new_job_id, show_job_id
+from db.states import JobState
+from db.tables import jobs
 from tests.attacks.attack import Target, attack, picture
 
 KNOWN = [
@@ -87,3 +93,25 @@ def hidden_files(target: Target) -> str:
     job = target.done(answer.json()["id"])
     assert (job["state"], job["counts"]["total"], job["passed_over"]) == ("succeeded", 2, 4), job
     return f"{job['state']}, {job['counts']['total']} items, {job['passed_over']} keys passed over"
+
+
+@attack(
+    "a stored job with the glob [z-a].jpg, and a restart of the dispatcher over it",
+    "each new dispatcher died of it; `make up` could not start over the same data",
+)
+def stored(target: Target) -> str:
+    prefix = f"s3://{target.stack.bucket}/{target.prefix()}"
+    target.put(f"{prefix.removeprefix(f's3://{target.stack.bucket}/')}a.jpg", b"x")
+    target.stack.stop_child("dispatcher")
+    job_id = new_job_id()
+    engine = sync_engine(target.stack.stores.database_url)
+    with engine.begin() as connection:
+        row = {"id": job_id, "tenant_id": "default", "state": JobState.INGESTING, "model": "null"}
+        row |= {"task": {"type": "auto"}, "input": {"prefix": prefix, "glob": "[z-a].jpg"}}
+        connection.execute(insert(jobs).values(row))
+    engine.dispose()
+    target.stack.start_child("dispatcher")
+    job = target.done(show_job_id(job_id))
+    assert job["state"] == "failed" and job["error"], job
+    target.works()
+    return f"{job['error']}; a job after it succeeds"
