@@ -43,8 +43,9 @@ down: $(VENV)/.runtime  ## stop a service that was started elsewhere
 reset: $(VENV)/.runtime  ## forget its data
 	@$(RUN) -m deploy.local reset --data "$(DATA)"
 
+# Most tests wait for processes, so two run at a time; each of the two has stores of its own.
 test: install  ## every test, on a real Postgres, Redis and S3
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 faults: install  ## every fault of the catalogue against the whole service (minutes)
 	@$(RUN) -m pytest -m "" tests/faults

@@ -62,7 +62,7 @@ class InvalidBody(Problem):
     def __init__(self, errors: Sequence[FieldError], n_errors: int | None = None) -> None:
         """`n_errors` is how many there are where `errors` are only the first."""
         first, others = errors[0], (n_errors or len(errors)) - 1
-        more = f" (and {others} more)" if others else ""
+        more = f" ({others} more in errors)" if others else ""
         super().__init__(f"{first['pointer'] or 'body'}: {first['detail']}{more}", errors)
 
 

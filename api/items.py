@@ -7,7 +7,8 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 from sqlalchemy import Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import StreamingResponse
@@ -51,7 +52,16 @@ async def _check_job(connection: AsyncConnection, tenant: str, job_id: UUID) -> 
 
 
 ItemId = Annotated[str, Path(description="The item's index", json_schema_extra={"pattern": "^(0|[1-9][0-9]{0,9})$"})]
-Format = Annotated[ResultFormat, WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
+
+
+def _known(value: object) -> object:
+    """Only what works is offered; what is planned passes, to be refused by its name."""
+    if value not in list(ResultFormat):
+        raise PydanticCustomError("format", f"must be one of {', '.join(FORMATS)}")
+    return value
+
+
+Format = Annotated[ResultFormat, BeforeValidator(_known), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
 
 
 def _item_index(item_id: str) -> int:

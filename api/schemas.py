@@ -48,9 +48,7 @@ def _split_uri(uri: str) -> tuple[str, str]:
             "a letter or digit at both ends, no two dots in a row",
         )
     if not slash:
-        raise PydanticCustomError(
-            "s3_uri", "must have a slash behind the bucket: s3://bucket/key, or for a prefix s3://bucket/"
-        )
+        raise PydanticCustomError("s3_uri", "must have a slash behind the bucket, as in s3://bucket/key")
     segments = key.split("/")
     if ".." in segments or "." in segments or "" in segments[:-1]:
         raise PydanticCustomError("s3_uri", "a key must not have empty, . or .. segments")

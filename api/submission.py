@@ -145,7 +145,7 @@ def _job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: _Fin
         _add_all(error, found)
         return None
     if request.model is not None and request.model not in rules.models:
-        detail = f"unknown model; served here: {', '.join(rules.models)}"
+        detail = f"unknown model; served here: {', '.join(rules.models)} (MASKWORKS_MODELS sets them)"
         found.add("/model", detail, kind=UnknownModel)
     _check_input(request, rules, found)
     return request

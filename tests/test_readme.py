@@ -124,11 +124,12 @@ def test_the_commands_by_hand_are_a_service(clone: Path, settings_env: dict[str,
     migrate, *services, create = commands(by_hand)
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = str(found.getsockname()[1])
-    environment = {**settings_env, "UVICORN_PORT": port}
+    environment = settings_env
     assert "at revision" in shell(clone, migrate, **environment)
     key = shell(clone, create, **environment).strip()
     with ExitStack() as stack:
-        processes = [stack.enter_context(running(clone, command, **environment)) for command in services]
+        here = [command.replace("api.server", f"api.server --port {port}") for command in services]
+        processes = [stack.enter_context(running(clone, command, **environment)) for command in here]
         headers = {"Authorization": f"Bearer {key}"}
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers))
         eventually(lambda: _answers(client), processes[0])
