@@ -34,7 +34,7 @@ up: $(VENV)/.runtime  ## the service in the foreground until Ctrl-C (PORT DATA W
 put: $(VENV)/.runtime  ## own pictures into the local bucket (DIR=photos)
 	@$(RUN) -m deploy.local put --data "$(DATA)" "$(DIR)"
 
-env: $(VENV)/.runtime  ## its address and API key for the shell: eval "$$(make -s env)"
+env: $(VENV)/.runtime  ## its address and API key as shell variables, to be read by eval
 	@$(RUN) -m deploy.local env --data "$(DATA)"
 
 down: $(VENV)/.runtime  ## stop a service that was started elsewhere
