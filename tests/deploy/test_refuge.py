@@ -25,13 +25,12 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's Postgres run
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Path]:
     """A folder that only its owner may enter, and that no place is left behind for."""
-    places = _places()
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o700)
     yield folder
     for data in folder.glob("*"):
         DataFolder(data).forget()
-    assert _places() == places
+    assert _places_of(folder) == []
 
 
 @pytest.fixture
@@ -52,12 +51,10 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def _places() -> set[Path]:
-    return {place for parent in refuge.PLACES for place in parent.glob(f"{refuge.PREFIX}*") if not _is_test(place)}
-
-
-def _is_test(place: Path) -> bool:
-    return place.name.startswith(f"{refuge.PREFIX}test-")
+def _places_of(folder: Path) -> list[Path]:
+    """Others may run a stack of their own meanwhile."""
+    owners = [owner for parent in refuge.PLACES for owner in parent.glob(f"{refuge.PREFIX}*/data-folder")]
+    return [owner.parent for owner in owners if owner.read_text().startswith(str(folder))]
 
 
 def _starts(data: Path, *statements: str) -> list[object]:
