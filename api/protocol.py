@@ -1,8 +1,8 @@
 """HTTP/1.1 of uvicorn with limits on what comes before a body: the size of a head, its headers, its time.
 
 uvicorn's own implementation on httptools has none: a header of 64 MB holds its only thread for seconds, a million
-headers take all memory, a half-sent request stays open for ever. Its implementation on h11 bounds the size alone and
-takes several times the CPU. A connection is here at any moment in one of these:
+headers take all memory, a half-sent request stays open for ever. Its implementation on h11 bounds the size alone.
+A connection is here at any moment in one of these:
 
 head       no byte, or a part of a head; `head_seconds` for all of it
 body       the application reads it, and has its own deadline (api.bodies)
