@@ -2,17 +2,19 @@
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from api.errors import BodyTooLarge, InvalidBody
 from api.json_body import MAX_DEPTH, MAX_KEYS, MAX_VALUES, n_values, parse_object
+from api.numbers import NUMBER
 from api.paging import next_token, read_id, read_index
 from tests.api.conftest import Service, body
 from tests.api.test_texts import EVERY_PLACE, STRANGE, refused, replaced
@@ -52,6 +54,13 @@ async def test_seconds_to_wait(service: Service, value: str) -> None:
     job = await service.submit(1)
     await service.client.post(f"/v1/jobs/{job['id']}:cancel")  # done: no wait takes its time
     await no_fault(service.client, f"/v1/jobs/{job['id']}?wait={value}")
+
+
+@given(st.floats(0, 60))
+@example(0.050765653629412114)
+@settings(max_examples=200, deadline=None)
+def test_every_float_as_python_writes_it_is_a_number(seconds: float) -> None:
+    assert TypeAdapter(Annotated[float, NUMBER]).validate_python(repr(seconds)) == seconds
 
 
 @pytest.mark.parametrize("value", [0, 1, 1000, 1001, -1, 2**31, 2**63, 10**30, "9" * 5000, "1.5"])
