@@ -24,7 +24,7 @@ def pair() -> tuple[Segmenter, Segmenter]:
 
 
 def test_automatic_masks_agree(pair: tuple[Segmenter, Segmenter]) -> None:
-    """On all twenty photographs with the default grid: .977 and counts within .5 % (DECISIONS)."""
+    """On all twenty photographs with the default grid: .977 and counts within .5 %."""
     best: list[float] = []
     counts = np.zeros(2)
     for name in PHOTOGRAPHS:
