@@ -1,5 +1,7 @@
-"""What a device has room for, and torch's device errors as this package's: what a smaller batch may help against,
-and what only a new process does."""
+"""A device's room and errors.
+
+The errors of torch become this package's. A smaller batch may help against some; others need a new process.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,22 +1,30 @@
-"""README and env.example say what the code says."""
+"""The documents say what the code says."""
 
 import re
 
 import pytest
 
-from deploy.documents import ROOT, documents, env_example, settings_rows
+from db.states import CHUNK_TRANSITIONS, JOB_TRANSITIONS
+from tools.documents import PAGES
+from tools.layout import PACKAGES, ROOT, files_of, first_line
+from tools.settings_table import rows_of_settings
 
 README = (ROOT / "README.md").read_text()
 CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
 
 
-@pytest.mark.parametrize("path", sorted(documents()), ids=lambda path: path.name)
-def test_generated_parts_are_up_to_date(path) -> None:
-    assert path.read_text() == documents()[path], "run `python -m deploy.documents`"
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    assert (ROOT / name).read_text() == PAGES[name](), "run `python -m tools.documents`"
 
 
 def test_every_setting_has_a_meaning() -> None:
-    assert all(meaning for *_, meaning in settings_rows()) and "MASKWORKS_DATABASE_URL=\n" in env_example()
+    assert [variable for variable, _, _, meaning in rows_of_settings() if not meaning] == []
+
+
+def test_every_file_says_in_its_first_line_what_it_is() -> None:
+    files = [path for package in PACKAGES for path in files_of(package)]
+    assert [str(path) for path in files if not first_line(path).endswith((".", "?"))] == []
 
 
 def test_commands_of_the_readme_are_targets() -> None:
@@ -31,8 +39,6 @@ def test_files_that_the_readme_links_exist() -> None:
 
 
 def test_the_state_diagram_has_every_transition() -> None:
-    from db.states import CHUNK_TRANSITIONS, JOB_TRANSITIONS
-
     for name, transitions in (("job", JOB_TRANSITIONS), ("chunk", CHUNK_TRANSITIONS)):
         diagram = CONCEPTS.split(f"%% {name}\n")[1].split("```")[0]
         drawn = set(re.findall(r"(\w+) --> (\w+)", diagram))

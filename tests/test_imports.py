@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("api", "workers", "model", "db", "deploy", "training", "evaluation", "bench")
+PACKAGES = ("api", "workers", "model", "db", "deploy", "training", "evaluation", "bench", "tools")
 ALLOWED = {
     "db": {"db"},
     "model": {"model"},
@@ -18,6 +18,7 @@ ALLOWED = {
     "training": {"training", "model"},
     "evaluation": {"evaluation", "training", "model"},
     "bench": {"bench", "api", "workers", "model", "db", "deploy"},
+    "tools": {"tools", "db.states", "api.settings", "workers.settings"},
 }
 
 

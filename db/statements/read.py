@@ -1,5 +1,7 @@
-"""Reading jobs, items and masks. Counts come from tallies and the chunks that are in none yet, in one statement and so
-of one snapshot: they always add up to the job's total.
+"""Statements that read jobs, items and masks.
+
+Counts come from the tallies and from the chunks that are in none yet. One statement reads both, so that they always add
+up to the job's total.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,6 @@
-"""Accepting a job, in one transaction: `insert_job`, `open_items` against the tenant's limit, the items by COPY,
+"""Statements that accept a job.
+
+One transaction runs them in order: `insert_job`, `open_items` against the tenant's limit, the items by COPY,
 `CUT_CHUNKS` (db.statements.ingest), `wake_dispatcher` (db.statements.stop).
 """
 
