@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model import rle
-from model.rle import RLE
+from model.masks import rle
+from model.masks.rle import RLE
 
 PIXELS = 1 << 18  # gone through at a time; float32 counts them exactly
 Table = dict[str, Any]

@@ -8,7 +8,7 @@ rounded masks with outlines as sharp as a trained model's. Every layer still doe
 import torch
 from torch import Tensor
 
-from model.sam import Sam
+from model.networks.sam import Sam
 
 CONTENT = 0.3  # share of the image in the cells
 SHARPNESS = 30.0  # standard deviation of the logits within a mask

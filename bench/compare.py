@@ -15,12 +15,12 @@ from bench import straightforward
 from bench.agreement import agreement
 from bench.clock import Clock
 from bench.photographs import clicks, points_task
-from model import rle
-from model.frames import Pixels
-from model.nms import nms
-from model.rules import rules
-from model.segmenter import Segmenter
+from model.backends.sam import Segmenter
+from model.masks import rle
+from model.masks.frames import Pixels
+from model.masks.nms import nms
 from model.spec import Automatic
+from model.tasks.rules import rules
 
 PROMPTS = 20
 Table = dict[str, Any]

@@ -24,8 +24,8 @@ from torch import Tensor
 from bench import straightforward
 from bench.stages import ENCODER_FLOP
 from model.memory import keep_freed_memory
-from model.sam import Sam
-from model.seeding import build
+from model.networks.sam import Sam
+from model.weights.seeding import build
 
 PRODUCT = 1024
 

@@ -23,8 +23,8 @@ import torch
 
 from bench.photographs import loose, photograph
 from bench.weights import segmenter
+from model.backends.sam import Segmenter
 from model.memory import keep_freed_memory
-from model.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[1]
 KEPT = 100  # masks of an image that are answered with

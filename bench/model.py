@@ -30,9 +30,9 @@ from bench.rates import rates
 from bench.stages import stages
 from bench.steps import steps
 from bench.weights import segmenters
-from model.frames import Pixels
+from model.backends.sam import Segmenter, working_dtype
+from model.masks.frames import Pixels
 from model.memory import keep_freed_memory
-from model.segmenter import Segmenter, working_dtype
 from model.sizes import size
 from model.spec import Automatic
 

@@ -10,8 +10,8 @@ import skimage
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.frames import Pixels
-from model.segmenter import Segmenter
+from model.backends.sam import Segmenter
+from model.masks.frames import Pixels
 from model.spec import Automatic, Prompt, Prompted
 
 DATA = Path(skimage.__file__).parent / "data"

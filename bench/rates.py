@@ -10,9 +10,9 @@ import numpy as np
 
 from bench.clock import Clock
 from bench.photographs import points_task
-from model.frames import Pixels
-from model.mask import Mask
-from model.segmenter import Raw, Segmenter
+from model.backends.sam import Raw, Segmenter
+from model.masks.frames import Pixels
+from model.masks.mask import Mask
 from model.spec import Automatic, Prompted
 
 ROUNDS = 3  # on CUDA, after one that does not count

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.clock import Clock, by_stage, flop
-from model import automatic, candidates
-from model.frames import Pixels
-from model.segmenter import Segmenter
+from model.backends.sam import Segmenter
+from model.masks.frames import Pixels
 from model.spec import Automatic
+from model.tasks import automatic, candidates
 
 ENCODER_FLOP = {"sam_vit_b": 0.972e12, "sam_vit_l": 2.99e12, "sam_vit_h": 5.96e12}
 DECODER_FLOP = 3.62e9  # a prompt, as the reference writes it

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from bench.agreement import agreement
 from bench.clock import Clock
-from model import automatic, candidates, mask_decoder, rle, upsample
-from model.frames import Frame, Pixels
-from model.mask_decoder import Decoded, MaskDecoder
-from model.segmenter import Segmenter
+from model.backends.sam import Segmenter
+from model.masks import rle, upsample
+from model.masks.frames import Frame, Pixels
+from model.networks import mask_decoder
+from model.networks.mask_decoder import Decoded, MaskDecoder
+from model.networks.transformer import Attention
 from model.spec import Automatic
-from model.transformer import Attention
+from model.tasks import automatic, candidates
 
 Table = dict[str, Any]
 Swap = tuple[Any, str, Any]  # owner, attribute, what stands there instead

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import rle
-from model.frames import resize, whole
-from model.nms import nms
-from model.rle import RLE
-from model.rules import Rules
+from model.masks import rle
+from model.masks.frames import resize, whole
+from model.masks.nms import nms
+from model.masks.rle import RLE
+from model.networks.tiny_vit import TinyVit
 from model.sizes import Size
-from model.tiny_vit import TinyVit
+from model.tasks.rules import Rules
 
 Weights = dict[str, Tensor]
 

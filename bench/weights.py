@@ -9,17 +9,18 @@ import torch
 from bench import straightforward
 from bench.blobs import as_blobs
 from bench.photographs import photograph
-from model import checkpoint_files, weights
-from model.sam import Sam
-from model.seeding import build
-from model.segmenter import Segmenter
+from model.backends.sam import Segmenter
+from model.networks.sam import Sam
 from model.sizes import size
+from model.weights import files
+from model.weights.checkpoint import load
+from model.weights.seeding import build
 
 
 def network(name: str, device: str = "cpu", checkpoint: Path | None = None) -> tuple[Sam, str]:
     """float32 on the device, and the weights' revision."""
-    if checkpoint or (checkpoint_files.BUNDLED / f"{name}.safetensors").is_file():
-        sam, revision = weights.load(size(name), checkpoint)
+    if checkpoint or (files.BUNDLED / f"{name}.safetensors").is_file():
+        sam, revision = load(size(name), checkpoint)
         return sam.to(device), revision
     sam = build(name, seed=0).to(device)
     return as_blobs(sam, straightforward.prepare(sam.row, photograph(0.3), device)), "blobs-0"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from evaluation.ground_truth import pictures
 from evaluation.measure import Row, measure_picture, summary
-from model import weights
 from model.sizes import size
+from model.weights.checkpoint import load
 
 TABLE = (
     ("1 click, top-predicted", "top", "flood best tolerance", "felzenszwalb best scale"),
@@ -48,7 +48,7 @@ def table(found: dict[str, float]) -> str:
 
 def main() -> None:
     asked = _arguments()
-    sam, revision = weights.load(size(asked.model), asked.checkpoint)
+    sam, revision = load(size(asked.model), asked.checkpoint)
     rows: list[Row] = []
     for number, picture in enumerate(pictures(asked.images, asked.ground_truth, asked.min_share)):
         if asked.limit is not None and number >= asked.limit:

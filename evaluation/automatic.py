@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.ground_truth import Picture, pictures
+from model.backends.sam import Segmenter
+from model.masks.nms import nms
+from model.masks.rle import decode
 from model.memory import keep_freed_memory
-from model.nms import nms
-from model.rle import decode
-from model.segmenter import Segmenter
 from model.spec import Automatic
 from training.prompts import LEVELS
 from training.store import Store, default_folder

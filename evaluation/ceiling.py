@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from evaluation.ground_truth import pictures
-from model.frames import whole
-from model.upsample import dense
+from model.masks.frames import whole
+from model.masks.upsample import dense
 from training.clicks import Mask, iou
 
 CELL = 4  # model pixels a side

@@ -20,7 +20,7 @@ from evaluation.classical import (
 )
 from evaluation.ground_truth import Picture
 from evaluation.predictor import Predictor, single
-from model.sam import Sam
+from model.networks.sam import Sam
 from training.clicks import Click, Mask, box_around, farthest_inside, iou, next_click
 
 MAX_CLICKS = 20

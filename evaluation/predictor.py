@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.frames import resize, to_model, whole
-from model.sam import Sam
-from model.upsample import dense
+from model.masks.frames import resize, to_model, whole
+from model.masks.upsample import dense
+from model.networks.sam import Sam
 from training.clicks import Click, Mask
 
 

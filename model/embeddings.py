@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.errors import ModelError
-from model.frames import Frame, Pixels
+from model.masks.frames import Frame, Pixels
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from model.backends.null import NullSegmenter
 from model.errors import ModelError
-from model.null import NullSegmenter
 from model.protocol import SegmenterProtocol
 
 
@@ -22,7 +22,7 @@ def load(
     into `cache`. Raises ModelError for an unknown name, CheckpointError for a missing or wrong file."""
     if name == "null":
         return NullSegmenter()
-    from model.segmenter import Segmenter
+    from model.backends.sam import Segmenter
 
     return Segmenter.load(
         name,

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from model.mask import Mask
+from model.masks.mask import Mask
 from model.spec import Automatic, Prompted
 
 Image = NDArray[np.uint8]
@@ -28,7 +28,7 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
     """How many images one call of `core` does best with."""
 
     def pre(self, image: Image, task: Automatic | Prompted) -> Prepared:
-        """uint8 (H, W, 3) RGB and its task → input of `core`. Prompts are as `model.bounds.fit` leaves them."""
+        """uint8 (H, W, 3) RGB and its task → input of `core`. Prompts are as `model.tasks.bounds.fit` leaves them."""
         ...
 
     def core(self, batch: list[Prepared]) -> list[Raw]:

@@ -1,7 +1,7 @@
 """What may be asked of a segmenter: prompts, or automatic masks. Torch-free: the front door uses it.
 
 All coordinates are xy pixels of the upright image. Whether a prompt lies inside its image is known only
-beside the image: `model.bounds.fit` checks that.
+beside the image: `model.tasks.bounds.fit` checks that.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import CoreSchema, core_schema
 
-from model.rle import RLE, RLEError, checked_runs
+from model.masks.rle import RLE, RLEError, checked_runs
 
 MAX_PROMPTS = 1024
 MAX_POINTS = 256

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers import LayerNorm2d
-from model.mask_decoder import MASK_TOKENS, MaskDecoder
-from model.prompt_encoder import PromptEncoder
-from model.sam import Sam
+from model.networks.layers import LayerNorm2d
+from model.networks.mask_decoder import MASK_TOKENS, MaskDecoder
+from model.networks.prompt_encoder import PromptEncoder
+from model.networks.sam import Sam
 
 TOKENS = list(range(1 + MASK_TOKENS))  # the IoU token, then the mask tokens
 Phase = tuple[int, int] | None  # which of the last up-convolution's 2x2 pixels; None: all of them

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.sam import Sam
+from model.networks.sam import Sam
 from training.clicks import farthest_inside
 from training.prompts import Pixels, right_masks
 from training.scenes import Scene

@@ -10,9 +10,9 @@ images.
 import torch
 from torch import Tensor, nn
 
-from model.sam import Sam
+from model.networks.sam import Sam
+from model.networks.transformer import Attention, TwoWayBlock
 from model.sizes import Size
-from model.transformer import Attention, TwoWayBlock
 
 SHARPNESS = 1.41
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.sam import Sam
+from model.networks.sam import Sam
 from training.decoding import Answer, Phase, answer, pick_phase
 from training.losses import affinity_loss, least_loss, mask_loss, true_iou
 from training.prompts import BACKGROUND, CORNER_0, FOREGROUND, PADDING, Batch

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.sam import Sam
+from model.networks.sam import Sam
 from model.sizes import Size
 from training.average import Average
 from training.export import export

@@ -4,8 +4,8 @@ A decoder's positions are in the unit square and the encoder is convolutional bu
 only those change: a window never exceeds its stage's grid (padding would be attended to), and divides it.
 """
 
-from model.sam import Sam
-from model.tiny_vit import TinyVit, TinyVitBlock
+from model.networks.sam import Sam
+from model.networks.tiny_vit import TinyVit, TinyVitBlock
 
 
 def _window(grid: int, trained: int) -> int:

@@ -3,11 +3,11 @@
 import threading
 from typing import Any
 
-from model.checkpoint_files import find
+from model.backends.null import NullSegmenter
 from model.load import check_device, default_device, load, prepare_process
-from model.null import NullSegmenter
 from model.protocol import SegmenterProtocol
 from model.sizes import size
+from model.weights.files import find
 from workers.poison import PoisonableNull
 from workers.settings import Settings
 from workers.storage import download

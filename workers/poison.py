@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model.backends.null import NullPrepared, NullSegmenter
 from model.errors import DeviceLost, OutOfMemory
-from model.null import NullPrepared, NullSegmenter
 from model.protocol import Image
 from model.spec import Automatic, Prompted
 

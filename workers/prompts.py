@@ -4,9 +4,9 @@ from collections import Counter
 from typing import Any
 
 from db.states import WarningCode
-from model.bounds import cannot_be_answered, fit
-from model.mask import Mask
+from model.masks.mask import Mask
 from model.spec import Automatic, Prompted
+from model.tasks.bounds import cannot_be_answered, fit
 from workers.ticket import Ticket, warning
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from db.mask_row import MaskRow
 from db.states import ResultState
-from model.mask import Mask
+from model.masks.mask import Mask
 from workers.ticket import Done, Failed, Model
 
 

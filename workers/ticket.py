@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from db.states import Depth, WarningCode
-from model.mask import Mask
+from model.masks.mask import Mask
 from model.protocol import SegmenterProtocol
 from model.spec import Automatic, Prompted
 from workers.failures import Failure

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.rle import RLE, decode
+from model.masks.rle import RLE, decode
 
 OPACITY = 0.45
 GOLDEN = 0.618033988749895  # turns of the colour wheel between neighbours: never close, never repeating

@@ -25,7 +25,7 @@ from db.mask_row import MaskRow
 from db.statements import lease, stop
 from db.states import ItemReason, ResultState
 from db.tables import tenants
-from model.rle import RLE, area, bbox, encode
+from model.masks.rle import RLE, area, bbox, encode
 from tests.api.document import check_answer
 
 PEPPER = "a pepper for tests only"

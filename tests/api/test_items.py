@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from db.states import ItemReason
-from model.rle import decode
+from model.masks.rle import decode
 from tests.api.conftest import Service, failure_row, result_row, some_masks
 
 pytestmark = pytest.mark.anyio

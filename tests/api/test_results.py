@@ -20,7 +20,7 @@ from api.exports.pages import Reader, Source, open_source
 from db.engine import async_engine
 from db.ids import read_job_id
 from db.states import ItemReason
-from model.rle import decode, encode
+from model.masks.rle import decode, encode
 from tests.api.conftest import Service, failure_row, result_row, some_masks
 
 pytestmark = pytest.mark.anyio

@@ -44,11 +44,11 @@ PLAYED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "no `keda-connection`; the password was there",
         ("tests/deploy/test_secrets.py", "tests/deploy/test_images.py"),
     ),
-    ("a flipped byte in the weights", "not noticed", ("tests/model/test_weights.py",)),
+    ("a flipped byte in the weights", "not noticed", ("tests/model/weights/test_weights.py",)),
     (
         "bfloat16 forced on and off",
         "`make test` was red on a processor that has it",
-        ("tests/model/test_precision.py", "tests/bench/test_model.py"),
+        ("tests/model/backends/test_precision.py", "tests/bench/test_model.py"),
     ),
     (
         "database URLs and poolers: a space in the password, options, several hosts, pgbouncer",

@@ -22,10 +22,10 @@ from bench.model import Bench, before
 from bench.photographs import calibrated, photograph
 from bench.stages import stages
 from bench.straightforward import prepare
-from model import rle
-from model.seeding import build
-from model.segmenter import Segmenter
-from tests.model.test_networks_parity import SMALL
+from model.backends.sam import Segmenter
+from model.masks import rle
+from model.weights.seeding import build
+from tests.model.networks.test_networks_parity import SMALL
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 
 from deploy.demo.drawing import draw
 from deploy.demo.photographs import PHOTOGRAPHS, folder
-from model.rle import encode
+from model.masks.rle import encode
 
 ROOT = Path(__file__).parents[2]
 

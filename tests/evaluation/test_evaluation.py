@@ -19,7 +19,7 @@ from evaluation.classical import felzenszwalb_regions, filled_box, flood_fill, g
 from evaluation.ground_truth import GroundTruthError, Picture, pictures, read_maps
 from evaluation.measure import MAX_CLICKS, Row, correlation, number_of_clicks, summary
 from evaluation.predictor import Predictor
-from model.seeding import build
+from model.weights.seeding import build
 from training.clicks import Click, box_around, depth, farthest_inside, iou, next_click
 from training.export import export
 

@@ -9,10 +9,11 @@ import skimage
 from evaluation.automatic import masks_of, pairwise_iou
 from evaluation.ground_truth import Picture, pictures
 from evaluation.measure import correlation, measure_picture
-from model import weights
-from model.segmenter import Segmenter
+from model.backends.sam import Segmenter
 from model.sizes import size
 from model.spec import Automatic
+from model.weights.checkpoint import load
+from model.weights.files import BUNDLED, verify
 
 REGIONS = Path(__file__).parents[1] / "data" / "regions"
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
@@ -25,10 +26,10 @@ def drawn() -> dict[str, Picture]:
 
 def test_the_file_is_the_one_on_record() -> None:
     row = size("sam_tiny")
-    path = weights.BUNDLED / "sam_tiny.safetensors"
+    path = BUNDLED / "sam_tiny.safetensors"
     assert row.sha256 is not None
-    assert weights.verify(row, path) == row.sha256
-    assert row.sha256 in (weights.BUNDLED / "sam_tiny.md").read_text()
+    assert verify(row, path) == row.sha256
+    assert row.sha256 in (BUNDLED / "sam_tiny.md").read_text()
     assert path.stat().st_size == row.size_bytes
     assert path.stat().st_size <= 16 << 20
 
@@ -61,7 +62,7 @@ def test_the_cat_is_found_with_much_of_what_is_behind_it(drawn: dict[str, Pictur
 
 
 def test_clicks_and_boxes_find_what_people_drew(drawn: dict[str, Picture]) -> None:
-    sam, _ = weights.load(size("sam_tiny"))
+    sam, _ = load(size("sam_tiny"))
     rows = [row for p in drawn.values() for row in measure_picture(sam, p, classical=False, interactive=False)]
     mean = {name: float(np.mean([row.ious[name] for row in rows])) for name in ("top", "oracle", "box")}
     assert mean["top"] > 0.62  # .654 when it shipped; flood fill at its best tolerance .521

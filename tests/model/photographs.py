@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from bench.blobs import as_blobs
+from model.backends.sam import Segmenter
 from model.embeddings import stacked
-from model.seeding import build
-from model.segmenter import Segmenter
 from model.sizes import SIZES, Stage
 from model.spec import Automatic
+from model.weights.seeding import build
 
 FOLDER = Path(skimage.__file__).parent / "data"
 NAMES = (

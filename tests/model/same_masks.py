@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from model import rle
-from model.mask import Mask
+from model.masks import rle
+from model.masks.mask import Mask
 from tests.model import plain
 
 TIE = 1e-5  # predicted IoU that is equal but for rounding

@@ -3,18 +3,20 @@
 import pytest
 import torch
 
-from model import automatic, image_encoder, mask_decoder, upsample
+from model.backends.sam import Segmenter
 from model.device import device_errors, free_bytes
 from model.errors import DeviceLost, ModelError, OutOfMemory
-from model.frames import whole
 from model.load import check_device
-from model.rules import rules
-from model.sam import Sam
-from model.seeding import build
-from model.segmenter import Segmenter
+from model.masks import upsample
+from model.masks.frames import whole
+from model.networks import image_encoder, mask_decoder
+from model.networks.sam import Sam
 from model.sizes import SIZES
 from model.spec import Automatic
-from tests.model.test_networks import ROW
+from model.tasks import automatic
+from model.tasks.rules import rules
+from model.weights.seeding import build
+from tests.model.networks.test_networks import ROW
 
 
 @pytest.mark.parametrize(

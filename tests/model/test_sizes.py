@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from model.errors import UnknownModel
-from model.sam import Sam
-from model.seeding import build
+from model.networks.sam import Sam
 from model.sizes import SIZES, size
+from model.weights.seeding import build
 
 
 @pytest.mark.parametrize("name", SIZES)

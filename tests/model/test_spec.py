@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from model import rle
+from model.masks import rle
 from model.sizes import SIZES
 from model.spec import MAX_PROMPTS, TASK, Automatic, Prompt, Prompted
 

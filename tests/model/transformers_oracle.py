@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
-from model.sam import Sam
+from model.networks.sam import Sam
 from model.sizes import Size
 
 RENAMES = (

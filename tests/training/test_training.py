@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from model import weights
-from model.sam import Sam
-from model.seeding import build
+from model.networks.sam import Sam
 from model.sizes import size
+from model.weights.checkpoint import load
+from model.weights.seeding import build
 from training import store as stores
 from training.average import Average
 from training.decoding import answer, pick_phase
@@ -314,7 +314,7 @@ def test_the_export_is_what_ships(tmp_path: Path) -> None:
     assert {t.dtype for t in tensors.values()} == {torch.float16}
     assert path.stat().st_size < 16 << 20
     assert set(tensors) == {name for name in sam.state_dict() if not name.endswith("num_batches_tracked")}
-    loaded, _ = weights.load(ROW, path)
+    loaded, _ = load(ROW, path)
     assert isinstance(loaded, Sam)
     sample = "mask_decoder.iou_token.weight"
     assert torch.equal(loaded.state_dict()[sample], sam.state_dict()[sample].half().float())

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from model.null import NullSegmenter
+from model.backends.null import NullSegmenter
 from model.spec import Automatic
 from workers import ringer
 from workers.broker import build_app, queue_keys

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from db.states import ItemReason
-from model.null import NullSegmenter
+from model.backends.null import NullSegmenter
 from model.spec import Automatic
 from tests.workers import hostile_s3
 from tests.workers.hostile_s3 import HostileS3, send

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sqlalchemy import Engine, text
 
-from model.segmenter import Segmenter
+from model.backends.sam import Segmenter
 from model.spec import Automatic, Prompt, Prompted
 from tests.conftest import Bucket
 from tests.jobs import check_invariants, picture, result_rows, submit

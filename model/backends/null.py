@@ -1,0 +1,135 @@
+"""A segmenter without a network: rectangles from the image's content, for tests of everything around it.
+
+No torch is imported. The same image and task give the same masks on every machine.
+"""
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from model.masks import rle
+from model.masks.mask import Mask
+from model.protocol import Image
+from model.spec import Automatic, Prompt, Prompted
+from model.tasks.bounds import fit_all
+
+
+@dataclass(frozen=True)
+class NullPrepared:
+    """What the null model remembers of an image: its size, a checksum of its pixels, the task."""
+
+    height: int
+    width: int
+    checksum: int
+    task: Automatic | Prompted
+
+
+class NullSegmenter:
+    """Answers `SegmenterProtocol`. `core` sleeps `delay_s` per image; automatic images get at most
+    `masks_per_image`, all different."""
+
+    name = "null"
+    revision = "null-1"
+    precision = "exact"
+    device = "cpu"
+    batch_images = 4
+
+    def __init__(self, delay_s: float = 0.0, masks_per_image: int = 4) -> None:
+        self.delay_s = delay_s
+        self.masks_per_image = masks_per_image
+
+    def pre(self, image: Image, task: Automatic | Prompted) -> NullPrepared:
+        height, width = image.shape[:2]
+        return NullPrepared(height, width, zlib.crc32(np.ascontiguousarray(image).data), task)
+
+    def core(self, batch: list[NullPrepared]) -> list[NullPrepared]:
+        time.sleep(self.delay_s * len(batch))
+        return batch
+
+    def post(self, raw: NullPrepared) -> list[Mask]:
+        if isinstance(raw.task, Prompted):
+            return _masks(raw, [answer for prompt in raw.task.prompts for answer in _answers(raw, prompt)])
+        count = min(self.masks_per_image, raw.task.max_masks or self.masks_per_image)
+        random = np.random.default_rng(raw.checksum)
+        boxes = dict.fromkeys(_random_box(random, raw.height, raw.width) for _ in range(count))
+        return _masks(raw, [_Answer(box, 1 - i / 1000, None, None) for i, box in enumerate(boxes)])
+
+    def run(self, images: Sequence[Image], tasks: Sequence[Automatic | Prompted]) -> list[list[Mask]]:
+        prepared = [self.pre(image, _fitted(image, task)) for image, task in zip(images, tasks, strict=True)]
+        return [self.post(raw) for raw in self.core(prepared)]
+
+    def warm(self) -> None:
+        self.run([np.zeros((8, 8, 3), dtype=np.uint8)], [Automatic()])
+
+
+def _fitted(image: Image, task: Automatic | Prompted) -> Automatic | Prompted:
+    return fit_all(task, *image.shape[:2]) if isinstance(task, Prompted) else task
+
+
+class _Answer(NamedTuple):
+    """A rectangle to be given as a mask: x0, y0, x1, y1 with exclusive ends."""
+
+    box: tuple[int, int, int, int]
+    iou: float
+    coords: list[list[float]] | None
+    prompt_id: str | None
+
+
+def _random_box(random: np.random.Generator, height: int, width: int) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 (exclusive ends), at least one pixel."""
+    x0, y0 = int(random.integers(width)), int(random.integers(height))
+    return x0, y0, int(random.integers(x0, width)) + 1, int(random.integers(y0, height)) + 1
+
+
+def _answers(raw: NullPrepared, prompt: Prompt) -> list[_Answer]:
+    """The prompt's box, or a square about its first point, or the whole image; shrinking for three masks."""
+    coords = [[float(x), float(y)] for x, y in prompt.points] or None
+    boxes = [_around(prompt, raw.height, raw.width, 8 >> i) for i in range(3 if prompt.three_masks else 1)]
+    return [_Answer(box, 0.9 - i / 10, coords, prompt.id) for i, box in enumerate(boxes)]
+
+
+def _around(prompt: Prompt, height: int, width: int, reach: int) -> tuple[int, int, int, int]:
+    if prompt.box is not None:
+        x0, y0, x1, y1 = (int(v) for v in prompt.box)
+    elif prompt.points:
+        x, y = (int(v) for v in prompt.points[0])
+        x0, y0, x1, y1 = x - reach, y - reach, x + reach, y + reach
+    else:
+        x0, y0, x1, y1 = 0, 0, width, height
+    x0, y0 = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)
+    return x0, y0, min(max(x1, x0 + 1), width), min(max(y1, y0 + 1), height)
+
+
+def _masks(raw: NullPrepared, answers: list[_Answer]) -> list[Mask]:
+    """All at once and without drawing them: what this model takes would be counted as the protocol's."""
+    counts = rle.compress([_runs(answer.box, raw.height, raw.width) for answer in answers])
+    return [_mask(raw, answer, text) for answer, text in zip(answers, counts, strict=True)]
+
+
+def _runs(box: tuple[int, int, int, int], height: int, width: int) -> rle.Runs:
+    """A rectangle's run lengths, column by column, background first."""
+    x0, y0, x1, y1 = box
+    inside, between = y1 - y0, height - (y1 - y0)
+    columns = [inside, between] * (x1 - x0 - 1) + [inside] if between else [inside * (x1 - x0)]
+    lengths = [x0 * height + y0, *columns]
+    rest = height * width - sum(lengths)
+    return np.array([*lengths, rest] if rest else lengths, dtype=np.int64)
+
+
+def _mask(raw: NullPrepared, answer: _Answer, counts: str) -> Mask:
+    x0, y0, x1, y1 = answer.box
+    centre = [[(x0 + x1) / 2, (y0 + y1) / 2]] if answer.prompt_id is None else None
+    return Mask(
+        rle={"size": [raw.height, raw.width], "counts": counts},
+        bbox=[x0, y0, x1 - x0, y1 - y0],
+        area=(x1 - x0) * (y1 - y0),
+        predicted_iou=answer.iou,
+        stability_score=1.0,
+        point_coords=answer.coords or centre,
+        crop_box=[0, 0, raw.width, raw.height],
+        prompt_id=answer.prompt_id,
+    )

@@ -1,0 +1,1 @@
+"""Arithmetic on masks, without networks. `cells` and `upsample` import torch; the other files do not."""

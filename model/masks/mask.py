@@ -1,0 +1,25 @@
+"""One answer. Torch-free."""
+
+from dataclasses import dataclass
+
+from model.masks.rle import RLE
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask over the whole image; coordinates are xy pixels of the upright image.
+
+    `bbox`: [x, y, w, h], pycocotools' `toBbox` of `rle`. `predicted_iou`: the model's own estimate.
+    `stability_score`: area at logit > +offset over area at logit > −offset (0 where the latter is empty).
+    `point_coords`: the prompt's points, or None. `crop_box`: [x, y, w, h] of the crop that it was seen in.
+    `prompt_id`: the prompt answered, or None for automatic masks.
+    """
+
+    rle: RLE
+    bbox: list[int]
+    area: int
+    predicted_iou: float
+    stability_score: float
+    point_coords: list[list[float]] | None
+    crop_box: list[int]
+    prompt_id: str | None = None

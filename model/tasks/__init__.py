@@ -1,0 +1,1 @@
+"""What may be asked of a model: the steps before, in and after the networks. One file a task."""

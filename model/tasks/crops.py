@@ -1,0 +1,56 @@
+"""Where automatic masks are looked for: crop windows and point grids (reference behaviour). numpy only."""
+
+from itertools import product
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.tasks.rules import Rules
+
+Window = tuple[int, int, int, int]
+
+
+def windows(height: int, width: int, layers: int, overlap_ratio: float) -> list[tuple[Window, int]]:
+    """(x0, y0, x1, y1), layer: the whole image, then 2^i x 2^i overlapping windows for each layer i ≥ 1.
+
+    Windows that a tiny image leaves empty are not listed.
+    """
+    found = [((0, 0, width, height), 0)]
+    for layer in range(1, layers + 1):
+        per_side = 2**layer
+        overlap = int(overlap_ratio * min(height, width) * (2 / per_side))
+        wide, tall = _length(width, per_side, overlap), _length(height, per_side, overlap)
+        for i, j in product(range(per_side), range(per_side)):
+            x0, y0 = (wide - overlap) * i, (tall - overlap) * j
+            x1, y1 = min(x0 + wide, width), min(y0 + tall, height)
+            if x1 > x0 and y1 > y0:
+                found.append(((x0, y0, x1, y1), layer))
+    return found
+
+
+def _length(side: int, count: int, overlap: int) -> int:
+    return ceil((overlap * (count - 1) + side) / count)
+
+
+def grid(rules: Rules, layer: int) -> NDArray[np.float64]:
+    """float64 (N, 2) xy in [0, 1], x fastest, for windows of `layer`. N may be 0."""
+    if rules.point_grids is not None:
+        rows = rules.point_grids[layer] if layer < len(rules.point_grids) else ()
+        return np.asarray(rows, dtype=np.float64).reshape(-1, 2)
+    side = int(rules.points_per_side / rules.crop_n_points_downscale_factor**layer)
+    if side == 0:
+        return np.zeros((0, 2))
+    steps = (np.arange(side) + 0.5) / side
+    return np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+
+
+def near_inner_edge(boxes: NDArray[np.int64], window: Window, height: int, width: int) -> NDArray[np.bool_]:
+    """(N, 4) boxes in image pixels → (N,): within 20 px of an edge of the window that is no edge of the image.
+
+    Such masks are cut off by the window; another window sees them whole.
+    """
+    at_window = np.abs(boxes - np.asarray(window)) <= 20
+    at_image = np.abs(boxes - np.asarray([0, 0, width, height])) <= 20
+    cut: NDArray[np.bool_] = (at_window & ~at_image).any(axis=1)
+    return cut

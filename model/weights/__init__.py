@@ -1,0 +1,1 @@
+"""Where a network's numbers come from: files, downloads, seeds. `python -m model.weights` fetches them."""

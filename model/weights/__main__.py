@@ -1,0 +1,42 @@
+"""Checkpoints of the known models.
+
+python -m model.weights list
+python -m model.weights fetch sam_vit_b
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from model.errors import CheckpointError
+from model.sizes import SIZES, Size, size
+from model.weights.fetch import fetch
+from model.weights.files import BUNDLED
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; MASKWORKS_CACHE is where fetched files go unless --cache says otherwise."""
+    parser = argparse.ArgumentParser(prog="python -m model.weights", description="Checkpoints of the known models.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="names, sizes, licences and addresses")
+    bring = commands.add_parser("fetch", help="bring a published checkpoint into the cache")
+    bring.add_argument("name", choices=[row.name for row in SIZES.values() if row.url])
+    bring.add_argument("--cache", type=Path, default=os.environ.get("MASKWORKS_CACHE", "~/.cache/maskworks"))
+    bring.add_argument("--url", help="another address of the same file, such as a mirror")
+    given = parser.parse_args(arguments)
+    if given.command == "list":
+        print("\n".join(_listed(row) for row in SIZES.values()))
+        return
+    try:
+        print(fetch(size(given.name), given.cache.expanduser(), given.url))
+    except CheckpointError as error:
+        raise SystemExit(str(error)) from error
+
+
+def _listed(row: Size) -> str:
+    where = row.url or f"bundled as {BUNDLED.name}/{row.name}.safetensors"
+    return f"{row.name:12} {row.parameters / 1e6:6.1f} M parameters  {row.licence:12} {where}"
+
+
+if __name__ == "__main__":
+    main()
