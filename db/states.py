@@ -34,7 +34,7 @@ class ChunkState(StrEnum):
     READY = "ready"
     """Waits in Postgres. The leader's dispatch moves it to dispatched; a worker may claim it directly."""
     DISPATCHED = "dispatched"
-    """A message naming it is (or was) in Redis. A worker's claim moves it on; a lost message is rung again."""
+    """A message that names it is or was in Redis. A worker's claim moves it on. A lost message is sent again."""
     LEASED = "leased"
     """A worker holds it until `lease_until`. That worker ends it or gives it back; the reaper takes it back."""
     DONE = "done"
@@ -183,7 +183,6 @@ class Depth(StrEnum):
     """By the number type: the high byte of 16-bit samples."""
 
 
-TASK_NAME: Final = "maskworks.segment_chunk"
 WAKE_CHANNEL: Final = "maskworks_wake"
 """The NOTIFY channel that wakes the dispatcher: a submit, an ended chunk, a give-back."""
 
@@ -198,11 +197,6 @@ MAX_STALLS: Final = 8
 
 MAX_ERRORS: Final = 5
 """The same where unexpected errors, not deaths, ended the attempts: the chunk's missing items fail, INTERNAL."""
-
-
-def queue_name(model: str) -> str:
-    """The Redis list that workers with `model` loaded consume."""
-    return f"chunks.{model}"
 
 
 def chunk_size(n_items: int, *, prompted: bool) -> int:

@@ -1,76 +1,46 @@
-"""The Celery app as a value: how worker and dispatcher speak through Redis. A message is a hint; Postgres decides.
+"""What Redis holds: a few short messages in a few lists. Each message names one chunk; Postgres says what it is.
 
-Measured reasons are in DECISIONS.md, section "Queue".
+Losing Redis delays work and never loses any: a chunk whose message is gone is announced again.
 """
 
-import ssl
-from typing import Any, Final
-from urllib.parse import urlsplit
+import json
+from typing import Final
+from uuid import UUID
 
-from celery import Celery
-from kombu.entity import Queue
-
-from db.states import queue_name
-from workers.settings import Settings
+Chunk = tuple[UUID, int]
+"""A chunk's key: its job and its number there."""
 
 URGENCIES: Final = (0, 3, 6, 9)
-"""Kombu's levels of one queue, each a list of its own in Redis; workers pop the first that has a message."""
+"""The lists of one queue, as Celery names them for Redis. Workers take from the first one that has a message."""
+_MOST_CHUNKS: Final = 2**31
+"""`chunks.chunk_no` is a Postgres integer."""
 
 
-def queue_keys(*models: str) -> list[str]:
+def queue_name(model: str) -> str:
+    """The queue of the workers that have `model` loaded."""
+    return f"chunks.{model}"
+
+
+def list_name(model: str, urgency: int) -> str:
+    """The Redis list of one urgency of a queue."""
+    return queue_name(model) + (f"\x06\x16{urgency}" if urgency else "")
+
+
+def list_names(*models: str) -> list[str]:
     """The Redis lists of these models' queues, most urgent first."""
-    return [queue_name(model) + (f"\x06\x16{level}" if level else "") for level in URGENCIES for model in models]
+    return [list_name(model, urgency) for urgency in URGENCIES for model in models]
 
 
-def build_app(settings: Settings) -> Celery:
-    """A Celery app for `settings`; connects only when used."""
-    app = Celery("maskworks", broker=settings.redis_url, set_as_current=False)
-    app.conf.update(
-        broker_transport="workers.doorbell:Transport",
-        broker_use_ssl=_tls(settings.redis_url),
-        # Ids only, as JSON: nothing from Redis is ever unpickled, nothing in Redis is state.
-        accept_content=["json"],
-        task_serializer="json",
-        task_ignore_result=True,
-        result_backend=None,
-        # Threads: the loop stays alive for signals while a chunk computes, and CUDA is never forked.
-        worker_pool="threads",
-        worker_concurrency=settings.slots,
-        task_queues=[Queue(queue_name(model)) for model in settings.models],  # type: ignore[no-untyped-call]
-        task_default_queue=queue_name(settings.models[0]),
-        # Late and one each: a worker reserves only what its slots compute, so nothing waits behind a busy worker, and
-        # messages that wait in Redis can be compared with rows that are `dispatched`.
-        # `worker_disable_prefetch` would say the same but looks only once a second: measured 2 chunks/s a worker.
-        task_acks_late=True,
-        worker_prefetch_multiplier=1,
-        # For ever: a worker outlives any outage of Redis (the default gives up after 100 tries).
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        # A full or failing-over Redis answers READONLY / OOM as a channel error: without this the worker exits.
-        broker_channel_error_retry=True,
-        broker_transport_options={
-            "priority_steps": list(URGENCIES),
-            # Above the longest chunk (CHUNK_SECONDS, then one fetch and one batch) three times over. A message
-            # redelivered too early would only fail its claim.
-            "visibility_timeout": int(3 * (settings.chunk_seconds + settings.fetch_seconds + settings.batch_seconds)),
-            # Without timeouts a frozen Redis blocks a publisher for ever; above BRPOP's own second.
-            "socket_timeout": 5,
-            "socket_connect_timeout": 3,
-            "socket_keepalive": True,
-            "retry_on_timeout": False,
-        },
-        # Publishing never waits for Redis to come back: the row stays `dispatched` and is rung again.
-        task_publish_retry=False,
-        # Leases make these moot, and each costs Redis keys or round-trips.
-        worker_enable_remote_control=False,
-        worker_send_task_events=False,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_hijack_root_logger=False,
-        enable_utc=True,
-    )
-    return app
+def message(job_id: UUID, chunk_no: int) -> bytes:
+    """The message that announces a chunk."""
+    return json.dumps({"job": str(job_id), "chunk": chunk_no}).encode()
 
 
-def _tls(redis_url: str) -> dict[str, Any] | None:
-    """Kombu decides on TLS by the name of its own transport. The URL's own options (`?ssl_cert_reqs=…`) win."""
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if urlsplit(redis_url).scheme == "rediss" else None
+def chunk_of(raw: bytes) -> Chunk | None:
+    """The chunk that a message names. None: it is not one of ours."""
+    try:
+        named = json.loads(raw)
+        job_id, chunk = UUID(named["job"]), named["chunk"]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    return (job_id, chunk) if type(chunk) is int and 0 <= chunk < _MOST_CHUNKS else None

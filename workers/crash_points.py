@@ -10,7 +10,7 @@ stopping     a job is ended by its deadline or its failures
 finishing    a job is ended because its last chunk has
 filling      a chunk was marked as dispatched
 marked       all of them are committed and no message is sent
-ringing      a chunk whose message is lost is marked again
+announcing   a chunk whose message is lost is marked again
 listing      a page of a job's prefix is to be listed
 listed       its items and the next page's token are in an open transaction
 tallying     the ended chunks of a job are counted
@@ -36,7 +36,7 @@ from typing import Final
 from uuid import UUID
 
 NAMES: Final = (
-    *("reaping", "stopping", "finishing", "filling", "marked", "ringing", "listing", "listed", "tallying"),
+    *("reaping", "stopping", "finishing", "filling", "marked", "announcing", "listing", "listed", "tallying"),
     *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "writing"),
     *("renewing", "done"),
 )

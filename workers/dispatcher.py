@@ -1,7 +1,7 @@
 """`python -m workers.dispatcher`: keeps workers fed and repairs what died. Run two: one leads, one stands by.
 
 Each tick the leader takes back expired leases, stops and finishes jobs, lists prefixes, fills the window of messages
-in Redis and rings again what got lost. Everything it does is a guarded statement, so a second leader does no harm.
+in Redis and announces again what got lost. Everything it does is a guarded statement, so a second leader does no harm.
 """
 
 import logging
@@ -25,10 +25,9 @@ from db.statements import dispatch, tally
 from db.states import WAKE_CHANNEL
 from workers import crash_points, reaper
 from workers.beat import Beat
-from workers.broker import build_app
 from workers.faults import Faults
 from workers.ingester import Ingester
-from workers.ringer import Bell, Ring, Ringer, urgency
+from workers.sender import Message, Sender, Waiting, urgency
 from workers.settings import Settings
 from workers.storage import s3_client
 from workers.threads import end_process_with_any_thread
@@ -59,8 +58,8 @@ class Dispatcher:
         self._holder = f"{socket.gethostname()}-{os.getpid()}"
         self._engine: Engine = sync_engine(settings.database_url, pool_size=4)
         self._single = single_statements(self._engine)
-        self._ringer = Ringer(build_app(settings), settings.redis_url)
-        self._heard: Bell | None = None
+        self._sender = Sender(settings.redis_url)
+        self._seen: Waiting | None = None
         self._leading = False
         self._ingester = Ingester(self._engine, s3_client(settings), settings, lambda: self._leading)
         self._faults = Faults()
@@ -71,10 +70,10 @@ class Dispatcher:
 
     def run(self) -> None:
         """Lead or stand by until `stop`; the database may come and go."""
-        self._ringer.start()
+        self._sender.start()
         self._ingester.start()
         self._beat.start()
-        bell = _WakeUp(self._settings.database_url)
+        wake_up = _WakeUp(self._settings.database_url)
         while not self._stop.is_set():
             try:
                 with self._faults.step("a round"):
@@ -85,11 +84,11 @@ class Dispatcher:
                 self._stop.wait(0.5)
             self._beat.touch()
             with self._faults.step("waiting for a notification"):
-                bell.wait(self._settings.tick_seconds, self._stop)
+                wake_up.wait(self._settings.tick_seconds, self._stop)
             self._stop.wait(max(_BREATH, self._filled + _SPACING - time.monotonic()))
-        self._ringer.stop()
+        self._sender.stop()
         self._ingester.stop()
-        bell.close()
+        wake_up.close()
         self._resign()
         self._beat.stop()
 
@@ -108,7 +107,7 @@ class Dispatcher:
         self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._faults))
         self._step("asking for listings", self._ingester.ask)
         self._step("filling the windows", self._fill_windows)
-        self._step("ringing again", self._ring_again)
+        self._step("announcing again", self._announce_again)
         self._step("tallying", self._tally)
         self._step("stopping jobs that fail", lambda: reaper.stop_exhausted(self._engine, self._faults))
         self._step("housekeeping", self._tidy)
@@ -132,7 +131,7 @@ class Dispatcher:
         self._filled = time.monotonic()
         with self._single.connect() as connection:
             windows = connection.execute(dispatch.WINDOWS, {"alive": _LIVE}).all()
-        self._ringer.watch(frozenset(window.model for window in windows) | frozenset(self._settings.models))
+        self._sender.watch(frozenset(window.model for window in windows) | frozenset(self._settings.models))
         for window in windows:
             wanted = int(window.slots * self._settings.window_per_slot) or _IDLE_WINDOW
             if wanted > window.dispatched:
@@ -146,10 +145,10 @@ class Dispatcher:
             rows = connection.execute(dispatch.FILL_WINDOW, parameters).all()
         if rows is None:
             rows = self._fill_by_job(model, room, each)
-        rings = [ring for row in rows for ring in self._rings_of(model, row)]
-        if rings:
+        messages = [message for row in rows for message in self._messages_of(model, row)]
+        if messages:
             crash_points.reach("marked")
-        self._ringer.ring(rings)  # committed first, then rung
+        self._sender.send(messages)  # committed first, then sent
 
     def _fill_by_job(self, model: str, room: int, each: int) -> list[Any]:
         """One row can fail the statement that serves every job of a model. The oldest first, and nobody weighed."""
@@ -162,37 +161,37 @@ class Dispatcher:
                     rows += connection.execute(dispatch.FILL_JOB, {"job": job_id, "each": min(each, room)}).all()
         return rows
 
-    def _rings_of(self, model: str, row: Any) -> list[Ring]:
+    def _messages_of(self, model: str, row: Any) -> list[Message]:
         with self._faults.job("filling the window", row.job_id):
             crash_points.reach("filling", row.job_id)
-            return [Ring(model, row.job_id, row.chunk_no, urgency(row.share))]
-        return []  # it stays `dispatched`, is not found in Redis, and is rung again
+            return [Message(model, row.job_id, row.chunk_no, urgency(row.share))]
+        return []  # it stays `dispatched`, is not found in Redis, and is announced again
 
-    def _ring_again(self) -> None:
+    def _announce_again(self) -> None:
         """Send again what Redis has lost: chunks marked well before it was asked, and not in its lists then."""
-        bell = self._ringer.bell
-        if bell is None or bell is self._heard:
+        waiting = self._sender.waiting
+        if waiting is None or waiting is self._seen:
             return
-        self._heard = bell
+        self._seen = waiting
         with self._single.connect() as connection:
-            age = time.monotonic() - bell.at + _SETTLE
+            age = time.monotonic() - waiting.asked + _SETTLE
             rows = connection.execute(dispatch.WAITING, {"age": age}).all()
         lost: dict[UUID, list[Any]] = {}
         for row in rows:
-            if (row.job_id, row.chunk_no) not in bell.waiting:
+            if (row.job_id, row.chunk_no) not in waiting.chunks:
                 lost.setdefault(row.job_id, []).append(row)
         for job_id, chunks in lost.items():
             if self._faults.may_try(job_id):
-                with self._faults.job("ringing again", job_id):
-                    self._ring_lost(job_id, chunks)
+                with self._faults.job("announcing again", job_id):
+                    self._send_lost(job_id, chunks)
 
-    def _ring_lost(self, job_id: UUID, lost: list[Any]) -> None:
-        crash_points.reach("ringing", job_id)
+    def _send_lost(self, job_id: UUID, lost: list[Any]) -> None:
+        crash_points.reach("announcing", job_id)
         parameters = {"jobs": [job_id] * len(lost), "chunks": [row.chunk_no for row in lost]}
         with self._single.connect() as connection:
-            rows = connection.execute(dispatch.RING_AGAIN, parameters).all()
-        log.info("ringing %d chunks of job %s again", len(rows), job_id)
-        self._ringer.ring(Ring(lost[0].model, job_id, row.chunk_no) for row in rows)
+            rows = connection.execute(dispatch.ANNOUNCE_AGAIN, parameters).all()
+        log.info("announcing %d chunks of job %s again", len(rows), job_id)
+        self._sender.send(Message(lost[0].model, job_id, row.chunk_no) for row in rows)
 
     def _tally(self) -> None:
         with self._faults.step("tallying at once"), self._single.connect() as connection:

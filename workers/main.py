@@ -11,7 +11,7 @@ from db.configuration import EXIT_CONFIGURATION, operator_errors, read_settings
 from db.engine import DATABASE_ERRORS
 from model.errors import ModelError
 from workers import crash_points
-from workers.broker import build_app
+from workers.app import build_app
 from workers.settings import Settings
 from workers.tasks import register
 from workers.threads import end_process_with_any_thread

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         pattern="^(rediss?|unix)://",
-        description="Redis that carries the doorbell messages, with `maxmemory-policy noeviction`",
+        description="Redis that carries the messages to workers, with `maxmemory-policy noeviction`",
     )
 
     s3_endpoint_url: str | None = Field(

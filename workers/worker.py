@@ -96,7 +96,7 @@ class Worker:
             return claim(self._engine, job_id, chunk_no, self.id, self.settings.lease_seconds)
         except Exception as error:
             if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
-                log.warning("could not claim chunk %s/%d, it is rung again: %s", job_id, chunk_no, error)
+                log.warning("could not claim chunk %s/%d, it is announced again: %s", job_id, chunk_no, error)
             else:
                 log.exception("claiming chunk %s/%d failed", job_id, chunk_no)
                 attempts.not_claimed(self._engine, job_id, chunk_no, error)

@@ -1,4 +1,4 @@
-"""The leader's statements: who leads, what goes into the window of Redis, what must be rung again."""
+"""The leader's statements: who leads, what goes into the window of Redis, what must be announced again."""
 
 from sqlalchemy import TextClause, text
 
@@ -101,7 +101,7 @@ WAITING: TextClause = text(
 )
 """Dispatched chunks whose message was sent more than `age` seconds ago: it should be in Redis, or be claimed soon."""
 
-RING_AGAIN: TextClause = text(
+ANNOUNCE_AGAIN: TextClause = text(
     """
     UPDATE chunks c SET dispatched_at = clock_timestamp()
     FROM unnest(CAST(:jobs AS uuid[]), CAST(:chunks AS integer[])) AS lost(job_id, chunk_no)

@@ -18,14 +18,14 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
         "test_postgres.py::test_sigterm_while_it_is_away",
     ),
     "message popped and never acknowledged; a few lost among many": (
-        "test_redis.py::test_popped_and_never_acknowledged",
+        "test_redis.py::test_taken_and_never_claimed",
         "test_redis.py::test_a_few_lost_among_many",
     ),
     "message delivered twice, or again while its chunk is in work": (
         "test_quick.py::test_doubled_messages_are_worked_off_once",
-        "test_redis.py::test_redelivered_while_in_work",
+        "test_redis.py::test_announced_again_while_in_work",
     ),
-    "Redis emptied": ("test_quick.py::test_flushed_redis_is_rung_again",),
+    "Redis emptied": ("test_quick.py::test_flushed_redis_is_announced_again",),
     "Redis killed, away, restarted without its file": (
         "test_redis.py::test_a_kill_and_restart_costs_ten_seconds",
         "test_redis.py::test_a_restart_without_its_file",

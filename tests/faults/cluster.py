@@ -24,11 +24,11 @@ from sqlalchemy import Engine, text
 
 from db.engine import sync_engine
 from db.statements.stop import wake_dispatcher
-from db.states import queue_name
 from deploy.local import services, supervisor
 from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
 from tests.jobs import picture, submit
+from workers.broker import list_names
 from workers.poison import MARK
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 LEASE = 2.0
 LEADER = 2.0
-PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""Kombu's keys of one queue, most urgent first."""
 
 AUDIT = """
 CREATE TABLE IF NOT EXISTS audit_jobs (job_id uuid, state job_state, at timestamptz DEFAULT clock_timestamp());
@@ -170,7 +168,7 @@ class Cluster:
 
     def queued(self) -> int:
         """Messages waiting in Redis."""
-        return sum(int(self.redis.llen(queue_name("null") + priority)) for priority in PRIORITIES)
+        return sum(int(self.redis.llen(name)) for name in list_names("null"))
 
     def workers(self) -> list[str]:
         return [name for name in self.stack.supervisor.names() if name.startswith("worker-")]

@@ -63,11 +63,11 @@ MUTANTS = (
         "tests/workers/test_chunk.py::test_stopping_gives_the_lease_back_uncharged",
     ),
     Mutant(
-        "the re-ring",
+        "the second announcement",
         "workers/dispatcher.py",
-        '        self._step("ringing again", self._ring_again)\n',
+        '        self._step("announcing again", self._announce_again)\n',
         "",
-        "tests/faults/test_quick.py::test_flushed_redis_is_rung_again",
+        "tests/faults/test_quick.py::test_flushed_redis_is_announced_again",
     ),
     Mutant(
         "the heartbeat",

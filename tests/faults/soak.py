@@ -21,21 +21,18 @@ from uuid import UUID
 import httpx
 import psycopg
 import redis
-from kombu.exceptions import KombuError
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.ids import show_job_id
-from db.states import TASK_NAME, queue_name
 from tests.faults.cluster import Cluster, TooLate, until
 from tests.faults.cluster import cluster as run_cluster
 from tests.faults.oracle import VIOLATIONS, drain, violations
 from tests.faults.proxies import Fault, S3Proxy, s3_proxy
-from workers.broker import build_app
-from workers.settings import Settings
+from workers.broker import list_name, message
 
 WORKERS = ("worker-1", "worker-2", "worker-3")
 OVERLAP = 3
-OUTAGES = (SQLAlchemyError, psycopg.Error, redis.RedisError, KombuError, httpx.TransportError, OSError)
+OUTAGES = (SQLAlchemyError, psycopg.Error, redis.RedisError, httpx.TransportError, OSError)
 """What the driver itself may run into while the stores are down; it tries again, as any client would."""
 
 
@@ -44,7 +41,6 @@ class Soak:
     cluster: Cluster
     proxy: S3Proxy
     random: random.Random
-    app: Any
     done: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
     busy: dict[str, threading.Lock] = field(default_factory=dict)
@@ -108,7 +104,7 @@ def double(soak: Soak, _: Plan) -> None:
     sql = "SELECT array_agg(job_id::text || ' ' || chunk_no) FROM (SELECT * FROM chunks ORDER BY random() LIMIT 20) c"
     for line in soak.cluster.ask(sql) or []:
         job, chunk = line.split()
-        soak.app.send_task(TASK_NAME, args=(job, int(chunk)), queue=queue_name("null"), retry=False)
+        soak.cluster.redis.lpush(list_name("null", 0), message(UUID(job), int(chunk)))
 
 
 def terminate(soak: Soak, _: Plan) -> None:
@@ -290,9 +286,7 @@ def run(items: int, faults: int, seed: int) -> tuple[int, int]:
         }
         cluster = stack.enter_context(run_cluster(workers=len(WORKERS), env=env))
         proxy.target = cluster.stack.stores.s3.endpoint_url
-        settings = {name.removeprefix("MASKWORKS_").lower(): value for name, value in cluster.stack.environment.items()}
-        app = build_app(Settings(**settings))  # type: ignore[arg-type]
-        soak = Soak(cluster, proxy, random.Random(seed + 1), app)
+        soak = Soak(cluster, proxy, random.Random(seed + 1))
         storm(soak, jobs, plans)
         print(f"{faults} faults in {time.monotonic() - started:.0f} s; healing and draining", flush=True)
         try:

@@ -80,5 +80,5 @@ def test_the_window_stays_small(cluster: Cluster) -> None:
 
 
 def listeners(cluster: Cluster) -> int:
-    """How many dispatchers wait for the database's bell, leading or not."""
+    """How many dispatchers listen for the database's notifications, leading or not."""
     return int(cluster.ask("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"))

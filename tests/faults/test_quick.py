@@ -1,13 +1,12 @@
 """The faults that every change is held against: each kills, drops or doubles something, and nothing is lost."""
 
 import time
+from uuid import uuid4
 
-from db.states import TASK_NAME, queue_name
 from tests.faults import hostile
 from tests.faults.cluster import LEASE, Cluster, until
 from tests.faults.oracle import outcome
-from workers.broker import build_app
-from workers.settings import Settings
+from workers.broker import list_name, message
 
 
 def test_a_killed_worker_costs_its_lease(cluster: Cluster) -> None:
@@ -46,21 +45,18 @@ def test_a_zombie_writes_nothing(cluster: Cluster) -> None:
 
 
 def test_doubled_messages_are_worked_off_once(cluster: Cluster) -> None:
-    settings = {name.removeprefix("MASKWORKS_").lower(): value for name, value in cluster.stack.environment.items()}
-    app = build_app(Settings(**settings))  # type: ignore[arg-type]
     job = cluster.submit(24, size=4)
     for chunk in range(6):
         for _ in range(3):
-            app.send_task(TASK_NAME, args=(str(job), chunk), queue=queue_name("null"))
-    for nonsense in (("no uuid", 1), (str(job), 10_000), (None, None)):
-        app.send_task(TASK_NAME, args=nonsense, queue=queue_name("null"))
-    app.close()
+            cluster.redis.lpush(list_name("null", 0), message(job, chunk))
+    for nonsense in (message(job, 10_000), message(uuid4(), 0), b"nonsense"):
+        cluster.redis.lpush(list_name("null", 0), nonsense)
     cluster.wait_done(job)
     assert outcome(cluster, job) == {"ok": 24}
     assert cluster.ask("SELECT sum(attempts) FROM chunks WHERE job_id = :job", job=job) == 6
 
 
-def test_flushed_redis_is_rung_again(cluster: Cluster) -> None:
+def test_flushed_redis_is_announced_again(cluster: Cluster) -> None:
     with cluster.frozen("worker-1", "worker-2"):
         job = cluster.submit(8, size=1)
         until("messages", 5, cluster.queued)

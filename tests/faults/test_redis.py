@@ -1,7 +1,6 @@
 """Redis killed, frozen, full, emptied, absent: only time is lost, and no submit fails."""
 
 import time
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,9 +9,7 @@ import redis
 from db.ids import show_job_id
 from tests.faults.cluster import Cluster, until
 from tests.faults.oracle import outcome
-from workers.broker import build_app, queue_keys
-from workers.doorbell import chunk_of
-from workers.settings import Settings
+from workers.broker import chunk_of, list_name, list_names, message
 
 pytestmark = pytest.mark.faults
 
@@ -119,25 +116,19 @@ def test_a_few_lost_among_many(cluster: Cluster) -> None:
             assert client.post(f"/v1/jobs/{show_job_id(large)}:cancel").status_code == 200
 
 
-def test_redelivered_while_in_work(cluster: Cluster) -> None:
-    """Somebody who shares the broker believes in a visibility timeout of 2 s: what is being worked on comes again."""
-    settings = {name.removeprefix("MASKWORKS_").lower(): value for name, value in cluster.stack.environment.items()}
-    app = build_app(Settings(**settings))  # type: ignore[arg-type]
-    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "visibility_timeout": 2}
+def test_announced_again_while_in_work(cluster: Cluster) -> None:
+    """Messages of chunks that are being worked on come again and again, as from somebody who shares the lists."""
     job, again = cluster.submit(320, size=80), 0
-    with app.connection_for_write() as connection:
-        channel: Any = connection.default_channel
-        while not cluster.is_done(job):
-            again += cluster.redis.zcount("unacked_index", 0, time.time() - 2)
-            channel.qos.restore_visible(num=10, interval=1)
-            time.sleep(0.2)
-    app.close()
-    assert again > 0, "nothing was delivered twice"
+    while not cluster.is_done(job):
+        for chunk in range(4):
+            again += cluster.redis.lpush(list_name("null", 0), message(job, chunk)) > 0  # type: ignore[operator]
+        time.sleep(0.2)
+    assert again > 0, "nothing was announced twice"
     assert outcome(cluster, job) == {"ok": 320}
     assert cluster.ask("SELECT sum(attempts) FROM chunks WHERE job_id = :job", job=job) == 4
 
 
-def test_popped_and_never_acknowledged(cluster: Cluster) -> None:
+def test_taken_and_never_claimed(cluster: Cluster) -> None:
     with cluster.frozen("worker-1", "worker-2"):
         job = cluster.submit(8, size=1)
         until("messages in the hands of the frozen", 5, lambda: _dispatched(cluster) > cluster.queued())
@@ -171,7 +162,7 @@ def _answers(cluster: Cluster) -> bool:
 
 def _raw(cluster: Cluster, job: UUID) -> list[tuple[str, bytes]]:
     """The messages of a job that wait in Redis, and the list that each is in."""
-    waiting = ((key, raw) for key in queue_keys("null") for raw in cluster.redis.lrange(key, 0, -1))
+    waiting = ((key, raw) for key in list_names("null") for raw in cluster.redis.lrange(key, 0, -1))
     return [(key, raw) for key, raw in waiting if (chunk_of(raw) or (None,))[0] == job]
 
 

@@ -10,9 +10,8 @@ from sqlalchemy import Engine
 
 from db.engine import sync_engine
 from workers import crash_points
-from workers.broker import queue_keys
+from workers.broker import chunk_of, list_names
 from workers.dispatcher import Dispatcher
-from workers.doorbell import chunk_of
 from workers.settings import Settings
 from workers.worker import Worker
 
@@ -80,7 +79,7 @@ def slot(client: "redis.Redis", start_worker: Callable[..., Worker]) -> Iterator
 
     def serve() -> None:
         while not stop.is_set():
-            popped: Any = client.brpop(queue_keys("null"), timeout=1)
+            popped: Any = client.brpop(list_names("null"), timeout=1)
             if popped and (chunk := chunk_of(popped[1])):
                 worker.segment_chunk(*chunk)
 

@@ -62,7 +62,7 @@ def submit_two(engine: Engine, bucket: Bucket, prepare: Prepare) -> tuple[UUID, 
         ("stopping", deadline_passed),
         ("finishing", all_chunks_done),
         ("filling", nothing),
-        ("ringing", message_lost),
+        ("announcing", message_lost),
     ],
 )
 def test_an_error_for_one_job_ends_that_job(

@@ -10,12 +10,11 @@ import redis
 
 from model.backends.null import NullSegmenter
 from model.spec import Automatic
-from workers import ringer
-from workers.broker import build_app, queue_keys
-from workers.doorbell import chunk_of
+from workers import sender
+from workers.broker import chunk_of, list_names
 from workers.fair_queue import FairQueue
 from workers.gpu_queue import GpuQueue
-from workers.ringer import Ring, Ringer, urgency
+from workers.sender import Message, Sender, urgency
 from workers.settings import Settings
 from workers.ticket import Model, Outcome, Ticket
 
@@ -50,20 +49,20 @@ def test_the_less_a_job_has_the_more_urgent(share: float, level: int) -> None:
 
 
 def test_messages_are_read_back_and_promoted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ringer, "_PROMOTE_AFTER", 0.5)
+    monkeypatch.setattr(sender, "_PROMOTE_AFTER", 0.5)
     job = uuid4()
-    bell = Ringer(build_app(settings), settings.redis_url)
-    bell.watch(frozenset({"null"}))
-    bell.ring([Ring("null", job, 1, 0), Ring("null", job, 2, 9)])
-    bell.start()
+    sending = Sender(settings.redis_url)
+    sending.watch(frozenset({"null"}))
+    sending.send([Message("null", job, 1, 0), Message("null", job, 2, 9)])
+    sending.start()
     with redis.Redis.from_url(settings.redis_url) as client:
-        first, *_, last = queue_keys("null")
+        first, *_, last = list_names("null")
         deadline = time.monotonic() + 10
         while client.llen(first) < 2 and time.monotonic() < deadline:
-            if client.llen(last) and bell.bell is not None:
-                assert bell.bell.waiting <= {(job, 1), (job, 2)}
+            if client.llen(last) and sending.waiting is not None:
+                assert sending.waiting.chunks <= {(job, 1), (job, 2)}
             time.sleep(0.05)
         # Workers pop from the right: the promoted one stands behind the urgent one.
         assert [chunk_of(raw) for raw in client.lrange(first, 0, -1)] == [(job, 2), (job, 1)]
         assert client.llen(last) == 0
-    bell.stop()
+    sending.stop()

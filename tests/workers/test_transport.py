@@ -17,16 +17,16 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from db.states import TASK_NAME, queue_name
 from tests.conftest import Bucket
 from tests.jobs import picture, submit
-from workers.broker import build_app, queue_keys
-from workers.doorbell import chunk_of, message
-from workers.ringer import Ring, Ringer
+from workers.app import build_app
+from workers.broker import chunk_of, list_name, list_names, message
+from workers.sender import Message, Sender
 from workers.settings import Settings
+from workers.transport import TASK_NAME, task_message
 
 JOB = UUID("01900000-0000-7000-8000-000000000000")
-QUEUE = queue_name("null")
+QUEUE = list_name("null", 0)
 
 
 class Bomb:
@@ -39,28 +39,6 @@ class Bomb:
         return (Path.touch, (self.path,))
 
 
-def envelope(**changes: Any) -> dict[str, Any]:
-    """A valid message with some of its fields replaced; None leaves a field out."""
-    whole = json.loads(message(QUEUE, JOB, 0)) | changes
-    return {name: value for name, value in whole.items() if value is not None}
-
-
-def body(value: Any) -> str:
-    return base64.b64encode(json.dumps(value).encode()).decode()
-
-
-def chunk_body(job: Any, chunk: Any) -> str:
-    return body([[job, chunk], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
-
-
-def changed(field: str, **changes: Any) -> dict[str, Any]:
-    return envelope(**{field: envelope()[field] | changes})
-
-
-def without(field: str, name: str) -> dict[str, Any]:
-    return envelope(**{field: {key: value for key, value in envelope()[field].items() if key != name}})
-
-
 RAW: list[bytes] = [
     b"",
     b"nonsense",
@@ -71,41 +49,22 @@ RAW: list[bytes] = [
     b"9" * 10_000,
     b"x" * 2**24,
 ]
-NO_BODY: list[Any] = [5, None, "a", [], {}, True, 1.5, [5], [None], [[]], [[1]], [[1, 2, 3]], "x" * 2**22]
-NO_JOB: list[Any] = [None, "no uuid", 5, {}, [str(JOB)]]
-NO_NUMBER: list[Any] = [None, "0", 1.5, -1, 2**31, 10**400, [0], float("inf"), float("nan")]
 NO_CHUNK: list[Any] = [
-    *(None, 5, "text", [], {}, [[JOB.hex, 0], {}], {"body": 5}, {"body": None}, {"body": "%%%"}, {"body": [1, 2]}),
-    *({"__type__": kind, "__value__": value} for kind in ("uuid", "datetime") for value in ("no", 5)),
-    *(envelope(body=body(value)) for value in NO_BODY),
-    *(envelope(body=chunk_body(job, 0)) for job in NO_JOB),
-    *(envelope(body=chunk_body(str(JOB), number)) for number in NO_NUMBER),
+    *(None, 5, "text", [], {}, True, 1.5, [5], [JOB.hex, 0], {"job": str(JOB)}, {"chunk": 0}),
+    *({"job": job, "chunk": 0} for job in (None, "no uuid", 5, {}, [str(JOB)], "x" * 2**22)),
     *(
-        envelope(body=base64.b64encode(octets).decode())
-        for octets in (b"\xff\xfe", b"!!python/object/apply:os.getpid []")
+        {"job": str(JOB), "chunk": number}
+        for number in (None, "0", 1.5, True, -1, 2**31, 10**400, [0], float("inf"), float("nan"))
     ),
-    envelope(**{"content-type": "application/x-yaml", "body": body("!!python/object/apply:os.getpid []")}),
+    *({"job": {"__type__": kind, "__value__": "no"}, "chunk": 0} for kind in ("uuid", "datetime")),
+    json.loads(task_message(QUEUE, (JOB, 0))),  # kombu's own format, which others' clients would send
 ]
 STRANGE: list[Any] = [
-    *(envelope(**{field: None}) for field in ("headers", "properties", "content-type", "content-encoding")),
-    *(
-        envelope(**{field: value})
-        for field in ("headers", "properties", "content-type", "content-encoding")
-        for value in (5, "a", [], {}, [[]])
-    ),
-    *(without("properties", name) for name in envelope()["properties"]),
-    *(changed("properties", **{name: v}) for name in envelope()["properties"] for v in (5, None, [], {"a": {}})),
-    *(without("headers", name) for name in envelope()["headers"]),
-    *(changed("headers", **{name: value}) for name in envelope()["headers"] for value in (5, None, [], {})),
-    *(changed("headers", task=task) for task in ("celery.backend_cleanup", "celery.map", "nothing", "")),
-    *(changed("headers", eta=eta) for eta in ("9999-12-31T23:59:59", "no time", 5)),
-    *(changed("headers", expires=expires) for expires in ("2000-01-01T00:00:00", "no time", [])),
-    *(changed("headers", timelimit=limit) for limit in ([0.001, 0.001], 5, ["a", "b"])),
-    *(changed("headers", compression=name) for name in ("gzip", "nothing", 5)),
-    changed("headers", retries="a", ignore_result=5, stamps=5, replaced_task_nesting="x"),
-    changed("properties", priority="a", reply_to=5),
+    {"job": str(JOB), "chunk": 0},
+    {"job": JOB.hex, "chunk": 2**31 - 1},
+    {"job": str(JOB).upper(), "chunk": 7, "headers": {"task": "celery.backend_cleanup"}, "content-type": "pickle"},
 ]
-"""Messages that name a chunk, of a job that there is not, in envelopes that Celery never makes."""
+"""Messages that name a chunk, of a job that there is not."""
 
 
 @pytest.fixture
@@ -149,31 +108,29 @@ def test_a_worker_outlives_every_poison_message(
 ) -> None:
     bomb = tmp_path / "unpickled"
     pickled = base64.b64encode(pickle.dumps(Bomb(bomb))).decode()
-    pickles = [
-        envelope(**{"content-type": kind, "content-encoding": encoding, "body": pickled})
+    calls = [
+        json.loads(task_message(QUEUE, (JOB, 0)))
+        | {"content-type": kind, "content-encoding": encoding, "body": pickled}
         for kind in ("application/x-python-serialize", "pickle", "application/json")
         for encoding in ("binary", "utf-8")
     ]
-    nameless = RAW + [json.dumps(each).encode() for each in NO_CHUNK + pickles]
+    nameless = [*RAW, pickle.dumps(Bomb(bomb)), *(json.dumps(each).encode() for each in NO_CHUNK + calls)]
     poison = nameless + [json.dumps(each).encode() for each in STRANGE]
     job = submit(engine, [bucket.put("a.jpg", picture())] * (len(poison) // 4 + 1), size=1)
     for i, raw in enumerate(poison):
-        client.lpush(queue_keys("null")[i % 4], raw)
+        client.lpush(list_names("null")[i % 4], raw)
         if i % 4 == 0:
-            client.lpush(QUEUE, message(QUEUE, job, i // 4))
-    client.hset("unacked", "tag", "nonsense")
-    client.hset("unacked", "other", json.dumps([5, [], {}]))
-    client.zadd("unacked_index", {"tag": 1, "other": 1, "missing": 1})
+            client.lpush(QUEUE, message(job, i // 4))
     for chunk in range(len(poison) // 4 + 1):  # those that were let past by their urgency, and the last
-        client.rpush(queue_keys("null")[-1], message(QUEUE, job, chunk))
+        client.rpush(list_names("null")[-1], message(job, chunk))
     wait_served(engine, job, worker)
     until = time.monotonic() + 20
-    while sum(int(client.llen(key)) for key in queue_keys("null")):
+    while sum(int(client.llen(key)) for key in list_names("null")):
         worker()
         assert time.monotonic() < until
         time.sleep(0.05)
     last = submit(engine, [bucket.put("a.jpg", picture())], size=1)
-    client.lpush(QUEUE, message(QUEUE, last, 0))
+    client.lpush(QUEUE, message(last, 0))
     wait_served(engine, last, worker)
     assert worker().count("that names no chunk") == len(nameless)
     assert "Unrecoverable" not in worker() and "Restart" not in worker()
@@ -187,31 +144,30 @@ def test_what_names_no_chunk(raw: bytes) -> None:
 
 def test_a_message_is_read_back() -> None:
     job = uuid4()
-    assert chunk_of(message(QUEUE, job, 7)) == (job, 7)
+    assert chunk_of(message(job, 7)) == (job, 7)
 
 
-def test_what_the_leader_sends_is_read_back(settings: Settings, client: "redis.Redis") -> None:
-    app, job = build_app(settings), uuid4()
-    app.send_task(TASK_NAME, args=(str(job), 3), queue=QUEUE)
-    app.close()
-    assert [chunk_of(raw) for raw in client.lrange(QUEUE, 0, -1)] == [(job, 3)]
+def test_the_call_of_the_task_names_the_chunk() -> None:
+    call = json.loads(task_message(QUEUE, (JOB, 7)))
+    assert json.loads(base64.b64decode(call["body"]))[0] == [str(JOB), 7]
+    assert call["headers"]["task"] == TASK_NAME
 
 
 def test_the_leader_reads_on_behind_poison(
     settings: Settings, client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.ringer._PROMOTE_AFTER", 0.1)
-    for key in queue_keys("null"):
+    monkeypatch.setattr("workers.sender._PROMOTE_AFTER", 0.1)
+    for key in list_names("null"):
         client.lpush(key, *(raw for raw in RAW if len(raw) < 2**20), *(json.dumps(each) for each in NO_CHUNK))
-    job, ringer = uuid4(), Ringer(build_app(settings), settings.redis_url)
-    ringer.watch(frozenset({"null"}))
-    ringer.ring([Ring("null", job, 1, 9)])
-    ringer.start()
+    job, sender = uuid4(), Sender(settings.redis_url)
+    sender.watch(frozenset({"null"}))
+    sender.send([Message("null", job, 1, 9)])
+    sender.start()
     until = time.monotonic() + 20
-    while ringer.bell is None or (job, 1) not in ringer.bell.waiting or ringer.bell.at < until - 18:
+    while sender.waiting is None or (job, 1) not in sender.waiting.chunks or sender.waiting.asked < until - 18:
         assert time.monotonic() < until
         time.sleep(0.05)
-    ringer.stop()
+    sender.stop()
 
 
 @pytest.mark.parametrize(
