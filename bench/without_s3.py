@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from workers.reading import Reading
+from workers.storage.reading import Reading
 
 _objects: dict[str, bytes] = {}
 _read: Callable[[Reading], bytes] = Reading.read

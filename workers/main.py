@@ -10,10 +10,10 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from db.configuration import EXIT_CONFIGURATION, operator_errors, read_settings
 from db.engine import DATABASE_ERRORS
 from model.errors import ModelError
-from workers import crash_points
 from workers.app import build_app
 from workers.settings import Settings
 from workers.tasks import register
+from workers.testing import crash_points
 from workers.threads import end_process_with_any_thread
 from workers.worker import Worker
 

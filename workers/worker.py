@@ -12,15 +12,16 @@ from PIL import Image
 
 from db.engine import DATABASE_ERRORS, is_about_data, single_statements, sync_engine
 from db.statements import dispatch
-from workers import attempts, crash_points
-from workers.chunk import Bench, ChunkRun, End
-from workers.lease import Claim, LeaseKeeper, claim
-from workers.models import Models
-from workers.pipeline import Pipeline
+from workers.chunks import attempts
+from workers.chunks.chunk import Bench, ChunkRun, End
+from workers.chunks.lease import Claim, LeaseKeeper, claim
+from workers.chunks.slots import Slots, StepAside
+from workers.pipeline.models import Models
+from workers.pipeline.pipeline import Pipeline
+from workers.pipeline.ticket import Model
 from workers.settings import Settings
-from workers.slots import Slots, StepAside
-from workers.storage import s3_client
-from workers.ticket import Model
+from workers.storage.client import s3_client
+from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from deploy.local.children import Command, run_to_end
 from deploy.local.errors import ChildFailed, Misconfigured, tail
 from deploy.local.folder import DataFolder
 from model.errors import ModelError
-from workers.models import check_weights
+from workers.pipeline.models import check_weights
 from workers.settings import Settings as WorkerSettings
 
 ROOT = Path(deploy.__file__).parent.parent

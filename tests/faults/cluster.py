@@ -29,7 +29,7 @@ from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
 from tests.jobs import picture, submit
 from workers.broker import list_names
-from workers.poison import MARK
+from workers.testing.poison import MARK
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -101,7 +101,7 @@ class Cluster:
         return [f"s3://{self.stack.bucket}/plain/{i % 4}.jpg" for i in range(count)]
 
     def poisoned(self, poison: bytes) -> str:
-        """The image that does this harm (see workers.poison)."""
+        """The image that does this harm (see workers.testing.poison)."""
         pixels = np.random.default_rng(list(poison)).integers(0, 255, (16, 16, 3), dtype=np.uint8)
         pixels[0, :2] = list(MARK), list(poison)
         path = Path(tempfile.gettempdir()) / f"maskworks-poison-{os.getpid()}.png"

@@ -9,10 +9,10 @@ import redis
 from sqlalchemy import Engine
 
 from db.engine import sync_engine
-from workers import crash_points
 from workers.broker import chunk_of, list_names
-from workers.dispatcher import Dispatcher
+from workers.dispatcher.leader import Dispatcher
 from workers.settings import Settings
+from workers.testing import crash_points
 from workers.worker import Worker
 
 

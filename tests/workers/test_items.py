@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from tests.conftest import Bucket
 from tests.jobs import result_rows, submit
 from tests.workers.images.encoding import noise, pillow, smooth, tiff
-from workers.chunk import End
+from workers.chunks.chunk import End
 from workers.worker import Worker
 
 Start = Callable[..., Worker]

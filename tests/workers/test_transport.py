@@ -21,7 +21,7 @@ from tests.conftest import Bucket
 from tests.jobs import picture, submit
 from workers.app import build_app
 from workers.broker import chunk_of, list_name, list_names, message
-from workers.sender import Message, Sender
+from workers.dispatcher.sender import Message, Sender
 from workers.settings import Settings
 from workers.transport import TASK_NAME, task_message
 
@@ -156,7 +156,7 @@ def test_the_call_of_the_task_names_the_chunk() -> None:
 def test_the_leader_reads_on_behind_poison(
     settings: Settings, client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.sender._PROMOTE_AFTER", 0.1)
+    monkeypatch.setattr("workers.dispatcher.sender._PROMOTE_AFTER", 0.1)
     for key in list_names("null"):
         client.lpush(key, *(raw for raw in RAW if len(raw) < 2**20), *(json.dumps(each) for each in NO_CHUNK))
     job, sender = uuid4(), Sender(settings.redis_url)

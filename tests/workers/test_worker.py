@@ -13,9 +13,9 @@ from sqlalchemy import Engine, text
 from tests.conftest import Bucket
 from tests.jobs import check_invariants, chunk_rows, picture, result_rows, submit
 from tests.workers.refusals import refuse, wait_ended
-from workers.chunk import End
+from workers.chunks.chunk import End
 from workers.failures import failure_of
-from workers.poison import MARK
+from workers.testing.poison import MARK
 from workers.worker import Worker
 
 Start = Callable[..., Worker]

@@ -10,7 +10,7 @@ from db.states import ItemReason
 from tests.jobs import picture
 from workers.failures import FAILURES, RETRYABLE, ItemFailed, failure_of
 from workers.images import decode
-from workers.storage import split_uri
+from workers.storage.client import split_uri
 
 CAP = 1_000_000
 

@@ -1,0 +1,42 @@
+"""A worker's models: where their weights come from, and what a wrong place says."""
+
+from pathlib import Path
+
+import pytest
+
+import model
+from model.errors import CheckpointError, UnknownModel
+from tests.conftest import Bucket
+from workers.pipeline.models import Models
+from workers.settings import Settings
+from workers.storage.client import s3_client
+
+BUNDLED = Path(model.__file__).parent / "checkpoints" / "sam_tiny.safetensors"
+
+
+def models(settings: Settings, folder: Path, **changes: object) -> Models:
+    changed = settings.model_copy(update={"models": ("sam_tiny",), "cache": folder} | changes)
+    return Models(changed, s3_client(changed))
+
+
+def test_a_checkpoint_comes_from_s3(settings: Settings, bucket: Bucket, tmp_path: Path) -> None:
+    uri = bucket.put("weights/sam_tiny.safetensors", BUNDLED.read_bytes())
+    loaded = models(settings, tmp_path, checkpoints={"sam_tiny": uri}).warm()
+    assert [(one.name, one.precision, one.device) for one in loaded] == [("sam_tiny", "exact", "cpu")]
+
+
+def test_a_checkpoint_that_is_not_there_says_where(settings: Settings, bucket: Bucket, tmp_path: Path) -> None:
+    uri = f"s3://{bucket.name}/weights/none.safetensors"
+    with pytest.raises(CheckpointError, match=r"none\.safetensors"):
+        models(settings, tmp_path, checkpoints={"sam_tiny": uri}).warm()
+
+
+def test_a_second_precision_is_loaded_when_asked_for(settings: Settings, tmp_path: Path) -> None:
+    all_of_it = models(settings, tmp_path)
+    assert all_of_it.get("sam_tiny", "fast").precision == "fast"
+    assert all_of_it.get("sam_tiny", None) is all_of_it.get("sam_tiny", "exact")
+
+
+def test_an_unknown_model_is_named(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match="sam_huge"):
+        models(settings, tmp_path).get("sam_huge", None)

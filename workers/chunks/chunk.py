@@ -1,0 +1,300 @@
+"""One claimed chunk from its first image to its end: admit, collect, write, and let go of what can not be finished.
+
+Runs in a Celery slot's thread. No transaction is open while images are fetched or computed.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Engine
+
+from db.engine import DATABASE_ERRORS, is_about_data
+from db.statements import lease as sql
+from db.statements.stop import finish_job
+from db.states import MAX_INFLIGHT, ItemReason
+from model.spec import TASK, Automatic, Prompted
+from workers.chunks.lease import Claim, Item, LeaseKeeper, give_back
+from workers.chunks.rows import result_row
+from workers.chunks.slots import StepAside
+from workers.failures import Failure, failure_of
+from workers.pipeline.pipeline import Pipeline
+from workers.pipeline.ticket import Done, Dropped, Failed, Model, Outcome, Ticket
+from workers.settings import Settings
+from workers.testing import crash_points
+
+log = logging.getLogger(__name__)
+
+_POLL = 0.1
+_LINGER = 0.25
+"""After a batch's first result, wait this long for more before the batch is written."""
+
+
+class End(StrEnum):
+    """How this process's part of a chunk ended; for the log and the tests."""
+
+    DONE = "done"
+    GIVEN_BACK = "given back"
+    LOST = "lost"
+    FAILED = "failed"
+    """An unexpected error ended the attempt; the chunk was charged for it."""
+
+
+class LeaseLost(Exception):
+    """The fence did not hold: the transaction is rolled back and the chunk is somebody else's."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every chunk of a process works with."""
+
+    engine: Engine
+    single: Engine
+    """The same pool, for transactions of one statement: it commits itself, two round-trips fewer."""
+    settings: Settings
+    pipeline: Pipeline
+    keeper: LeaseKeeper
+    stopping: threading.Event
+
+
+class ChunkRun:
+    """A claim being worked off."""
+
+    def __init__(self, bench: Bench, claim: Claim, model: Model, step_aside: StepAside = lambda: None) -> None:
+        self._bench = bench
+        self._claim = claim
+        self._model = model
+        self._step_aside = step_aside
+        self._sink: SimpleQueue[Outcome] = SimpleQueue()
+        self._abandoned = threading.Event()
+        self._inflight: set[int] = set()
+        self._reasons = dict(claim.reasons)
+        self._missing = len(claim.items)
+        self._suspects = [item.index for item in claim.items if item.suspect]
+        self._until = time.monotonic() + bench.settings.chunk_seconds
+        # Enough to keep every stage busy, few enough that a death suspects few.
+        self._window = min(MAX_INFLIGHT, max(8, 4 * model.batch_images))
+
+    def run(self) -> End:
+        """Work until done, lost, or time to give back. The caller keeps the lease renewed meanwhile.
+
+        Raises what nobody expected: giving the chunk back uncharged would try the same again for ever.
+        """
+        try:
+            self._together(deque(item for item in self._claim.items if not item.suspect))
+            for item in self._claim.items:
+                if item.suspect and not self._must_end():
+                    self._by_itself(item)
+            return self._end()
+        except LeaseLost:
+            return End.LOST
+        except DATABASE_ERRORS as error:
+            if is_about_data(error):
+                raise
+            # The outcome of a commit may be unknown: let go, and let the next claim look at what is there.
+            log.exception("the database failed during chunk %s", self._claim.fence)
+            return self._give_back()
+        finally:
+            self._abandoned.set()
+
+    def _end(self) -> End:
+        if self._missing == 0:
+            crash_points.reach("done", self._claim.fence.job_id)
+            with self._bench.single.connect() as connection:
+                connection.execute(*finish_job(self._claim.fence.job_id))
+            return End.DONE
+        return self._give_back()
+
+    def _give_back(self) -> End:
+        self._abandoned.set()
+        held = give_back(self._bench.engine, self._claim.fence, self._bench.stopping)
+        return End.GIVEN_BACK if held else End.LOST
+
+    def _together(self, waiting: deque[Item]) -> None:
+        while (waiting or self._inflight) and not self._bench.stopping.is_set():
+            batch = self._collect(more=bool(waiting))
+            if self._bench.stopping.is_set():
+                self._write(batch, set())
+                return
+            # What is done is written at once; only with empty hands it waits for a suspect that runs alone.
+            self._advance(batch, self._next(waiting, patient=not batch))
+            if self._must_end() and not self._inflight:
+                return
+
+    def _by_itself(self, item: Item) -> None:
+        """A suspect: nothing else of this process is in flight, so that a death now is charged to it alone."""
+        with self._bench.pipeline.gate.alone(self._must_end) as admitted:
+            if admitted:
+                self._admit([item], alone=True)
+            while self._inflight and not self._bench.stopping.is_set():
+                self._write(self._collect(), set())
+
+    def _next(self, waiting: deque[Item], patient: bool) -> list[Item]:
+        """Items to admit now, let in by the gate. The impatient get none while the gate is closed."""
+        room = self._window - len(self._inflight)
+        if not waiting or self._must_end() or (self._inflight and room < self._window // 2):
+            return []
+        admitted = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+        if self._bench.pipeline.gate.enter(len(admitted), lambda: not patient or self._must_end()):
+            return admitted
+        waiting.extendleft(reversed(admitted))
+        return []
+
+    def _admit(self, items: list[Item], alone: bool = False) -> None:
+        """Write down what is about to be touched, then touch it. The gate let `items` in before."""
+        if not items:
+            return
+        inflight = sorted(self._inflight | {item.index for item in items})
+        with self._refunded(len(items)), self._bench.single.connect() as connection:
+            crash_points.reach("admitting", self._claim.fence.job_id)
+            admission = sql.admit(self._claim.fence, self._bench.settings.lease_seconds, inflight, alone)
+            if connection.execute(*admission).one_or_none() is None:
+                raise LeaseLost
+        self._submit(items)
+
+    def _advance(self, batch: list[Done | Failed], admitted: list[Item]) -> None:
+        """Write a batch and the next admissions in one transaction. Without a batch there is no progress to record."""
+        if not batch:
+            self._admit(admitted)
+            return
+        with self._refunded(len(admitted)):
+            self._write(batch, {item.index for item in admitted})
+        self._submit(admitted)
+
+    @contextmanager
+    def _refunded(self, images: int) -> Iterator[None]:
+        """Images that the gate let in leave it again where their admission could not be written."""
+        try:
+            yield
+        except BaseException:
+            self._bench.pipeline.gate.leave(images)
+            raise
+
+    def _submit(self, items: list[Item]) -> None:
+        """Every item goes into the pipeline or, where no ticket can be made of it, comes out as failed."""
+        for item in items:
+            self._inflight.add(item.index)
+            try:
+                self._bench.pipeline.submit(self._ticket(item))
+            except Exception as error:  # noqa: BLE001  mapped by the failure table for the item it belongs to
+                self._bench.pipeline.gate.leave()
+                self._sink.put(Failed(item.index, self._no_ticket(item, error), {}))
+
+    def _no_ticket(self, item: Item, error: Exception) -> Failure:
+        """The front door validates; a row written by other hands may still be wrong."""
+        if isinstance(error, ValidationError):
+            return Failure(ItemReason.INVALID_MANIFEST_LINE, str(error)[:500], retryable=False)
+        log.error("item %d of chunk %s cannot be submitted", item.index, self._claim.fence, exc_info=error)
+        return failure_of(error)
+
+    def _ticket(self, item: Item) -> Ticket:
+        return Ticket(
+            index=item.index,
+            uri=item.image,
+            task=self._task(item),
+            model=self._model,
+            sink=self._sink,
+            abandoned=self._abandoned,
+            job_id=self._claim.fence.job_id,
+            depth=self._claim.depth,
+            timings_ms={"queue": self._claim.queue_ms},
+        )
+
+    def _task(self, item: Item) -> Automatic | Prompted:
+        task = self._claim.task
+        return TASK.validate_python(task if item.prompts is None else task | {"prompts": item.prompts})
+
+    def _collect(self, more: bool = False) -> list[Done | Failed]:
+        """Results that are there: waits for the first, then lingers, as long as others are in flight.
+
+        `more` images wait to be admitted: they are let in once half the window is free, and not held back by its rest.
+        """
+        enough = self._window // 2 if more else self._window
+        batch: list[Done | Failed] = []
+        linger_until = None
+        while self._inflight and not self._bench.stopping.is_set():
+            if self._claim.lost.is_set():
+                raise LeaseLost
+            wait = _POLL if linger_until is None else min(_POLL, linger_until - time.monotonic())
+            if wait <= 0 or len(batch) >= enough:
+                break
+            try:
+                outcome = self._sink.get(timeout=wait)
+            except Empty:
+                if self._bench.pipeline.has_only_slow(self._sink, len(self._inflight)):
+                    self._step_aside()
+                continue
+            self._inflight.discard(outcome.index)
+            if not isinstance(outcome, Dropped):
+                batch.append(outcome)
+                linger_until = linger_until or time.monotonic() + _LINGER
+        return batch
+
+    def _write(self, batch: list[Done | Failed], admitted: set[int]) -> None:
+        """Write a batch; where it is refused, each result by itself, so that only the one at fault fails."""
+        if not batch:
+            return
+        try:
+            self._commit(batch, admitted)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                raise
+            log.warning("%d results of chunk %s are refused: writing one by one", len(batch), self._claim.fence)
+            for outcome in batch:
+                self._write_one(outcome, admitted)
+
+    def _write_one(self, outcome: Done | Failed, admitted: set[int]) -> None:
+        try:
+            self._commit([outcome], admitted)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                raise
+            log.exception("the result of item %d of chunk %s cannot be written", outcome.index, self._claim.fence)
+            failure = Failure(ItemReason.INTERNAL, f"the result cannot be written: {type(error).__name__}", True)
+            self._commit([Failed(outcome.index, failure, {})], admitted)
+
+    def _commit(self, batch: list[Done | Failed], admitted: set[int]) -> None:
+        """One transaction: fence, counts, what is in flight now, one row a result, and the chunk's end."""
+        fence, indexes = self._claim.fence, [outcome.index for outcome in batch]
+        reasons = dict(self._reasons)
+        for outcome in batch:
+            if isinstance(outcome, Failed):
+                reason = outcome.failure.reason.value
+                reasons[reason] = reasons.get(reason, 0) + 1
+        n_ok = sum(isinstance(outcome, Done) for outcome in batch)
+        inflight = sorted(self._inflight | admitted)
+        rows = [self._row(outcome) for outcome in batch]
+        with self._bench.engine.begin() as connection:
+            record = sql.record(fence, self._bench.settings.lease_seconds, n_ok, reasons, inflight)
+            counted = connection.execute(*record).one_or_none()
+            if counted is None:
+                raise LeaseLost
+            connection.execute(sql.insert_results, rows)
+            crash_points.reach("writing", fence.job_id)
+            if self._suspects:
+                connection.execute(sql.clear_suspects(fence.job_id, indexes))
+            if counted.missing == 0:
+                connection.execute(*sql.complete(fence))
+        self._missing, self._reasons = counted.missing, reasons
+
+    def _row(self, outcome: Done | Failed) -> dict[str, Any]:
+        fence = self._claim.fence
+        if isinstance(outcome, Done):
+            crash_points.reach("packing", fence.job_id)
+        return result_row(fence.job_id, fence.fence, self._claim.attempt, self._model, outcome)
+
+    def _must_end(self) -> bool:
+        stopping = self._bench.stopping.is_set() or self._claim.lost.is_set()
+        return stopping or time.monotonic() > self._until

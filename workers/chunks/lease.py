@@ -1,0 +1,170 @@
+"""Claim a chunk, keep its lease alive, give it back. The fence that a claim got guards every later write."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from db.engine import DATABASE_ERRORS
+from db.statements import lease as sql
+from db.statements.lease import Fence
+from db.statements.stop import wake_dispatcher
+from db.states import Depth, JobState
+from workers.testing import crash_points
+
+log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 2.0
+_GIVE_BACK_FOR = 20.0
+_GIVE_BACK_LEAVING = 3.0
+"""With SIGTERM received nobody waits longer for a database that is away: the lease runs out instead."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a claimed chunk that has no result yet. A suspect was in flight when a worker died."""
+
+    index: int
+    image: str
+    prompts: Any
+    suspect: bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A chunk that this process holds, as its one guarded UPDATE returned it."""
+
+    fence: Fence
+    attempt: int
+    model: str
+    precision: str | None
+    task: dict[str, Any]
+    depth: Depth
+    reasons: dict[str, int]
+    queue_ms: float
+    items: list[Item]
+    lost: threading.Event = field(default_factory=threading.Event)
+    """Set once a write or a heartbeat found that somebody else holds the chunk, or nobody could be asked in time."""
+
+
+def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Claim | None:
+    """ready | dispatched → leased. None: another has it, or it is not to be worked on; forget the message."""
+    statement = sql.claim(job_id, chunk_no, worker, lease_seconds)
+    found = _claim(engine, statement, None)
+    if found is _PENDING:
+        found = _claim(engine, statement, job_id)
+    if found is None or found is _PENDING:
+        return None
+    row, missing = found
+    waited = (time.time() - (row.dispatched_at or row.created_at).timestamp()) * 1000
+    return Claim(
+        fence=Fence(job_id, chunk_no, row.fence),
+        attempt=row.attempts,
+        model=row.model,
+        precision=row.precision,
+        task=row.task,
+        depth=Depth(row.depth or Depth.AUTO),
+        reasons=dict(row.reasons),
+        queue_ms=max(0.0, round(waited, 3)),
+        items=[Item(index, image, prompts, suspect) for index, image, prompts, suspect in missing],
+    )
+
+
+_PENDING: Final = (None, ())
+"""The chunk's job has not begun: it has to be started, and locked, before the chunk is."""
+
+
+def _claim(engine: Engine, statement: sql.Bound, start: UUID | None) -> tuple[Any, Sequence[Any]] | None:
+    """The claim's row and the items it has to work on; `start` names the job to be started first."""
+    with engine.connect() as connection:  # left without a commit, it takes everything back
+        if start is not None:
+            connection.execute(*sql.start_job(start))
+        row = connection.execute(*statement).one_or_none()
+        if row is None:
+            return None
+        if row.job_state is JobState.PENDING:
+            return _PENDING
+        missing = connection.execute(*sql.missing_items(row.job_id, row.lo, row.hi)).all()
+        connection.commit()
+    return row, missing
+
+
+def give_back(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
+    """leased → ready without a charge; retries while the database is away. False: it is no longer ours to give."""
+    started = time.monotonic()
+    while True:
+        try:
+            with engine.begin() as connection:
+                held = connection.execute(*sql.give_back(fence)).one_or_none() is not None
+                connection.execute(wake_dispatcher())
+            return held
+        except DATABASE_ERRORS:
+            patience = _GIVE_BACK_LEAVING if leaving.is_set() else _GIVE_BACK_FOR
+            if time.monotonic() - started > patience:
+                log.exception("could not give chunk %s back: its lease runs out instead", fence)
+                return False
+            leaving.wait(0.5)
+            time.sleep(0.1)
+
+
+class LeaseKeeper:
+    """One thread that renews every lease of this process each third of it, as long as the pipeline is healthy."""
+
+    def __init__(self, engine: Engine, lease_seconds: float, healthy: Callable[[], bool]) -> None:
+        self._engine = engine
+        self._lease_seconds = lease_seconds
+        self._healthy = healthy
+        self._lock = threading.Lock()
+        self._claims: dict[Fence, tuple[Claim, float]] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="leases", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a renewal under way is waited for, but not for long."""
+        self._stop.set()
+        self._thread.join(_STOP_SECONDS)
+
+    def add(self, claim: Claim) -> None:
+        with self._lock:
+            self._claims[claim.fence] = (claim, time.monotonic())
+
+    def remove(self, claim: Claim) -> None:
+        with self._lock:
+            self._claims.pop(claim.fence, None)
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._lease_seconds / 3):
+            with self._lock:
+                claims = list(self._claims.values())
+            for claim, renewed in claims:
+                self._keep(claim, renewed)
+
+    def _keep(self, claim: Claim, renewed: float) -> None:
+        started = time.monotonic()
+        try:
+            crash_points.reach("renewing", claim.fence.job_id)
+            if self._healthy() and not self._renew(claim):
+                claim.lost.set()
+                return
+            renewed = started if self._healthy() else renewed
+        except DATABASE_ERRORS as error:
+            log.warning("heartbeat of chunk %s failed: %s", claim.fence, error)
+        except Exception:  # the other leases are to be renewed
+            log.exception("heartbeat of chunk %s failed", claim.fence)
+        if time.monotonic() - renewed > self._lease_seconds:
+            claim.lost.set()  # nobody could be asked: the reaper may have given it to another
+        with self._lock:
+            if claim.fence in self._claims:
+                self._claims[claim.fence] = (claim, renewed)
+
+    def _renew(self, claim: Claim) -> bool:
+        with self._engine.begin() as connection:
+            return connection.execute(*sql.renew(claim.fence, self._lease_seconds)).one_or_none() is not None

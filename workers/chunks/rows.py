@@ -1,0 +1,86 @@
+"""What the pipeline gives → the columns of a result row."""
+
+from typing import Any
+from uuid import UUID
+
+from db.mask_row import MaskRow
+from db.states import ResultState
+from model.masks.mask import Mask
+from workers.pipeline.ticket import Done, Failed, Model
+
+
+def pack(masks: list[Mask]) -> tuple[list[MaskRow], bytes]:
+    """Masks → composite rows, and their COCO counts end to end (`offset` and `length` point into these bytes)."""
+    rows: list[MaskRow] = []
+    counts: list[bytes] = []
+    offset = 0
+    for mask in masks:
+        encoded = mask.rle["counts"].encode("ascii")
+        # A prompt's points stand in its item; a row keeps the one grid point of an automatic mask.
+        point = mask.point_coords[0] if mask.prompt_id is None and mask.point_coords else (None, None)
+        x, y, w, h = (int(v) for v in mask.bbox)
+        crop_x, crop_y, crop_w, crop_h = (int(v) for v in mask.crop_box)
+        rows.append(
+            MaskRow(
+                area=int(mask.area),
+                x=x,
+                y=y,
+                w=w,
+                h=h,
+                predicted_iou=float(mask.predicted_iou),
+                stability_score=float(mask.stability_score),
+                point_x=point[0],
+                point_y=point[1],
+                crop_x=crop_x,
+                crop_y=crop_y,
+                crop_w=crop_w,
+                crop_h=crop_h,
+                prompt=mask.prompt_id,
+                offset=offset,
+                length=len(encoded),
+            )
+        )
+        counts.append(encoded)
+        offset += len(encoded)
+    return rows, b"".join(counts)
+
+
+def result_row(job_id: UUID, fence: int, attempt: int, model: Model, outcome: Done | Failed) -> dict[str, Any]:
+    """All columns, so that one executemany serves succeeded and failed items alike."""
+    row: dict[str, Any] = {
+        "job_id": job_id,
+        "index": outcome.index,
+        "fence": fence,
+        "attempt": attempt,
+        "timings_ms": outcome.timings_ms,
+        "model": model.name,
+        "model_revision": model.revision,
+        "precision": model.precision,
+    }
+    if isinstance(outcome, Failed):
+        failure = outcome.failure
+        empty = dict.fromkeys(("height", "width", "orientation", "frames", "warnings", "masks", "rle"))
+        return (
+            row
+            | empty
+            | {
+                "state": ResultState.FAILED,
+                "reason": failure.reason.value,
+                "detail": failure.detail,
+                "retryable": failure.retryable,
+            }
+        )
+    masks, rle = pack(outcome.masks)
+    return row | {
+        "state": ResultState.SUCCEEDED,
+        "reason": None,
+        "detail": None,
+        "retryable": None,
+        "height": outcome.height,
+        "width": outcome.width,
+        "orientation": outcome.orientation,
+        "frames": outcome.frames,
+        "warnings": outcome.warnings or None,
+        "masks": masks,
+        "rle": rle,
+    }

@@ -1,0 +1,151 @@
+"""Lists prefixes beside the leader's loop, a page of a job at a time, so that no job holds up another or the leader."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from db.engine import DATABASE_ERRORS, is_about_data
+from db.states import JobReason
+from workers.dispatcher.ingest.listing import ListingFailed
+from workers.dispatcher.ingest.prefix import Listing, ingest_page, listings, put_off
+from workers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 4
+"""Pages listed at a time: more would not be faster, fewer would wait for one slow bucket."""
+_PAGE_SECONDS: Final = 60.0
+"""A page that takes longer counts as failed and leaves its place to another; its thread ends when the store lets it."""
+_MOST_THREADS: Final = 32
+_STOP_SECONDS: Final = 5.0
+_MAX_TRIES: Final = 3
+"""Unexpected errors in a row over one page, after which the job fails: INTERNAL."""
+_BACKOFF_BASE = 0.5
+_BACKOFF_CAP = 30.0
+
+
+@dataclass
+class _Turn:
+    """What this process knows of a job's listing: the database holds how far it is."""
+
+    started: float = 0.0
+    due: float = 0.0
+    running: bool = False
+    pages: int = 0
+    failures: int = 0
+    unexpected: int = 0
+
+    def put_off(self) -> None:
+        self.failures += 1
+        backoff = min(_BACKOFF_CAP, _BACKOFF_BASE * 2 ** min(self.failures - 1, 10))
+        self.due = time.monotonic() + backoff * (0.5 + random.random() / 2)
+
+
+class Ingester:
+    """Works while this process leads. A late page of a former leader fails its guard: the job is at another page."""
+
+    def __init__(self, engine: Engine, s3: Any, settings: Settings, leads: Callable[[], bool]) -> None:
+        self._engine = engine
+        self._s3 = s3
+        self._settings = settings
+        self._leads = leads
+        self._turns: dict[UUID, _Turn] = {}
+        self._asked = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._loop, name="ingest", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask(self) -> None:
+        """There may be something to list."""
+        self._asked.set()
+
+    def stop(self) -> None:
+        """Start no further page. Those that are being listed end with the process, or fail their guards."""
+        self._stopping = True
+        self.ask()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_SECONDS)
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            self._asked.wait()
+            self._asked.clear()
+            try:
+                if self._leads() and not self._stopping:
+                    self._round(listings(self._engine))
+            except DATABASE_ERRORS as error:
+                log.warning("the database failed while prefixes were listed, trying again: %s", error)
+            except Exception:
+                log.exception("a round of listing failed, trying again")
+
+    def _round(self, found: list[Listing]) -> None:
+        """Start a page of each job that is due, the one that waits longest first."""
+        known = {listing.job_id for listing in found}
+        self._turns = {job: turn for job, turn in self._turns.items() if job in known or turn.running}
+        for listing in found:
+            self._turns.setdefault(listing.job_id, _Turn())
+        for listing in sorted(found, key=lambda listing: self._turns[listing.job_id].started):
+            turn = self._turns[listing.job_id]
+            if turn.running:
+                self._check_overdue(listing, turn)
+            elif listing.pages < turn.pages:
+                continue  # read before the page was stored that has just ended
+            elif turn.due <= time.monotonic() and self._has_room():
+                turn.started, turn.running = time.monotonic(), True
+                threading.Thread(target=self._page, args=(listing, turn), name="ingest-page", daemon=True).start()
+
+    def _has_room(self) -> bool:
+        running = [turn for turn in self._turns.values() if turn.running]
+        in_time = [turn for turn in running if time.monotonic() - turn.started < _PAGE_SECONDS]
+        return len(in_time) < _AT_ONCE and len(running) < _MOST_THREADS
+
+    def _check_overdue(self, listing: Listing, turn: _Turn) -> None:
+        if time.monotonic() - turn.started > _PAGE_SECONDS:
+            detail = f"the store has not answered in {_PAGE_SECONDS:.0f} s"
+            put_off(self._engine, self._settings, listing, ListingFailed(JobReason.STORAGE_UNAVAILABLE, detail))
+
+    def _page(self, listing: Listing, turn: _Turn) -> None:
+        """One page in a thread of its own; whatever it raises is this job's."""
+        try:
+            self._try_page(listing, turn)
+        except DATABASE_ERRORS as error:
+            log.warning("the database failed while a prefix was listed, trying again: %s", error)
+            turn.put_off()
+        except Exception:
+            log.exception("job %s: a failed listing could not be put off", listing.job_id)
+            turn.put_off()
+        finally:
+            turn.running = False
+            self.ask()
+
+    def _try_page(self, listing: Listing, turn: _Turn) -> None:
+        try:
+            ingest_page(self._engine, self._s3, self._settings, listing)
+        except ListingFailed as failure:
+            log.warning("job %s cannot be listed now: %s", listing.job_id, failure)
+            turn.put_off()
+            put_off(self._engine, self._settings, listing, failure)
+        except Exception as error:
+            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                raise
+            log.exception("job %s: its listing failed unexpectedly", listing.job_id)
+            turn.put_off()
+            turn.unexpected += 1
+            put_off(self._engine, self._settings, listing, _unexpected(error, turn.unexpected))
+        else:
+            turn.failures = turn.unexpected = 0
+            turn.pages = listing.pages + 1
+
+
+def _unexpected(error: Exception, tries: int) -> ListingFailed:
+    detail = f"an unexpected {type(error).__name__} after {tries} tries; the dispatcher's log says where"
+    return ListingFailed(JobReason.INTERNAL, detail, for_good=tries >= _MAX_TRIES)

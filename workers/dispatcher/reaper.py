@@ -1,0 +1,129 @@
+"""The leader's repairs in Postgres: expired leases, images that kill workers, jobs to stop or to finish."""
+
+import logging
+import random
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from db.statements import reap, stop
+from db.states import MAX_DEATHS_ALONE, MAX_STALLS, ItemReason, JobReason
+from workers.dispatcher.faults import MAX_FAULTS, Faults
+from workers.testing import crash_points
+
+log = logging.getLogger(__name__)
+
+_PAGE = 100
+_BACKOFF_BASE = 0.25
+_BACKOFF_CAP = 60.0
+
+
+def reap_leases(engine: Engine, faults: Faults | None = None) -> int:
+    """Take back every chunk whose lease ran out; one transaction a page, one savepoint a chunk. Returns how many."""
+    faults = faults or Faults()
+    with engine.begin() as connection:
+        rows = connection.execute(reap.expired_leases(_PAGE)).all()
+        for row in rows:
+            if not faults.may_try(row.job_id):
+                continue
+            with faults.job("taking back a lease", row.job_id), connection.begin_nested():
+                crash_points.reach("reaping", row.job_id)
+                _take_back(connection, row)
+        if rows:
+            connection.execute(stop.wake_dispatcher())
+    return len(rows)
+
+
+def _take_back(connection: Connection, row: Any) -> None:
+    log.warning("lease of chunk %s/%d ran out (worker %s)", row.job_id, row.chunk_no, row.worker)
+    stalls = row.stalls + 1
+    if row.alone and row.inflight and _charge(connection, row):
+        stalls = 0  # the image was recorded as failed: that is progress
+    elif row.inflight and not row.alone:
+        connection.execute(reap.suspect(row.job_id, list(row.inflight)))
+    if stalls >= MAX_STALLS:
+        fail_items(connection, row, None, f"{stalls} attempts of its chunk ended without one new result")
+        connection.execute(reap.bury(row.job_id, row.chunk_no))
+        return
+    connection.execute(reap.take_back(row.job_id, row.chunk_no, stalls, backoff(stalls)))
+
+
+def backoff(stalls: int) -> float:
+    """Seconds that a chunk waits after so many attempts in a row without a new result."""
+    return min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** max(0, stalls - 1)) * (0.5 + random.random() / 2)
+
+
+def _charge(connection: Connection, row: Any) -> bool:
+    """One more death of a worker that held this image alone; at the limit the image fails."""
+    index = row.inflight[0]
+    deaths: int = connection.execute(reap.charge_death(row.job_id, index)).scalar_one()
+    if deaths < MAX_DEATHS_ALONE:
+        return False
+    fail_items(connection, row, index, f"{deaths} workers died while they held this image alone")
+    return True
+
+
+def fail_items(
+    connection: Connection, row: Any, index: int | None, detail: str, reason: ItemReason = ItemReason.WORKER_LOST
+) -> None:
+    """Record one item (`index`) or every missing one of a chunk as failed."""
+    parameters = {
+        "job_id": row.job_id,
+        "chunk_no": row.chunk_no,
+        "fence": row.fence,
+        "attempt": row.attempts,
+        "index": index,
+        "detail": detail,
+        "reason": reason.value,
+    }
+    connection.execute(reap.FAIL_ITEMS, parameters)
+
+
+def stop_jobs(engine: Engine, faults: Faults) -> None:
+    """End jobs whose deadline has passed, whose failures exceed their ratio, or that made this loop fail too often."""
+    with engine.connect() as connection:
+        overdue = connection.execute(reap.overdue_jobs()).scalars().all()
+        failing = connection.execute(reap.failing_jobs()).scalars().all()
+    for job_id in overdue:
+        _stop(engine, faults, job_id, JobReason.DEADLINE_EXCEEDED, "the deadline passed before every item was done")
+    for job_id in failing:
+        detail = "more items failed than max_failure_ratio allows"
+        _stop(engine, faults, job_id, JobReason.FAILURE_RATIO_EXCEEDED, detail)
+
+
+def stop_exhausted(engine: Engine, faults: Faults) -> None:
+    """End the jobs that made a step of the leader fail too often."""
+    for job_id, last in faults.exhausted():
+        detail = f"the service failed {MAX_FAULTS} times on this job ({last}); the dispatcher's log has the traceback"
+        with faults.job("stopping a job that fails", job_id):
+            stop_job(engine, job_id, JobReason.INTERNAL, detail)
+            faults.stopped(job_id)
+
+
+def _stop(engine: Engine, faults: Faults, job_id: UUID, reason: JobReason, detail: str) -> None:
+    if not faults.may_try(job_id):
+        return
+    with faults.job("stopping a job", job_id):
+        crash_points.reach("stopping", job_id)
+        stop_job(engine, job_id, reason, detail)
+
+
+def stop_job(engine: Engine, job_id: UUID, reason: JobReason, detail: str) -> bool:
+    """One transaction: lock the job, cancel its chunks, end it, one outbox row. False: it had ended before."""
+    with engine.begin() as connection:
+        connection.execute(stop.lock_job(job_id))
+        connection.execute(stop.cancel_chunks(job_id))
+        return connection.execute(stop.stop_job(job_id, reason, detail)).one_or_none() is not None
+
+
+def finish_jobs(engine: Engine, faults: Faults) -> None:
+    """Finish what a worker left unfinished by dying between its last chunk's commit and the job's."""
+    with engine.connect() as connection:
+        ended = connection.execute(reap.unfinished_ended_jobs()).scalars().all()
+    for job_id in ended:
+        if not faults.may_try(job_id):
+            continue
+        with faults.job("finishing a job", job_id), engine.begin() as connection:
+            crash_points.reach("finishing", job_id)
+            connection.execute(*stop.finish_job(job_id))

@@ -1,0 +1,143 @@
+"""The fetch stage: threads that read objects, and one that watches over them.
+
+FETCH_THREADS objects are read at a time, not counting slow ones. An object is slow once it has taken `_SLOW` seconds:
+its thread goes on, another takes its place, and the slow thread ends with its object. Up to `_MOST_SLOW` threads are
+slow at a time. A chunk that waits for slow objects only leaves its slot to another (see `slots`).
+
+A ticket leaves at once when nobody waits for it any more (its chunk was cancelled, lost or given back, the worker
+stops) or when it is overdue. Its thread is interrupted, and ends when the server lets go of it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from workers.pipeline.fair_queue import FairQueue
+from workers.pipeline.ticket import Ticket
+from workers.settings import Settings
+from workers.storage.reading import GivenUp, Objects, Reading
+from workers.testing import crash_points
+
+log = logging.getLogger(__name__)
+
+_SLOW: Final = 2.0
+_TICK: Final = 0.2
+_MOST_SLOW: Final = 256
+
+
+@dataclass(eq=False)
+class _Fetch:
+    """A ticket in the hands of a thread. Its flags are changed under the stage's lock."""
+
+    ticket: Ticket
+    reading: Reading
+    started: float = field(default_factory=time.monotonic)
+    replaced: bool = False
+    left: bool = False
+
+
+class FetchStage:
+    """Daemon threads behind a fair queue. `out` gets each ticket with its data, or with the error that it met."""
+
+    def __init__(
+        self, settings: Settings, s3: Any, stop: threading.Event, out: Callable[[Ticket, BaseException | None], None]
+    ) -> None:
+        self._queue = FairQueue()
+        self._objects = Objects(s3, settings)
+        self._threads = settings.fetch_threads
+        self._most_slow = _MOST_SLOW
+        self._stop = stop
+        self._out = out
+        self._lock = threading.Lock()
+        self._fetches: set[_Fetch] = set()
+        self._slow = 0
+
+    def start(self) -> None:
+        for _ in range(self._threads):
+            self._spawn()
+        threading.Thread(target=self._watch, name="fetch-watch", daemon=True).start()
+
+    def put(self, ticket: Ticket) -> None:
+        self._queue.put(ticket)
+
+    def slow_of(self, sink: object) -> int:
+        """How many slow objects of one chunk are being read."""
+        with self._lock:
+            return sum(fetch.replaced and not fetch.left and fetch.ticket.sink is sink for fetch in self._fetches)
+
+    def _spawn(self) -> None:
+        threading.Thread(target=self._work, name="fetch", daemon=True).start()
+
+    def _work(self) -> None:
+        replaced = False
+        while not replaced:
+            ticket = self._queue.get()
+            if ticket.abandoned.is_set():
+                self._out(ticket, GivenUp())
+                continue
+            try:
+                crash_points.reach("fetching", ticket.job_id)
+                fetch = _Fetch(ticket, self._objects.open(ticket.uri))
+            except Exception as error:  # noqa: BLE001  mapped by the failure table for the image it belongs to
+                self._out(ticket, error)
+                continue
+            replaced = self._fetch(fetch)
+
+    def _fetch(self, fetch: _Fetch) -> bool:
+        """Read one object. Returns whether this thread was replaced meanwhile."""
+        with self._lock:
+            self._fetches.add(fetch)
+        data: bytes = b""
+        error: BaseException | None = None
+        try:
+            data = fetch.reading.read()
+        except BaseException as raised:  # noqa: BLE001  whatever one object does, the thread serves the next
+            error = raised
+        with self._lock:
+            self._fetches.discard(fetch)
+            self._slow -= fetch.replaced
+        if not fetch.left:
+            fetch.ticket.data = data
+            self._leave(fetch, error)
+        return fetch.replaced
+
+    def _leave(self, fetch: _Fetch, error: BaseException | None) -> None:
+        fetch.ticket.timings_ms["fetch"] = round((time.monotonic() - fetch.started) * 1000, 3)
+        self._out(fetch.ticket, error)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_TICK)
+            with self._lock:
+                fetches = list(self._fetches)
+            for fetch in fetches:
+                try:
+                    self._look_at(fetch)
+                except Exception:  # the other objects are to be watched over
+                    log.exception("an object cannot be watched over: %s", fetch.ticket.uri)
+
+    def _look_at(self, fetch: _Fetch) -> None:
+        unwanted = fetch.ticket.abandoned.is_set() or self._stop.is_set()
+        if unwanted or fetch.reading.overdue():
+            self._interrupt(fetch, GivenUp() if unwanted else fetch.reading.late())
+        if not self._stop.is_set() and (fetch.left or time.monotonic() - fetch.started > _SLOW):
+            self._replace(fetch)
+
+    def _interrupt(self, fetch: _Fetch, error: Exception) -> None:
+        with self._lock:
+            if fetch.left or fetch not in self._fetches:
+                return
+            fetch.left = True
+        fetch.reading.end()
+        self._leave(fetch, error)
+
+    def _replace(self, fetch: _Fetch) -> None:
+        with self._lock:
+            if fetch.replaced or fetch not in self._fetches or self._slow >= self._most_slow:
+                return
+            fetch.replaced = True
+            self._slow += 1
+        self._spawn()

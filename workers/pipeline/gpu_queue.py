@@ -1,0 +1,34 @@
+"""The two-level queue before the GPU: interactive images first, then bulk, batched by model, chunks in turn."""
+
+import threading
+
+from workers.pipeline.fair_queue import FairQueue
+from workers.pipeline.ticket import Ticket
+
+
+class GpuQueue:
+    """Unbounded itself: admission and the decoded-image slots bound what can be in it. One thread takes from it."""
+
+    def __init__(self) -> None:
+        self._filled = threading.Event()
+        self._interactive = FairQueue()
+        self._bulk = FairQueue()
+
+    def put(self, ticket: Ticket) -> None:
+        (self._interactive if ticket.interactive else self._bulk).put(ticket)
+        self._filled.set()
+
+    def take(self, timeout: float) -> list[Ticket]:
+        """The next batch: images of one model, as many as it does best with. Empty after `timeout` seconds."""
+        if not self._filled.wait(timeout):
+            return []
+        self._filled.clear()  # before looking: what is put from now on sets it again
+        first = self._interactive.head() or self._bulk.head()
+        if first is None:
+            return []
+        batch: list[Ticket] = []
+        for queue in (self._interactive, self._bulk):
+            while len(batch) < first.model.batch_images and (ticket := queue.pop_of(first.model)) is not None:
+                batch.append(ticket)
+        self._filled.set()  # there may be more
+        return batch

@@ -1,0 +1,75 @@
+"""The models of a process by name and precision. A precision other than the default is loaded at its first use."""
+
+import threading
+from typing import Any
+
+from model.backends.null import NullSegmenter
+from model.load import check_device, default_device, load, prepare_process
+from model.protocol import SegmenterProtocol
+from model.sizes import size
+from model.weights.files import find
+from workers.settings import Settings
+from workers.storage.client import download
+from workers.testing.poison import PoisonableNull
+
+Model = SegmenterProtocol[Any, Any]
+
+
+def check_weights(settings: Settings) -> None:
+    """Raises CheckpointError for the first configured model whose file is not there. S3 is not asked."""
+    for name in settings.models:
+        checkpoint = settings.checkpoints.get(name)
+        if name != "null" and not str(checkpoint).startswith("s3://"):
+            find(size(name), checkpoint, cache=settings.cache)
+
+
+class Models:
+    """Segmenters stay loaded for the life of the process; weights are read once a precision."""
+
+    def __init__(self, settings: Settings, s3: Any) -> None:
+        real = any(name != "null" for name in settings.models)
+        self.device = default_device() if settings.device == "auto" and real else settings.device
+        self.precision = settings.precision or ("fast" if self.device.startswith("cuda") else "exact")
+        self._settings = settings
+        self._s3 = s3
+        if real:
+            prepare_process(self.device, settings.threads)
+        self._lock = threading.Lock()
+        self._loaded: dict[tuple[str, str], Model] = {}
+
+    def warm(self) -> list[Model]:
+        """Load and warm every configured model in the default precision. Raises ModelError."""
+        check_weights(self._settings)
+        if any(name != "null" for name in self._settings.models):
+            check_device(self.device)
+        return [self.get(name, None) for name in self._settings.models]
+
+    def get(self, name: str, precision: str | None) -> Model:
+        """The segmenter; loads and warms it where this is its first use. Raises ModelError."""
+        key = (name, precision or self.precision)
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = self._load(*key)
+            return self._loaded[key]
+
+    def _load(self, name: str, precision: str) -> Model:
+        if name == "null":
+            return self._null()
+        checkpoint = self._settings.checkpoints.get(name)
+        cache = self._settings.cache
+        model = load(
+            name,
+            checkpoint,
+            self.device,
+            precision,
+            cache,
+            lambda uri, path: download(self._s3, uri, path),
+            self._settings.bfloat16,
+        )
+        model.warm()
+        return model
+
+    def _null(self) -> Model:
+        if self._settings.null_poison is not None:
+            return PoisonableNull(self._settings.null_delay, self._settings.null_poison)
+        return NullSegmenter(delay_s=self._settings.null_delay)

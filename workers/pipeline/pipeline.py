@@ -1,0 +1,204 @@
+"""fetch → decode → GPU batch → RLE, overlapping, one per process; knows nothing of Postgres or Celery.
+
+    submit ─▶ [fetch threads] ─▶ [decode threads: pixels, model.pre] ─▶ two-level queue ─▶ [GPU thread: model.core]
+                                       │ at most `_DECODED` decoded images at a time             │
+                                       └────────────────── slots given back ◀────────────────────┤
+    ticket.sink ◀────────────────────────────── [RLE threads: model.post] ◀──────────────────────┘
+
+A ticket always comes out, as Done, Failed or Dropped; a stage that raises fails its ticket and goes on.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any
+
+from db.states import ItemReason
+from model.errors import DeviceLost, OutOfMemory
+from workers import images
+from workers.failures import failure_of
+from workers.pipeline.fair_queue import FairQueue
+from workers.pipeline.fetching import FetchStage
+from workers.pipeline.gate import Gate
+from workers.pipeline.gpu_queue import GpuQueue
+from workers.pipeline.prompts import answerable, empty_masks
+from workers.pipeline.ticket import Done, Dropped, Failed, Ticket, warning
+from workers.settings import Settings
+from workers.storage.reading import GivenUp
+from workers.testing import crash_points
+
+log = logging.getLogger(__name__)
+
+_IDLE_TICK = 1.0
+_RLE_THREADS = 2
+_EXIT_DEVICE_LOST = 71
+
+
+class Pipeline:
+    """Daemon threads around bounded queues. `gate` says who may submit; the pipeline calls its `leave`."""
+
+    def __init__(self, settings: Settings, s3: Any, largest_batch: int) -> None:
+        self.gate = Gate()
+        self._settings = settings
+        self._stop = threading.Event()
+        self._fetch = FetchStage(settings, s3, self._stop, self._fetched)
+        self._decode = FairQueue()
+        self._gpu = GpuQueue()
+        self._rle: SimpleQueue[Ticket] = SimpleQueue()
+        # Decoded images are the memory: two batches, one on the GPU and one ready behind it.
+        self._decoded = threading.Semaphore(2 * largest_batch + settings.decode_threads)
+        self._busy_since: float | None = None
+
+    def start(self) -> None:
+        self._fetch.start()
+        self._spawn("decode", self._settings.decode_threads, lambda: self._serve(self._decode, self._decode_one))
+        self._spawn("gpu", 1, self._gpu_loop)
+        self._spawn("rle", _RLE_THREADS, lambda: self._serve(self._rle, self._rle_one))
+
+    def stop(self) -> None:
+        """Stop waiting on storage and take no more GPU batches. Threads are daemons: nobody waits for them."""
+        self._stop.set()
+
+    def submit(self, ticket: Ticket) -> None:
+        self._fetch.put(ticket)
+
+    def has_only_slow(self, sink: object, images: int) -> bool:
+        """Whether all `images` that a chunk has in flight are slow objects being fetched."""
+        return self._fetch.slow_of(sink) == images
+
+    def busy_for(self) -> float:
+        """Seconds that the GPU batch now running has taken; 0 between batches."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def _spawn(self, name: str, count: int, target: Callable[[], None]) -> None:
+        for i in range(count):
+            threading.Thread(target=target, name=f"{name}-{i}", daemon=True).start()
+
+    def _serve(self, source: "SimpleQueue[Ticket] | FairQueue", step: Callable[[Ticket], None]) -> None:
+        while True:
+            ticket = source.get()
+            if ticket.abandoned.is_set():
+                self._leave(ticket, Dropped(ticket.index))
+                continue
+            try:
+                step(ticket)
+            except BaseException as error:  # noqa: BLE001  extensions raise others than Exception; the stage serves on
+                self._fail(ticket, error)
+
+    def _fetched(self, ticket: Ticket, error: BaseException | None) -> None:
+        if error is None:
+            self._decode.put(ticket)
+        elif isinstance(error, GivenUp):
+            self._leave(ticket, Dropped(ticket.index))
+        else:
+            self._fail(ticket, error)
+
+    def _decode_one(self, ticket: Ticket) -> None:
+        self._decoded.acquire()
+        try:
+            with _timed(ticket, "decode"):
+                crash_points.reach("decoding", ticket.job_id)
+                upright = images.decode(ticket.data, self._settings.max_image_pixels, ticket.depth)
+                ticket.data = b""
+                ticket.height, ticket.width = upright.pixels.shape[:2]
+                ticket.orientation, ticket.frames = upright.orientation, upright.frames
+                ticket.warnings += [warning(code, detail) for code, detail in upright.warnings]
+                ticket.prepared = ticket.model.pre(upright.pixels, answerable(ticket))
+        except BaseException:
+            self._decoded.release()
+            raise
+        self._gpu.put(ticket)
+
+    def _gpu_loop(self) -> None:
+        while not self._stop.is_set():
+            self._touch()
+            batch = self._gpu.take(_IDLE_TICK)
+            wanted = [ticket for ticket in batch if not ticket.abandoned.is_set()]
+            if wanted:
+                self._busy_since = time.monotonic()
+                self._compute(wanted)
+                self._busy_since = None
+            for ticket in batch:
+                self._decoded.release()
+                if ticket not in wanted:
+                    self._leave(ticket, Dropped(ticket.index))
+
+    def _compute(self, batch: list[Ticket]) -> None:
+        """One call of the networks. Out of memory: halves. Any other failure: one by one, so that one image fails."""
+        started = time.perf_counter()
+        try:
+            for ticket in batch:
+                crash_points.reach("computing", ticket.job_id)
+            raws = batch[0].model.core([ticket.prepared for ticket in batch])
+            if len(raws) != len(batch):
+                raise RuntimeError(f"the model gave {len(raws)} answers to {len(batch)} images")
+        except DeviceLost:
+            log.critical("the device is lost; ending the process, its leases run out", exc_info=True)
+            os._exit(_EXIT_DEVICE_LOST)
+        except BaseException as error:  # noqa: BLE001  mapped by the failure table for the image it belongs to
+            self._compute_less(batch, error)
+            return
+        share = (time.perf_counter() - started) * 1000 / len(batch)
+        for ticket, raw in zip(batch, raws, strict=True):
+            encode = min(share, float(getattr(raw, "encode_ms", 0.0)))
+            ticket.timings_ms |= {"encode": round(encode, 3), "mask": round(share - encode, 3)}
+            ticket.prepared, ticket.raw = None, raw
+            self._rle.put(ticket)
+
+    def _compute_less(self, batch: list[Ticket], error: BaseException) -> None:
+        if len(batch) == 1:
+            self._fail(batch[0], error)
+            return
+        half = len(batch) // 2 if isinstance(error, OutOfMemory | MemoryError) else 1
+        log.warning("a batch of %d failed (%s); trying %d at a time", len(batch), type(error).__name__, half)
+        for start in range(0, len(batch), half):
+            self._compute(batch[start : start + half])
+
+    def _rle_one(self, ticket: Ticket) -> None:
+        with _timed(ticket, "rle"):
+            crash_points.reach("encoding", ticket.job_id)
+            masks = ticket.model.post(ticket.raw)
+        ticket.raw = None
+        ticket.warnings += empty_masks(masks)
+        done = Done(
+            index=ticket.index,
+            height=ticket.height,
+            width=ticket.width,
+            orientation=ticket.orientation,
+            masks=masks,
+            timings_ms=ticket.timings_ms,
+            frames=ticket.frames,
+            warnings=ticket.warnings,
+        )
+        self._leave(ticket, done)
+
+    def _fail(self, ticket: Ticket, error: BaseException) -> None:
+        failure = failure_of(error)
+        if failure.reason is ItemReason.INTERNAL:
+            log.error("item %d (%s) failed", ticket.index, ticket.uri, exc_info=error)
+        self._leave(ticket, Failed(ticket.index, failure, ticket.timings_ms))
+
+    def _leave(self, ticket: Ticket, outcome: Done | Failed | Dropped) -> None:
+        ticket.prepared = ticket.raw = None
+        self.gate.leave()
+        ticket.sink.put(outcome)
+
+    def _touch(self) -> None:
+        if self._settings.health_dir is None:
+            return
+        try:
+            (self._settings.health_dir / "gpu-loop").touch()
+        except OSError:  # the probe will notice; images need no file
+            log.warning("cannot touch the file of the liveness probe", exc_info=True)
+
+
+@contextmanager
+def _timed(ticket: Ticket, stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    ticket.timings_ms[stage] = round((time.perf_counter() - started) * 1000, 3)

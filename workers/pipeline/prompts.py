@@ -1,0 +1,35 @@
+"""Prompts beside their image: those that fit it are asked, and the item's warnings say what became of the others."""
+
+from collections import Counter
+from typing import Any
+
+from db.states import WarningCode
+from model.masks.mask import Mask
+from model.spec import Automatic, Prompted
+from model.tasks.bounds import cannot_be_answered, fit
+from workers.pipeline.ticket import Ticket, warning
+
+
+def answerable(ticket: Ticket) -> Automatic | Prompted:
+    """A decoded ticket's task without the prompts that its image cannot answer.
+
+    Adds a warning for each of those and for each clipped box. Raises PromptOutOfBounds where no prompt is left.
+    """
+    if not isinstance(ticket.task, Prompted):
+        return ticket.task
+    fitted = fit(ticket.task, ticket.height, ticket.width)
+    if fitted.task is None:
+        raise cannot_be_answered(fitted)
+    for code, notes in ((WarningCode.BOX_CLIPPED, fitted.clipped), (WarningCode.PROMPT_FAILED, fitted.failed)):
+        ticket.warnings += [warning(code, note.detail, note.prompt_id) for note in notes]
+    return fitted.task
+
+
+def empty_masks(masks: list[Mask]) -> list[dict[str, Any]]:
+    """A warning for each prompt that was answered with masks of no pixel. Automatic masks are never empty."""
+    given = Counter(mask.prompt_id for mask in masks)
+    empty = Counter(mask.prompt_id for mask in masks if mask.area == 0)
+    return [
+        warning(WarningCode.EMPTY_MASK, f"{n} of {given[prompt]} masks of this prompt have no pixel", prompt)
+        for prompt, n in empty.items()
+    ]

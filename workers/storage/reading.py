@@ -1,0 +1,162 @@
+"""Read one object: a cap on its bytes, a deadline for the whole of it, another try where that may help."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any, Final
+
+from db.states import ItemReason
+from workers.failures import ItemFailed
+from workers.settings import Settings
+from workers.storage.brake import Brake
+from workers.storage.client import check_bucket, split_uri
+from workers.storage.refusals import READ_ERRORS, describe, refusal, throttled
+
+log = logging.getLogger(__name__)
+
+_TRIES: Final = 5
+_FIRST_PAUSE: Final = 0.4
+_LONGEST_PAUSE: Final = 4.0
+_PIECE: Final = 256 * 1024
+_BUCKETS: Final = 1000
+
+
+class GivenUp(Exception):
+    """The object was not read, and that is not the item's fault: the item is left to a later claim of its chunk."""
+
+
+class Objects:
+    """What the readers of a process share: the client and a brake for each bucket."""
+
+    def __init__(self, client: Any, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._brake = lru_cache(_BUCKETS)(lambda _bucket: Brake())
+
+    def open(self, uri: str) -> "Reading":
+        return Reading(self._client, uri, self._settings, self._brake(split_uri(uri)[0]))
+
+
+class Reading:
+    """One object, read by one thread. Another thread may ask whether it is overdue, and end it."""
+
+    def __init__(self, client: Any, uri: str, settings: Settings, brake: Brake) -> None:
+        self.uri = uri
+        self._client = client
+        self._settings = settings
+        self._brake = brake
+        self._over = threading.Event()
+        self._deadline = time.monotonic() + settings.fetch_seconds
+        self._waited = 0.0
+        self._failures: list[str] = []
+        self._lock = threading.Lock()
+        self._stream: Any = None
+
+    def read(self) -> bytes:
+        """The object's bytes.
+
+        Raises ItemFailed with the reason, or GivenUp: it was ended, or the bucket has throttled for CHUNK_SECONDS.
+        """
+        bucket, key = split_uri(self.uri)
+        check_bucket(bucket, self._settings.buckets)
+        while True:
+            self._slow_down()
+            try:
+                data = self._get(bucket, key)
+            except READ_ERRORS as error:
+                self._may_try_again(error)
+            else:
+                self._brake.passed()
+                return data
+
+    def end(self) -> None:
+        """Make `read` raise GivenUp soon: at once while it waits or receives a body, after the server's next word
+        where no answer has begun."""
+        self._over.set()
+        with self._lock:
+            if self._stream is not None:
+                # Read to its end meanwhile: the connection is somebody else's already.
+                with suppress(ValueError, RuntimeError, OSError):
+                    self._stream.shutdown()
+
+    def overdue(self) -> bool:
+        return time.monotonic() > self._deadline
+
+    def late(self) -> ItemFailed:
+        """What becomes of the item of an overdue reading."""
+        tried = f"; the last of {len(self._failures)} failed tries: {self._failures[-1]}" if self._failures else ""
+        seconds = f"{self._settings.fetch_seconds:g} s (MASKWORKS_FETCH_SECONDS)"
+        return ItemFailed(ItemReason.TIMEOUT, f"{self.uri}: not read within {seconds}{tried}")
+
+    def _get(self, bucket: str, key: str) -> bytes:
+        answer = self._client.get_object(Bucket=bucket, Key=key)
+        most, size = self._settings.max_image_bytes, answer.get("ContentLength")
+        with self._interruptible(answer["Body"]) as body:
+            self._check()
+            if size is not None and size > most:
+                raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, f"{size} bytes; at most {most} are fetched")
+            data = bytearray()
+            while piece := body.read(_PIECE):
+                self._check()
+                data += piece
+                if len(data) > most:
+                    raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, f"more than {most} bytes; at most {most} are fetched")
+            self._check()  # an answer without a length ends like this too when it is cut off
+        return bytes(data)
+
+    @contextmanager
+    def _interruptible(self, body: Any) -> Iterator[Any]:
+        """`body` itself checks lengths and checksums; the stream below it can be shut down by `end`."""
+        with body as stream:
+            with self._lock:
+                self._stream = stream
+            try:
+                yield body
+            finally:
+                with self._lock:
+                    self._stream = None
+
+    def _check(self) -> None:
+        if self._over.is_set():
+            raise GivenUp
+        if self.overdue():
+            raise self.late()
+
+    def _slow_down(self) -> None:
+        """Wait as long as the bucket's brake says; that does not count towards the deadline."""
+        while delay := self._brake.delay():
+            self._deadline += delay
+            self._waited += delay
+            if self._over.wait(delay) or self._waited > self._settings.chunk_seconds:
+                raise GivenUp
+        self._check()
+
+    def _may_try_again(self, error: Exception) -> None:
+        """Return after a pause where another try may help. Raises ItemFailed or GivenUp."""
+        if self._over.is_set():
+            raise GivenUp from error
+        if throttled(error):
+            self._throttled(error)
+            return
+        failed = refusal(error, self.uri)
+        if failed is not None:
+            self._brake.passed()
+            raise failed from error
+        self._failures.append(describe(error))
+        log.info("fetch of %s failed, try %d of %d: %s", self.uri, len(self._failures), _TRIES, self._failures[-1])
+        if len(self._failures) == _TRIES:
+            raise ItemFailed(ItemReason.STORAGE_UNAVAILABLE, f"{self.uri}: {self._failures[-1]}") from error
+        if self._over.wait(
+            min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (len(self._failures) - 1)) * (0.5 + random.random() / 2)
+        ):
+            raise GivenUp from error
+
+    def _throttled(self, error: Exception) -> None:
+        if self._brake.throttled() > self._settings.throttle_seconds:
+            seconds = f"{self._settings.throttle_seconds:g} s (MASKWORKS_THROTTLE_SECONDS)"
+            detail = f"{self.uri}: the bucket has refused every request for {seconds}: {describe(error)}"
+            raise ItemFailed(ItemReason.STORAGE_UNAVAILABLE, detail) from error
