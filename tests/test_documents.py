@@ -1,16 +1,18 @@
 """The documents say what the code says."""
 
 import re
+from collections.abc import Mapping
+from enum import StrEnum
 
 import pytest
 
 from db.states import CHUNK_TRANSITIONS, JOB_TRANSITIONS
+from tools.diagrams import chunk_states, job_states
 from tools.documents import PAGES
 from tools.layout import PACKAGES, ROOT, files_of, first_line
 from tools.settings_table import rows_of_settings
 
 README = (ROOT / "README.md").read_text()
-CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -38,8 +40,10 @@ def test_files_that_the_readme_links_exist() -> None:
     assert links and [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_state_diagram_has_every_transition() -> None:
-    for name, transitions in (("job", JOB_TRANSITIONS), ("chunk", CHUNK_TRANSITIONS)):
-        diagram = CONCEPTS.split(f"%% {name}\n")[1].split("```")[0]
-        drawn = set(re.findall(r"(\w+) --> (\w+)", diagram))
-        assert drawn == {(str(a), str(b)) for a, to in transitions.items() for b in to}
+@pytest.mark.parametrize(
+    ("picture", "transitions"), [(job_states(), JOB_TRANSITIONS), (chunk_states(), CHUNK_TRANSITIONS)]
+)
+def test_a_diagram_has_every_transition(picture: str, transitions: Mapping[StrEnum, frozenset[StrEnum]]) -> None:
+    drawn = set(re.findall(r"(\w+) to (\w+)", picture.partition("<desc>")[2].partition("</desc>")[0]))
+    assert drawn == {(str(a), str(b)) for a, to in transitions.items() for b in to}
+    assert all(f">{state}</text>" in picture for state in transitions)

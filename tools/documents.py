@@ -4,12 +4,14 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from tools import layout, settings_table
+from tools import diagrams, layout, settings_table
 from tools.layout import ROOT
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/settings.md": settings_table.page,
     "docs/layout.md": layout.page,
+    "docs/states-job.svg": diagrams.job_states,
+    "docs/states-chunk.svg": diagrams.chunk_states,
 }
 
 
