@@ -8,13 +8,18 @@ OUT     ?= demo-out
 ITEMS   ?= 1000
 FAULTS  ?= 20
 SECONDS ?= 300
+CONSTRAINTS ?= constraints.txt
 
 VENV := .venv
 RUN  := $(VENV)/bin/python
 PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet
+COMMA := ,
+# The versions of constraints.txt, so that every install is the same. An index may lack one of them.
+PINNED = $(PIP) $(addprefix -c ,$(CONSTRAINTS)) -e '.[$(1)]' || { [ -n "$(CONSTRAINTS)" ] && \
+  echo "installing without $(CONSTRAINTS), because pip could not use it (see above)" >&2 && $(PIP) -e '.[$(1)]'; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up put env down reset test faults fuzz soak mutants attacks check bench docs
+.PHONY: help install demo up put env down reset test faults fuzz soak mutants attacks check bench docs lock
 
 help:  ## this list
 	@echo "maskworks: segment every image in a bucket"
@@ -71,19 +76,26 @@ bench: install  ## the benchmarks; JSON into bench/results/
 	@$(RUN) -m bench
 
 docs: install  ## the documentation as a site, in site/
-	@$(PIP) -e '.[docs]'
+	@$(call PINNED,docs)
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
-# Stamps: pip runs again only when pyproject.toml has changed. What runs the service is apart from what
+lock:  ## constraints.txt anew: the newest versions that pyproject.toml allows (minutes)
+	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip install --disable-pip-version-check --quiet -e '.[worker,heic,local,dev,docs]'
+	@{ echo "# Versions that are installed and tested together, on Python 3.11. Made by \`make lock\`."; \
+	  $(VENV)-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
+	@rm -rf $(VENV)-lock
+
+# Stamps: pip runs again only when pyproject.toml or constraints.txt has changed. What runs the service is apart from what
 # develops it, so that the first `make demo` fetches less.
-$(VENV)/.runtime: pyproject.toml | $(VENV)/pyvenv.cfg
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	@echo "installing into $(VENV) (minutes, the first time) …"
-	@$(PIP) -e '.[worker,local]'
+	@$(call PINNED,worker$(COMMA)local)
 	@touch $@
 
-$(VENV)/.developer: pyproject.toml $(VENV)/.runtime
+$(VENV)/.developer: pyproject.toml constraints.txt $(VENV)/.runtime
 	@echo "installing what tests and checks need …"
-	@$(PIP) -e '.[worker,local,dev]'
+	@$(call PINNED,worker$(COMMA)local$(COMMA)dev)
 	@touch $@
 
 $(VENV)/pyvenv.cfg:
