@@ -20,7 +20,7 @@ from model.masks import rle
 from model.masks.frames import Pixels
 from model.masks.nms import nms
 from model.spec import Automatic
-from model.tasks.rules import rules
+from model.tasks.parameters import resolve
 
 PROMPTS = 20
 Table = dict[str, Any]
@@ -31,7 +31,7 @@ def compare(ours: dict[str, Segmenter], clock: Clock, image: Pixels, task: Autom
     the masks' agreement. `ours` holds precisions; all have the weights of the first."""
     first = next(iter(ours.values()))
     state, row, device = first.state_dict(), first.sam.row, first.device
-    settled, at, prompts = rules(task, row), clicks(image, PROMPTS), points_task(image, PROMPTS)
+    settled, at, prompts = resolve(task, row), clicks(image, PROMPTS), points_task(image, PROMPTS)
     with torch.inference_mode():
         slow, plain = clock.seconds(lambda: straightforward.automatic(state, row, image, settled, device))
     yield from _beside(f"automatic {settled.points_per_side}²", slow, [m for m, _ in plain], ours, clock, image, task)
@@ -93,7 +93,7 @@ def pipelines(s: Segmenter, clock: Clock, image: Pixels, task: Automatic, points
     and its masks are not decoded again, so that it is not slower than it is.
     """
     task = replace(task, points_per_side=points)
-    settled, row, state = rules(task, s.sam.row), s.sam.row, s.state_dict()
+    settled, row, state = resolve(task, s.sam.row), s.sam.row, s.state_dict()
     generate = _mask_generation(s)
     thresholds = {
         "points_per_batch": 64,

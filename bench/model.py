@@ -30,7 +30,8 @@ from bench.rates import rates
 from bench.stages import stages
 from bench.steps import steps
 from bench.weights import segmenters
-from model.backends.sam import Segmenter, working_dtype
+from model.backends.sam import Segmenter
+from model.device import working_dtype
 from model.masks.frames import Pixels
 from model.memory import keep_freed_memory
 from model.sizes import size

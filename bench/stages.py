@@ -9,7 +9,7 @@ from bench.clock import Clock, by_stage, flop
 from model.backends.sam import Segmenter
 from model.masks.frames import Pixels
 from model.spec import Automatic
-from model.tasks import automatic, candidates
+from model.tasks import candidates, search
 
 ENCODER_FLOP = {"sam_vit_b": 0.972e12, "sam_vit_l": 2.99e12, "sam_vit_h": 5.96e12}
 DECODER_FLOP = 3.62e9  # a prompt, as the reference writes it
@@ -23,8 +23,8 @@ def places(s: Segmenter) -> dict[str, tuple[Any, str]]:
         "encode": (s.sam, "encode"),
         "decode to predicted IoU": (s.sam, "decode_tokens"),
         "up-convolutions": (s.sam, "upscale"),
-        "stability and boxes": (automatic, "stable"),
-        "suppression": (automatic, "nms"),
+        "stability and boxes": (search, "stable"),
+        "suppression": (search, "nms"),
         "runs": (candidates, "runs"),
         "RLE and measures": (s, "post"),
     }

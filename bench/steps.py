@@ -24,7 +24,7 @@ from model.networks import mask_decoder
 from model.networks.mask_decoder import Decoded, MaskDecoder
 from model.networks.transformer import Attention
 from model.spec import Automatic
-from model.tasks import automatic, candidates
+from model.tasks import candidates, search
 
 Table = dict[str, Any]
 Swap = tuple[Any, str, Any]  # owner, attribute, what stands there instead
@@ -99,7 +99,7 @@ def counted(s: Segmenter, run: Callable[[], Any]) -> dict[str, int]:
     with (
         patch.object(s.sam, "decode_tokens", decoding),
         patch.object(s.sam, "upscale", upscaling),
-        patch.object(automatic, "stable", filtering),
+        patch.object(search, "stable", filtering),
     ):
         found["survive"] = len(run())
     return found

@@ -17,7 +17,7 @@ from model.masks.nms import nms
 from model.masks.rle import RLE
 from model.networks.tiny_vit import TinyVit
 from model.sizes import Size
-from model.tasks.rules import Rules
+from model.tasks.parameters import Parameters
 
 Weights = dict[str, Tensor]
 
@@ -191,30 +191,32 @@ def upsample(row: Size, logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(big[..., :tall, :wide], size, mode="bilinear", align_corners=False)
 
 
-def automatic(w: Weights, row: Size, image: np.ndarray, rules: Rules, device: str = "cpu") -> list[tuple[RLE, float]]:
+def automatic(
+    w: Weights, row: Size, image: np.ndarray, given: Parameters, device: str = "cpu"
+) -> list[tuple[RLE, float]]:
     """(RLE, predicted IoU) of each mask, by predicted IoU descending; no crops, no small regions."""
     size = image.shape[0], image.shape[1]
     embedding = encode(w, row, prepare(row, image, device))
-    steps = (np.arange(rules.points_per_side) + 0.5) / rules.points_per_side
+    steps = (np.arange(given.points_per_side) + 0.5) / given.points_per_side
     grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
     points = torch.from_numpy(grid * np.asarray(whole(*size, row.image_size).resized[::-1])).float().to(device)
-    parts = [_batch(w, row, embedding, p, size, rules) for p in torch.split(points, 64)]
+    parts = [_batch(w, row, embedding, p, size, given) for p in torch.split(points, 64)]
     boxes, iou = torch.cat([p.boxes for p in parts]).cpu(), torch.cat([p.iou for p in parts]).cpu()
     lengths = [r for p in parts for r in p.runs]
-    kept = nms(boxes.numpy(), iou.numpy(), rules.box_nms_thresh)
+    kept = nms(boxes.numpy(), iou.numpy(), given.box_nms_thresh)
     return [({"size": list(size), "counts": rle.compress([lengths[i]])[0]}, float(iou[i])) for i in kept]
 
 
-def _batch(w: Weights, row: Size, embedding: Tensor, points: Tensor, size: tuple[int, int], rules: Rules) -> Batch:
+def _batch(w: Weights, row: Size, embedding: Tensor, points: Tensor, size: tuple[int, int], given: Parameters) -> Batch:
     logits, iou = decode(w, row, embedding, points[:, None], points.new_ones(len(points), 1, dtype=torch.int64))
     full, iou = upsample(row, logits, size).flatten(0, 1), iou.flatten()
-    keep = iou > (rules.pred_iou_thresh or -torch.inf)  # a threshold of 0 does not filter
+    keep = iou > (given.pred_iou_thresh or -torch.inf)  # a threshold of 0 does not filter
     full, iou = full[keep], iou[keep]
     above, below = (
         (full > t).sum(-1, dtype=torch.int16).sum(-1, dtype=torch.int32)
-        for t in (rules.stability_score_offset, -rules.stability_score_offset)
+        for t in (given.stability_score_offset, -given.stability_score_offset)
     )
-    keep = (above / below).nan_to_num() >= rules.stability_score_thresh
+    keep = (above / below).nan_to_num() >= given.stability_score_thresh
     masks, iou = full[keep] > 0, iou[keep]
     return Batch([_runs(m) for m in masks], _boxes(masks), iou)
 

@@ -19,6 +19,7 @@ from model.backends.sam import Segmenter
 from model.masks.nms import nms
 from model.masks.rle import decode
 from model.memory import keep_freed_memory
+from model.protocol import Options
 from model.spec import Automatic
 from training.prompts import LEVELS
 from training.store import Store, default_folder
@@ -181,7 +182,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     asked = _arguments()
     keep_freed_memory()
-    segmenter = Segmenter.load(asked.model, asked.checkpoint)
+    segmenter = Segmenter.load(asked.model, Options(asked.checkpoint))
     if asked.images:
         truth = [(p, p.regions) for p in pictures(asked.images, asked.ground_truth, asked.min_share)]
     else:

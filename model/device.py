@@ -16,6 +16,14 @@ def multiplies_bfloat16(device: str) -> bool:
     return device.startswith("cuda") or torch.cpu._is_avx512_bf16_supported()
 
 
+def working_dtype(device: str, precision: str, bfloat16: bool | None = None) -> torch.dtype:
+    """float32 for `exact`. For `fast` bfloat16 or float32, as `bfloat16` says; None decides by the device."""
+    if precision == "exact":
+        return torch.float32
+    wanted = multiplies_bfloat16(device) if bfloat16 is None else bfloat16
+    return torch.bfloat16 if wanted else torch.float32
+
+
 def free_bytes(device: torch.device) -> int | None:
     """Memory of a GPU that can be had: what nobody holds, and what torch's allocator keeps for reuse. None on a CPU."""
     if device.type != "cuda":

@@ -1,38 +1,28 @@
-"""A segmenter by name. Torch is imported only where a real model is asked for."""
+"""A segmenter by name. Torch is imported only where a model that needs it is asked for."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection
+from pkgutil import resolve_name
+from typing import Any, Final
 
-from model.backends.null import NullSegmenter
-from model.errors import ModelError
-from model.protocol import SegmenterProtocol
+from model.errors import ModelError, UnknownModel
+from model.protocol import DEFAULTS, Backend, Options, SegmenterProtocol
+from model.sizes import SIZES
+
+# A family of models is a row: the names of its models, and the class in `model.backends` that loads them.
+FAMILIES: Final[tuple[tuple[Collection[str], str], ...]] = (
+    (SIZES, "model.backends.sam:Segmenter"),
+    (("null",), "model.backends.null:NullSegmenter"),
+)
 
 
-def load(
-    name: str,
-    checkpoint: str | Path | None = None,
-    device: str = "cpu",
-    precision: str = "exact",
-    cache: Path | None = None,
-    download: Callable[[str, Path], None] | None = None,
-    bfloat16: bool | None = None,
-) -> SegmenterProtocol[Any, Any]:
-    """The segmenter called `name`: "null", or a row of model.sizes. `download(uri, path)` brings an s3:// checkpoint
-    into `cache`. Raises ModelError for an unknown name, CheckpointError for a missing or wrong file."""
-    if name == "null":
-        return NullSegmenter()
-    from model.backends.sam import Segmenter
-
-    return Segmenter.load(
-        name,
-        checkpoint=checkpoint,
-        device=device,
-        precision=precision,
-        cache=cache,
-        download=download,
-        bfloat16=bfloat16,
-    )
+def load(name: str, options: Options = DEFAULTS) -> SegmenterProtocol[Any, Any]:
+    """The segmenter of that name. Raises UnknownModel, and CheckpointError for a missing or wrong file."""
+    for names, place in FAMILIES:
+        if name in names:
+            backend: Backend = resolve_name(place)
+            return backend.load(name, options)
+    known = ", ".join(name for names, _ in FAMILIES for name in names)
+    raise UnknownModel(f"no model is called {name!r}; there are {known}")
 
 
 def default_device() -> str:

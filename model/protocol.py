@@ -1,17 +1,26 @@
-"""What a worker's pipeline asks of a model. Torch-free; `Segmenter` and `NullSegmenter` both answer it."""
+"""What a worker's pipeline asks of a model. Torch-free; the classes in `model.backends` answer it."""
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from model.masks.frames import Pixels
 from model.masks.mask import Mask
-from model.spec import Automatic, Prompted
+from model.spec import Task
 
-Image = NDArray[np.uint8]
+
+class Timed(Protocol):
+    """What `core` gives of one image."""
+
+    @property
+    def encode_ms(self) -> float:
+        """Its share of the image encoder's time; 0 where there is none."""
+        ...
+
+
 Prepared = TypeVar("Prepared")
-Raw = TypeVar("Raw")
+Raw = TypeVar("Raw", bound=Timed)
 
 
 class SegmenterProtocol(Protocol[Prepared, Raw]):
@@ -27,7 +36,7 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
     batch_images: int
     """How many images one call of `core` does best with."""
 
-    def pre(self, image: Image, task: Automatic | Prompted) -> Prepared:
+    def pre(self, image: Pixels, task: Task) -> Prepared:
         """uint8 (H, W, 3) RGB and its task → input of `core`. Prompts are as `model.tasks.bounds.fit` leaves them."""
         ...
 
@@ -39,10 +48,37 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
         """Masks of one image: automatic ones by predicted IoU descending, prompted ones in prompt order."""
         ...
 
-    def run(self, images: Sequence[Image], tasks: Sequence[Automatic | Prompted]) -> list[list[Mask]]:
+    def run(self, images: Sequence[Pixels], tasks: Sequence[Task]) -> list[list[Mask]]:
         """Fit prompts, then pre, core and post; one list of masks per image. Raises PromptOutOfBounds."""
         ...
 
     def warm(self) -> None:
-        """Does one small round of everything, so that the first real image is not the slow one."""
+        """Do one small round of everything, so that the first real image is not the slow one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a segmenter is loaded.
+
+    `checkpoint`: a file or an s3:// URI; None searches. `download(uri, path)` brings an s3:// checkpoint into `cache`.
+    `precision`: "exact" or "fast". `bfloat16`: whether `fast` computes in it; None decides by the device.
+    """
+
+    checkpoint: str | Path | None = None
+    device: str = "cpu"
+    precision: str = "exact"
+    cache: Path | None = None
+    download: Callable[[str, Path], None] | None = None
+    bfloat16: bool | None = None
+
+
+DEFAULTS: Final = Options()
+
+
+class Backend(Protocol):
+    """A family of models: the class of its segmenters."""
+
+    def load(self, name: str, options: Options) -> SegmenterProtocol[Any, Any]:
+        """A segmenter of the family by name. Raises CheckpointError for a missing or wrong file."""
         ...

@@ -28,7 +28,14 @@ ROOMS: dict[str, set[str]] = {
     "model.masks": set(),
     "model.networks": {"model.sizes"},
     "model.weights": {"model.networks", "model.sizes", "model.errors"},
+    "model.embeddings": {"model.networks", "model.masks", "model.errors"},
     "model.tasks": {"model.networks", "model.masks", "model.device", "model.sizes", "model.spec", "model.errors"},
+    "model.backends": {
+        *("model.tasks", "model.embeddings", "model.weights", "model.networks", "model.masks"),
+        *("model.protocol", "model.device", "model.sizes", "model.spec", "model.errors"),
+    },
+    "model.protocol": {"model.masks", "model.spec"},
+    "model.spec": {"model.masks.rle"},
 }
 
 

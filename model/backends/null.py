@@ -5,16 +5,18 @@ No torch is imported. The same image and task give the same masks on every machi
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from model.masks import rle
+from model.masks.frames import Pixels
 from model.masks.mask import Mask
-from model.protocol import Image
-from model.spec import Automatic, Prompt, Prompted
+from model.protocol import Options
+from model.spec import Automatic, Prompt, Prompted, Task
 from model.tasks.bounds import fit_all
 
 
@@ -25,7 +27,8 @@ class NullPrepared:
     height: int
     width: int
     checksum: int
-    task: Automatic | Prompted
+    task: Task
+    encode_ms: float = 0.0
 
 
 class NullSegmenter:
@@ -42,7 +45,12 @@ class NullSegmenter:
         self.delay_s = delay_s
         self.masks_per_image = masks_per_image
 
-    def pre(self, image: Image, task: Automatic | Prompted) -> NullPrepared:
+    @classmethod
+    def load(cls, _name: str, _options: Options) -> "NullSegmenter":
+        """There is nothing to load."""
+        return cls()
+
+    def pre(self, image: Pixels, task: Task) -> NullPrepared:
         height, width = image.shape[:2]
         return NullPrepared(height, width, zlib.crc32(np.ascontiguousarray(image).data), task)
 
@@ -51,26 +59,22 @@ class NullSegmenter:
         return batch
 
     def post(self, raw: NullPrepared) -> list[Mask]:
-        if isinstance(raw.task, Prompted):
-            return _masks(raw, [answer for prompt in raw.task.prompts for answer in _answers(raw, prompt)])
-        count = min(self.masks_per_image, raw.task.max_masks or self.masks_per_image)
-        random = np.random.default_rng(raw.checksum)
-        boxes = dict.fromkeys(_random_box(random, raw.height, raw.width) for _ in range(count))
-        return _masks(raw, [_Answer(box, 1 - i / 1000, None, None) for i, box in enumerate(boxes)])
+        return _masks(raw, RECTANGLES[type(raw.task)](raw, raw.task, self.masks_per_image))
 
-    def run(self, images: Sequence[Image], tasks: Sequence[Automatic | Prompted]) -> list[list[Mask]]:
-        prepared = [self.pre(image, _fitted(image, task)) for image, task in zip(images, tasks, strict=True)]
+    def run(self, images: Sequence[Pixels], tasks: Sequence[Task]) -> list[list[Mask]]:
+        fitted = (fit_all(task, *image.shape[:2]) for image, task in zip(images, tasks, strict=True))
+        prepared = [self.pre(image, task) for image, task in zip(images, fitted, strict=True)]
         return [self.post(raw) for raw in self.core(prepared)]
 
     def warm(self) -> None:
         self.run([np.zeros((8, 8, 3), dtype=np.uint8)], [Automatic()])
 
 
-def _fitted(image: Image, task: Automatic | Prompted) -> Automatic | Prompted:
+def _fitted(image: Pixels, task: Task) -> Automatic | Prompted:
     return fit_all(task, *image.shape[:2]) if isinstance(task, Prompted) else task
 
 
-class _Answer(NamedTuple):
+class _Rectangle(NamedTuple):
     """A rectangle to be given as a mask: x0, y0, x1, y1 with exclusive ends."""
 
     box: tuple[int, int, int, int]
@@ -85,11 +89,27 @@ def _random_box(random: np.random.Generator, height: int, width: int) -> tuple[i
     return x0, y0, int(random.integers(x0, width)) + 1, int(random.integers(y0, height)) + 1
 
 
-def _answers(raw: NullPrepared, prompt: Prompt) -> list[_Answer]:
+def _everywhere(raw: NullPrepared, task: Automatic, most: int) -> list[_Rectangle]:
+    random = np.random.default_rng(raw.checksum)
+    count = min(most, task.max_masks or most)
+    boxes = dict.fromkeys(_random_box(random, raw.height, raw.width) for _ in range(count))
+    return [_Rectangle(box, 1 - i / 1000, None, None) for i, box in enumerate(boxes)]
+
+
+def _prompted(raw: NullPrepared, task: Prompted, _most: int) -> list[_Rectangle]:
+    return [one for prompt in task.prompts for one in _of_prompt(raw, prompt)]
+
+
+RECTANGLES: Mapping[type, Callable[[NullPrepared, Any, int], list[_Rectangle]]] = MappingProxyType(
+    {Automatic: _everywhere, Prompted: _prompted}
+)
+
+
+def _of_prompt(raw: NullPrepared, prompt: Prompt) -> list[_Rectangle]:
     """The prompt's box, or a square about its first point, or the whole image; shrinking for three masks."""
     coords = [[float(x), float(y)] for x, y in prompt.points] or None
     boxes = [_around(prompt, raw.height, raw.width, 8 >> i) for i in range(3 if prompt.three_masks else 1)]
-    return [_Answer(box, 0.9 - i / 10, coords, prompt.id) for i, box in enumerate(boxes)]
+    return [_Rectangle(box, 0.9 - i / 10, coords, prompt.id) for i, box in enumerate(boxes)]
 
 
 def _around(prompt: Prompt, height: int, width: int, reach: int) -> tuple[int, int, int, int]:
@@ -104,10 +124,10 @@ def _around(prompt: Prompt, height: int, width: int, reach: int) -> tuple[int, i
     return x0, y0, min(max(x1, x0 + 1), width), min(max(y1, y0 + 1), height)
 
 
-def _masks(raw: NullPrepared, answers: list[_Answer]) -> list[Mask]:
+def _masks(raw: NullPrepared, rectangles: list[_Rectangle]) -> list[Mask]:
     """All at once and without drawing them: what this model takes would be counted as the protocol's."""
-    counts = rle.compress([_runs(answer.box, raw.height, raw.width) for answer in answers])
-    return [_mask(raw, answer, text) for answer, text in zip(answers, counts, strict=True)]
+    counts = rle.compress([_runs(one.box, raw.height, raw.width) for one in rectangles])
+    return [_mask(raw, one, text) for one, text in zip(rectangles, counts, strict=True)]
 
 
 def _runs(box: tuple[int, int, int, int], height: int, width: int) -> rle.Runs:
@@ -120,16 +140,16 @@ def _runs(box: tuple[int, int, int, int], height: int, width: int) -> rle.Runs:
     return np.array([*lengths, rest] if rest else lengths, dtype=np.int64)
 
 
-def _mask(raw: NullPrepared, answer: _Answer, counts: str) -> Mask:
-    x0, y0, x1, y1 = answer.box
-    centre = [[(x0 + x1) / 2, (y0 + y1) / 2]] if answer.prompt_id is None else None
+def _mask(raw: NullPrepared, one: _Rectangle, counts: str) -> Mask:
+    x0, y0, x1, y1 = one.box
+    centre = [[(x0 + x1) / 2, (y0 + y1) / 2]] if one.prompt_id is None else None
     return Mask(
         rle={"size": [raw.height, raw.width], "counts": counts},
         bbox=[x0, y0, x1 - x0, y1 - y0],
         area=(x1 - x0) * (y1 - y0),
-        predicted_iou=answer.iou,
+        predicted_iou=one.iou,
         stability_score=1.0,
-        point_coords=answer.coords or centre,
+        point_coords=one.coords or centre,
         crop_box=[0, 0, raw.width, raw.height],
-        prompt_id=answer.prompt_id,
+        prompt_id=one.prompt_id,
     )

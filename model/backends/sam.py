@@ -1,62 +1,59 @@
-"""A model ready for work: pre (CPU) → core (device) → post (CPU), or run(), the three in a row.
+"""Segment Anything: pre (CPU) → core (device) → post (CPU), or run(), the three in a row.
 
-Holds weights and a cache of embeddings, never a current image: any number of images may be under way, in `pre`
-and `post` on any thread, in `core` on one at a time.
+Holds weights and a cache of embeddings, never a current image. Any number of images may be in `pre` and `post`, on
+any thread; `core` runs on one thread at a time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.device import device_errors, multiplies_bfloat16
-from model.embeddings import Embedding, EmbeddingCache, content_key, stacked
+from model.device import device_errors, working_dtype
+from model.embeddings.embedding import Embedding
+from model.embeddings.encoder import Encoder, View
 from model.errors import ModelError
-from model.masks.frames import Pixels, resize, whole
+from model.masks.frames import Pixels, whole
 from model.masks.mask import Mask
 from model.networks.sam import Sam
+from model.protocol import DEFAULTS, Options
 from model.sizes import size
-from model.spec import Automatic, Prompt, Prompted
-from model.tasks import automatic, prompted
-from model.tasks.automatic import Crop, Survivors
+from model.spec import Automatic, Prompt, Prompted, Task
 from model.tasks.bounds import fit_all
-from model.tasks.prompted import Answered, Question
-from model.tasks.rules import Rules, rules
-from model.weights import checkpoint as checkpoints
+from model.tasks.table import TASKS, Plan
+from model.weights import checkpoint
 from model.weights.seeding import build
 
 PRECISIONS = ("exact", "fast")
-PROMPTS_AT_ONCE = 64
 CACHE_BYTES = 256 << 20
-
-
-@dataclass(frozen=True)
-class View:
-    """One crop on its way to the encoder: pixels uint8 (h', w', 3), or None where the embedding is known."""
-
-    crop: Crop
-    pixels: Pixels | None
-    key: str
-    embedding: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Prepared:
     """An image and its task, ready for `core`."""
 
-    image: tuple[int, int]
+    task: type
+    plan: Plan
     views: tuple[View, ...]
-    task: Rules | Prompted
-    questions: tuple[Question, ...] = ()
 
 
-Raw = Survivors | Answered
+@dataclass(frozen=True)
+class Raw:
+    """What the networks found in one image.
+
+    `encode_ms`: its share of the encoder's time as the host sees it. On CUDA that is the time to queue the work.
+    """
+
+    task: type
+    found: Any
+    encode_ms: float
 
 
 class Segmenter:
@@ -76,28 +73,14 @@ class Segmenter:
         self.sam = sam.to(device, working_dtype(device, precision, bfloat16)).eval()
         self.name, self.revision, self.precision, self.device = sam.row.name, revision, precision, device
         self.batch_images = 8 if device.startswith("cuda") else 2
-        self.embeddings = EmbeddingCache(cache_bytes)
+        self.encoder = Encoder(self.sam, f"{self.name}:{revision}:{precision}", cache_bytes)
         self._compiled = False
-        self._mean, self._std = (
-            torch.tensor(v, device=device).view(3, 1, 1) for v in (sam.row.pixel_mean, sam.row.pixel_std)
-        )
 
     @classmethod
-    def load(
-        cls,
-        name: str,
-        checkpoint: str | Path | None = None,
-        device: str = "cpu",
-        precision: str = "exact",
-        cache: Path | None = None,
-        download: Callable[[str, Path], None] | None = None,
-        bfloat16: bool | None = None,
-    ) -> Segmenter:
-        """Trained weights (`model.weights` says where they are looked for). UnknownModel, CheckpointError.
-
-        `bfloat16`: whether `fast` computes in it; None decides by the device."""
-        sam, revision = checkpoints.load(size(name), checkpoint, cache=cache, download=download)
-        return cls(sam, revision, device, precision, bfloat16=bfloat16)
+    def load(cls, name: str, options: Options = DEFAULTS) -> Segmenter:
+        """Trained weights; `model.weights.files` says where they are looked for. UnknownModel, CheckpointError."""
+        sam, revision = checkpoint.load(size(name), options.checkpoint, cache=options.cache, download=options.download)
+        return cls(sam, revision, options.device, options.precision, bfloat16=options.bfloat16)
 
     @classmethod
     def seeded(cls, name: str, seed: int = 0, device: str = "cpu", precision: str = "exact") -> Segmenter:
@@ -108,44 +91,25 @@ class Segmenter:
         """The weights under their published names."""
         return self.sam.state_dict()
 
-    def pre(self, image: Pixels, task: Automatic | Prompted) -> Prepared:
+    def pre(self, image: Pixels, task: Task) -> Prepared:
         """uint8 (H, W, 3) RGB and its task → input of `core`. Prompts are as `model.tasks.bounds.fit` leaves them."""
         check_image(image)
-        height, width = image.shape[:2]
-        row = self.sam.row
-        if isinstance(task, Prompted):
-            return self._ask(task, self._view(image, Crop(whole(height, width, row.image_size), 0)))
-        settled = rules(task, row)
-        crops = automatic.crops(height, width, settled, row.image_size)
-        return Prepared((height, width), tuple(self._view(image, crop) for crop in crops), settled)
+        plan = self._plan(task, *image.shape[:2])
+        return Prepared(type(task), plan, tuple(self.encoder.view(image, frame) for frame in plan.frames))
 
-    def pre_embedded(self, embedding: Embedding, task: Automatic | Prompted) -> Prepared:
+    def pre_embedded(self, embedding: Embedding, task: Task) -> Prepared:
         """As `pre`, for an image known by its embedding. Raises ModelError for one of other weights or precision,
         or where the task asks for crops, which need pixels."""
-        if not embedding.key.endswith(self._suffix):
+        if not self.encoder.made(embedding.key):
             raise ModelError(f"this embedding is not of {self.name} {self.revision} in {self.precision}")
-        view = View(Crop(embedding.frame, 0), None, embedding.key, embedding.tensor.to(self.device))
-        if isinstance(task, Prompted):
-            return self._ask(task, view)
-        settled = rules(task, self.sam.row)
-        if settled.crop_n_layers:
+        plan = self._plan(task, *embedding.frame.image)
+        if len(plan.frames) > 1:
             raise ModelError("crops need the image: an embedding holds the whole of it only")
-        return Prepared(embedding.frame.image, (view,), settled)
+        view = View(embedding.frame, None, embedding.key, embedding.tensor.to(self.device))
+        return Prepared(type(task), plan, (view,))
 
-    def _ask(self, task: Prompted, view: View) -> Prepared:
-        if task.box_format != "xyxy":
-            raise ValueError("prompts go through model.tasks.bounds.fit first: boxes are taken as corners here")
-        frame, row = view.crop.frame, self.sam.row
-        asked = (prompted.question(p, frame, row.image_size, row.mask_size) for p in task.prompts)
-        return Prepared(frame.image, (view,), task, tuple(asked))
-
-    @property
-    def _suffix(self) -> str:
-        return f":{self.name}:{self.revision}:{self.precision}"
-
-    def _view(self, image: Pixels, crop: Crop) -> View:
-        pixels = resize(image, crop.frame)
-        return View(crop, pixels, content_key(pixels) + self._suffix)
+    def _plan(self, task: Task, height: int, width: int) -> Plan:
+        return TASKS[type(task)].pre(task, (height, width), self.sam.row)
 
     @torch.inference_mode()
     def core(self, batch: list[Prepared]) -> list[Raw]:
@@ -158,52 +122,21 @@ class Segmenter:
 
     def _core(self, batch: list[Prepared]) -> list[Raw]:
         started = time.perf_counter()
-        embeddings = self._encode([view for one in batch for view in one.views])
+        embeddings = iter(self.encoder.encode([view for one in batch for view in one.views], self.batch_images))
         encode_ms = (time.perf_counter() - started) * 1000 / len(batch)
-        starts = np.cumsum([0, *(len(one.views) for one in batch)])
-        asked = [i for i, one in enumerate(batch) if isinstance(one.task, Prompted)]
-        found: dict[int, Raw] = dict(self._answer(batch, asked, [embeddings[starts[i]] for i in asked]))
-        for i, one in enumerate(batch):
-            if isinstance(one.task, Rules):
-                found[i] = self._search(one, one.task, embeddings[starts[i] : starts[i + 1]])
-        return [replace(found[i], encode_ms=encode_ms) for i in range(len(batch))]
-
-    def _encode(self, views: list[View]) -> list[Tensor]:
-        """Each view's embedding (1, C, h, w): given, cached, or computed, `batch_images` at a time."""
-        known = {v.key: v.embedding if v.embedding is not None else self.embeddings.get(v.key) for v in views}
-        fresh = {v.key: v.pixels for v in views if known[v.key] is None and v.pixels is not None}
-        keys = list(fresh)
-        for at in range(0, len(keys), self.batch_images):
-            part = keys[at : at + self.batch_images]
-            pixels = stacked([fresh[key] for key in part], self.sam.row.image_size, self._mean, self._std)
-            for key, one in zip(part, torch.split(self.sam.encode(pixels), 1), strict=True):
-                known[key] = one
-                self.embeddings.put(key, one)
-        return [e for e in (known[v.key] for v in views) if e is not None]
-
-    def _search(self, one: Prepared, settled: Rules, embeddings: list[Tensor]) -> Survivors:
-        pairs = zip(one.views, embeddings, strict=True)
-        found = [automatic.search(self.sam, embedding, view.crop, settled) for view, embedding in pairs]
-        return automatic.survivors(found, settled, one.image)
-
-    def _answer(self, batch: list[Prepared], asked: list[int], embeddings: list[Tensor]) -> list[tuple[int, Raw]]:
-        if not asked:
-            return []
-        questions = [list(batch[i].questions) for i in asked]
-        found = prompted.decode(self.sam, torch.cat(embeddings), questions, PROMPTS_AT_ONCE)
-        side = self.sam.row.image_size
-        raws: list[tuple[int, Raw]] = []
-        for i, answers in zip(asked, found, strict=True):
-            task = batch[i].task
-            assert isinstance(task, Prompted)
-            raws.append((i, prompted.answered(task, batch[i].views[0].crop.frame, side, answers)))
-        return raws
+        seen = [list(islice(embeddings, len(one.views))) for one in batch]
+        found: dict[int, Any] = {}
+        for task in dict.fromkeys(one.task for one in batch):
+            alike = [i for i, one in enumerate(batch) if one.task is task]
+            results = TASKS[task].core(self.sam, [batch[i].plan for i in alike], [seen[i] for i in alike])
+            found.update(zip(alike, results, strict=True))
+        return [Raw(one.task, found[i], encode_ms) for i, one in enumerate(batch)]
 
     def post(self, raw: Raw) -> list[Mask]:
         """Automatic masks by predicted IoU descending; prompted ones in the order of the prompts."""
-        return automatic.answers(raw) if isinstance(raw, Survivors) else prompted.answers(raw)
+        return TASKS[raw.task].post(raw.found)
 
-    def run(self, images: Sequence[Pixels], tasks: Sequence[Automatic | Prompted]) -> list[list[Mask]]:
+    def run(self, images: Sequence[Pixels], tasks: Sequence[Task]) -> list[list[Mask]]:
         """Fit prompts, then pre, core and post, `batch_images` at a time; one list of masks per image.
 
         Boxes that reach out of their image are clipped to it. Raises PromptOutOfBounds where a prompt cannot be
@@ -221,26 +154,26 @@ class Segmenter:
         """The embedding of the whole image, from the cache where it is there."""
         check_image(image)
         frame = whole(image.shape[0], image.shape[1], self.sam.row.image_size)
-        view = self._view(image, Crop(frame, 0))
+        view = self.encoder.view(image, frame)
         with torch.inference_mode():
-            return Embedding(self._encode([view])[0], frame, view.key)
+            return Embedding(self.encoder.encode([view], 1)[0], frame, view.key)
 
-    def run_embedded(self, embedding: Embedding, task: Automatic | Prompted) -> list[Mask]:
+    def run_embedded(self, embedding: Embedding, task: Task) -> list[Mask]:
         """Masks of an image known by its embedding; prompts as in `run`."""
         fitted = self._fitted(task, *embedding.frame.image)
         return self.post(self.core([self.pre_embedded(embedding, fitted)])[0])
 
-    def _fitted(self, task: Automatic | Prompted, height: int, width: int) -> Automatic | Prompted:
-        return fit_all(task, height, width, self.sam.row.mask_size) if isinstance(task, Prompted) else task
+    def _fitted(self, task: Task, height: int, width: int) -> Task:
+        return fit_all(task, height, width, self.sam.row.mask_size)
 
     def compile_encoder(self, backend: str = "inductor") -> None:
-        """Compile the image encoder; `warm` then takes minutes. For CUDA: on a CPU attention is a loop of slices,
+        """Compile the image encoder; `warm` then takes minutes. For CUDA only: on a CPU attention is a loop of slices,
         which a compiler unrolls. Off unless asked for: nobody has measured yet where it pays."""
         self.sam.image_encoder.compile(backend=backend, fullgraph=True)
         self._compiled = True
 
     def warm(self) -> None:
-        """One small round of everything, so that the first real image is not the slow one."""
+        """Do one small round of everything, so that the first real image is not the slow one."""
         if self._compiled:
             self._warm_compiled()
         blank = np.zeros((64, 64, 3), dtype=np.uint8)
@@ -253,14 +186,6 @@ class Segmenter:
         side = self.sam.row.image_size
         for images in (1, 2, self.batch_images):
             self.sam.encode(torch.zeros(images, 3, side, side, device=self.device))
-
-
-def working_dtype(device: str, precision: str, bfloat16: bool | None = None) -> torch.dtype:
-    """float32 for `exact`. For `fast` bfloat16 or float32, as `bfloat16` says; None decides by the device."""
-    if precision == "exact":
-        return torch.float32
-    wanted = multiplies_bfloat16(device) if bfloat16 is None else bfloat16
-    return torch.bfloat16 if wanted else torch.float32
 
 
 def check_image(image: Pixels) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.errors import PromptOutOfBounds
-from model.spec import Box, Prompt, Prompted, corners, how_read
+from model.spec import Box, Prompt, Prompted, Task, corners, how_read
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,18 @@ class Fitted:
     `clipped`: prompts whose box was cut. `failed`: prompts that are left out.
     """
 
-    task: Prompted | None
+    task: Task | None
     clipped: tuple[Note, ...]
     failed: tuple[Note, ...]
 
 
-def fit(task: Prompted, height: int, width: int, mask_size: int | None = None) -> Fitted:
-    """Check prompts against an image of height x width pixels, and their logits against (1, mask_size, mask_size)."""
+def fit(task: Task, height: int, width: int, mask_size: int | None = None) -> Fitted:
+    """Check prompts against an image of height x width pixels, and their logits against (1, mask_size, mask_size).
+
+    A task without prompts fits every image.
+    """
+    if not isinstance(task, Prompted):
+        return Fitted(task, (), ())
     kept: list[Prompt] = []
     clipped: list[Note] = []
     failed: list[Note] = []
@@ -55,7 +60,7 @@ def fit(task: Prompted, height: int, width: int, mask_size: int | None = None) -
     return Fitted(fitted, tuple(clipped), tuple(failed))
 
 
-def fit_all(task: Prompted, height: int, width: int, mask_size: int | None = None) -> Prompted:
+def fit_all(task: Task, height: int, width: int, mask_size: int | None = None) -> Task:
     """As `fit`, for callers that want every prompt answered. Raises PromptOutOfBounds naming those that cannot be."""
     fitted = fit(task, height, width, mask_size)
     if fitted.task is None or fitted.failed:

@@ -1,14 +1,30 @@
 """Where automatic masks are looked for: crop windows and point grids (reference behaviour). numpy only."""
 
+from dataclasses import dataclass
 from itertools import product
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.tasks.rules import Rules
+from model.masks.frames import Frame, frame_of
+from model.tasks.parameters import Parameters
 
 Window = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One window of the image and the layer whose grid it gets."""
+
+    frame: Frame
+    layer: int
+
+
+def crops(image: tuple[int, int], parameters: Parameters, side: int) -> tuple[Crop, ...]:
+    """The crops of an image of (H, W), whole image first."""
+    found = windows(*image, parameters.crop_n_layers, parameters.crop_overlap_ratio)
+    return tuple(Crop(frame_of(image, window, side), layer) for window, layer in found)
 
 
 def windows(height: int, width: int, layers: int, overlap_ratio: float) -> list[tuple[Window, int]]:
@@ -33,12 +49,12 @@ def _length(side: int, count: int, overlap: int) -> int:
     return ceil((overlap * (count - 1) + side) / count)
 
 
-def grid(rules: Rules, layer: int) -> NDArray[np.float64]:
+def grid(parameters: Parameters, layer: int) -> NDArray[np.float64]:
     """float64 (N, 2) xy in [0, 1], x fastest, for windows of `layer`. N may be 0."""
-    if rules.point_grids is not None:
-        rows = rules.point_grids[layer] if layer < len(rules.point_grids) else ()
+    if parameters.point_grids is not None:
+        rows = parameters.point_grids[layer] if layer < len(parameters.point_grids) else ()
         return np.asarray(rows, dtype=np.float64).reshape(-1, 2)
-    side = int(rules.points_per_side / rules.crop_n_points_downscale_factor**layer)
+    side = int(parameters.points_per_side / parameters.crop_n_points_downscale_factor**layer)
     if side == 0:
         return np.zeros((0, 2))
     steps = (np.arange(side) + 0.5) / side

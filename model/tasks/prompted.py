@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.masks import rle
-from model.masks.frames import Frame, mask_logits, to_model
+from model.masks.frames import Frame, mask_logits, to_model, whole
 from model.masks.mask import Mask
 from model.masks.upsample import traced
 from model.networks.sam import Sam
+from model.sizes import Size
 from model.spec import Prompt, Prompted
 
+PROMPTS_AT_ONCE = 64
 STABILITY_OFFSET = 1.0
 
 
@@ -36,7 +38,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """All answers for one image: M masks of each prompt, in order; `encode_ms` as in `automatic.Survivors`."""
+    """The masks of one image's prompts, in order: `counts` says how many each prompt has."""
 
     prompts: tuple[Prompt, ...]
     frame: Frame
@@ -44,10 +46,38 @@ class Answered:
     runs: list[rle.Runs]
     iou: NDArray[np.float32]
     stability: NDArray[np.float32]
-    encode_ms: float = 0.0
 
 
-def question(prompt: Prompt, frame: Frame, side: int, low: int) -> Question:
+@dataclass(frozen=True)
+class PromptedPlan:
+    """The prompts of one image, and as questions to the decoder."""
+
+    prompts: tuple[Prompt, ...]
+    frame: Frame
+    questions: tuple[Question, ...]
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        return (self.frame,)
+
+
+def pre(task: Prompted, image: tuple[int, int], row: Size) -> PromptedPlan:
+    """The plan for an image of (H, W). Prompts are as `model.tasks.bounds.fit` leaves them."""
+    if task.box_format != "xyxy":
+        raise ValueError("prompts go through model.tasks.bounds.fit first: boxes are taken as corners here")
+    frame = whole(*image, row.image_size)
+    questions = tuple(_question(prompt, frame, row.image_size, row.mask_size) for prompt in task.prompts)
+    return PromptedPlan(task.prompts, frame, questions)
+
+
+def core(sam: Sam, plans: list[PromptedPlan], embeddings: list[list[Tensor]]) -> list[Answered]:
+    """The prompts of all images together."""
+    questions = [list(plan.questions) for plan in plans]
+    found = _decode(sam, torch.cat([whole_image for (whole_image,) in embeddings]), questions, PROMPTS_AT_ONCE)
+    return [_answered(plan, sam.row.image_size, answers) for plan, answers in zip(plans, found, strict=True)]
+
+
+def _question(prompt: Prompt, frame: Frame, side: int, low: int) -> Question:
     """A prompt in original pixels that fits its image (`model.tasks.bounds`), as the decoder takes it."""
     mask = prompt.mask
     if mask is not None and not isinstance(mask, np.ndarray):
@@ -63,7 +93,7 @@ def question(prompt: Prompt, frame: Frame, side: int, low: int) -> Question:
     )
 
 
-def decode(
+def _decode(
     sam: Sam, embeddings: Tensor, questions: list[list[Question]], step: int
 ) -> list[list[tuple[Tensor, Tensor]]]:
     """embeddings (B, C, h, w), B lists of questions → per image and prompt its logits (M, low, low), iou (M,)."""
@@ -100,16 +130,16 @@ def _decode_alike(sam: Sam, embeddings: Tensor, alike: list[Question], images: l
     )
 
 
-def answered(task: Prompted, frame: Frame, side: int, found: list[tuple[Tensor, Tensor]]) -> Answered:
+def _answered(plan: PromptedPlan, side: int, found: list[tuple[Tensor, Tensor]]) -> Answered:
     """Full-size runs and stability of one image's masks."""
     logits = torch.cat([mask for mask, _ in found])
-    stability, runs = traced(logits, frame, side, STABILITY_OFFSET)
+    stability, runs = traced(logits, plan.frame, side, STABILITY_OFFSET)
     iou = torch.cat([i for _, i in found]).cpu().numpy()
     counts = [len(mask) for mask, _ in found]
-    return Answered(task.prompts, frame, counts, runs, iou, stability)
+    return Answered(plan.prompts, plan.frame, counts, runs, iou, stability)
 
 
-def answers(found: Answered) -> list[Mask]:
+def post(found: Answered) -> list[Mask]:
     """Compressed runs and their measures, prompt by prompt. CPU only."""
     height, width = found.frame.image
     owners = [p for p, n in zip(found.prompts, found.counts, strict=True) for _ in range(n)]

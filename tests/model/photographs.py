@@ -11,7 +11,6 @@ from PIL import Image
 
 from bench.blobs import as_blobs
 from model.backends.sam import Segmenter
-from model.embeddings import stacked
 from model.sizes import SIZES, Stage
 from model.spec import Automatic
 from model.weights.seeding import build
@@ -64,7 +63,6 @@ def blobs() -> Segmenter:
     segmenter = Segmenter(build(ROW, seed=1), "seed-1", "cpu", "exact")
     view = segmenter.pre(photograph("astronaut.png"), Automatic()).views[0]
     assert view.pixels is not None
-    side = segmenter.sam.row.image_size
-    as_blobs(segmenter.sam, stacked([view.pixels], side, segmenter._mean, segmenter._std))
+    as_blobs(segmenter.sam, segmenter.encoder.normalised([view.pixels]))
     torch.set_num_threads(1)  # two cores shared with the rest of a test run: a second thread only waits
     return segmenter

@@ -13,8 +13,8 @@ from model.networks import image_encoder, mask_decoder
 from model.networks.sam import Sam
 from model.sizes import SIZES
 from model.spec import Automatic
-from model.tasks import automatic
-from model.tasks.rules import rules
+from model.tasks import search
+from model.tasks.parameters import resolve
 from model.weights.seeding import build
 from tests.model.networks.test_networks import ROW
 
@@ -77,17 +77,17 @@ def test_measures_of_all_masks_cross_together(monkeypatch: pytest.MonkeyPatch) -
 def test_a_gpu_decodes_what_it_has_room_for(
     dtype: torch.dtype, free_gb: int, points: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(automatic, "free_bytes", lambda _: free_gb * 10**9)
+    monkeypatch.setattr(search, "free_bytes", lambda _: free_gb * 10**9)
     embedding = torch.zeros(1, 256, 64, 64, dtype=dtype)
-    assert automatic.points_at_a_time(embedding, rules(Automatic(points_per_batch=8), SIZES["sam_vit_b"])) == points
+    assert search.points_at_a_time(embedding, resolve(Automatic(points_per_batch=8), SIZES["sam_vit_b"])) == points
 
 
 def test_a_cpu_decodes_what_the_task_asks_for() -> None:
     embedding = torch.zeros(1, 256, 64, 64)
     assert free_bytes(embedding.device) is None
-    for asked, taken in ((8, 8), (1000, automatic.MOST_POINTS)):
+    for asked, taken in ((8, 8), (1000, search.MOST_POINTS)):
         task = Automatic(points_per_batch=asked)
-        assert automatic.points_at_a_time(embedding, rules(task, SIZES["sam_vit_b"])) == taken
+        assert search.points_at_a_time(embedding, resolve(task, SIZES["sam_vit_b"])) == taken
 
 
 def test_the_encoder_is_one_graph_for_any_number_of_images(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from model.backends.null import NullSegmenter
 from model.load import check_device, default_device, load, prepare_process
-from model.protocol import SegmenterProtocol
+from model.protocol import Options, SegmenterProtocol
 from model.sizes import size
 from model.weights.files import find
 from workers.settings import Settings
@@ -55,17 +55,15 @@ class Models:
     def _load(self, name: str, precision: str) -> Model:
         if name == "null":
             return self._null()
-        checkpoint = self._settings.checkpoints.get(name)
-        cache = self._settings.cache
-        model = load(
-            name,
-            checkpoint,
-            self.device,
-            precision,
-            cache,
-            lambda uri, path: download(self._s3, uri, path),
-            self._settings.bfloat16,
+        options = Options(
+            checkpoint=self._settings.checkpoints.get(name),
+            device=self.device,
+            precision=precision,
+            cache=self._settings.cache,
+            download=lambda uri, path: download(self._s3, uri, path),
+            bfloat16=self._settings.bfloat16,
         )
+        model = load(name, options)
         model.warm()
         return model
 

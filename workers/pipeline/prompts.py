@@ -5,18 +5,16 @@ from typing import Any
 
 from db.states import WarningCode
 from model.masks.mask import Mask
-from model.spec import Automatic, Prompted
+from model.spec import Task
 from model.tasks.bounds import cannot_be_answered, fit
 from workers.pipeline.ticket import Ticket, warning
 
 
-def answerable(ticket: Ticket) -> Automatic | Prompted:
+def answerable(ticket: Ticket) -> Task:
     """A decoded ticket's task without the prompts that its image cannot answer.
 
     Adds a warning for each of those and for each clipped box. Raises PromptOutOfBounds where no prompt is left.
     """
-    if not isinstance(ticket.task, Prompted):
-        return ticket.task
     fitted = fit(ticket.task, ticket.height, ticket.width)
     if fitted.task is None:
         raise cannot_be_answered(fitted)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.backends.null import NullPrepared, NullSegmenter
 from model.errors import DeviceLost, OutOfMemory
-from model.protocol import Image
+from model.masks.frames import Pixels
 from model.spec import Automatic, Prompted
 
 MARK: Final = b"MW!"
@@ -46,7 +46,7 @@ class PoisonableNull(NullSegmenter):
         self._deeds = deeds
         self._poisoned: dict[int, bytes] = {}
 
-    def pre(self, image: Image, task: Automatic | Prompted) -> NullPrepared:
+    def pre(self, image: Pixels, task: Automatic | Prompted) -> NullPrepared:
         prepared = super().pre(image, task)
         poison = poison_of(image)
         if poison == b"dec":
@@ -79,7 +79,7 @@ class PoisonableNull(NullSegmenter):
         os.close(descriptor)
 
 
-def poison_of(image: Image) -> bytes | None:
+def poison_of(image: Pixels) -> bytes | None:
     """The poison that an image's first two pixels spell."""
     height, width = image.shape[:2]
     if width < 2 or not height or image[0, 0].tobytes() != MARK:

@@ -14,7 +14,7 @@ from bench import straightforward
 from model.backends.sam import Segmenter
 from model.masks import rle
 from model.spec import Automatic
-from model.tasks.rules import rules
+from model.tasks.parameters import resolve
 from tests.model import plain
 from tests.model.photographs import NAMES, photograph
 from tests.model.same_masks import assert_same, iou
@@ -29,7 +29,7 @@ def shipped() -> Segmenter:
 def compare(image: np.ndarray, task: Automatic) -> int:
     """Asserts equality with the plain restatement; returns how many masks there were."""
     s = shipped()
-    parameters: dict[str, Any] = asdict(rules(task, s.sam.row))
+    parameters: dict[str, Any] = asdict(resolve(task, s.sam.row))
     expected = plain.automatic(s.sam, image, parameters)[: parameters["max_masks"]]
     found = s.run([image], [task])[0]
     assert_same(found, expected)
@@ -75,7 +75,7 @@ def test_the_straightforward_generator(name: str) -> None:
     s, image = shipped(), photograph(name, 256)
     task = Automatic(points_per_side=8, min_mask_region_area=0, max_masks=20_000)
     with torch.inference_mode():
-        expected = straightforward.automatic(s.state_dict(), s.sam.row, image, rules(task, s.sam.row))
+        expected = straightforward.automatic(s.state_dict(), s.sam.row, image, resolve(task, s.sam.row))
     found = s.run([image], [task])[0]
     assert len(found) == len(expected) > 0
     for mask, (other, predicted) in zip(found, expected, strict=True):

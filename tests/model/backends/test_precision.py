@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from bench.agreement import overlaps
-from model.backends.sam import Segmenter, working_dtype
+from model.backends.sam import Segmenter
+from model.device import working_dtype
+from model.protocol import Options
 from model.spec import Automatic, Prompt, Prompted
 from tests.model.photographs import photograph
 
@@ -18,7 +20,7 @@ PHOTOGRAPHS = ("camera.png", "coins.png", "horse.png")
 @pytest.fixture(scope="module")
 def pair() -> tuple[Segmenter, Segmenter]:
     torch.set_num_threads(1)  # two cores shared with the rest of a test run: a second thread only waits
-    fast = Segmenter.load("sam_tiny", precision="fast", bfloat16=True)
+    fast = Segmenter.load("sam_tiny", Options(precision="fast", bfloat16=True))
     assert fast.sam.dtype == torch.bfloat16
     return fast, Segmenter.load("sam_tiny")
 
@@ -52,7 +54,9 @@ def test_prompted_masks_agree(pair: tuple[Segmenter, Segmenter]) -> None:
 def test_fast_without_bfloat16_is_exact() -> None:
     image = photograph("coins.png", 200)
     fast, exact = (
-        Segmenter.load("sam_tiny", precision=precision, bfloat16=False).run([image], [Automatic(points_per_side=4)])
+        Segmenter.load("sam_tiny", Options(precision=precision, bfloat16=False)).run(
+            [image], [Automatic(points_per_side=4)]
+        )
         for precision in ("fast", "exact")
     )
     assert fast == exact and fast[0]

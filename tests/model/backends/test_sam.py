@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from model.backends.sam import Segmenter
-from model.embeddings import Embedding, EmbeddingCache
+from model.embeddings.embedding import Embedding
 from model.errors import ModelError, PromptOutOfBounds, UnknownModel
 from model.masks import rle
 from model.masks.frames import whole
@@ -36,13 +36,15 @@ def plainly(prompt: Prompt) -> list[np.ndarray]:
     """One prompt alone through the networks, everything at full size."""
     s = blobs()
     view = s.pre(IMAGE, Prompted([prompt])).views[0]
-    sx, sy = view.crop.frame.resized[1] / WIDTH, view.crop.frame.resized[0] / HEIGHT
+    sx, sy = view.frame.resized[1] / WIDTH, view.frame.resized[0] / HEIGHT
     points = torch.tensor([[(x * sx, y * sy) for x, y in prompt.points]]).reshape(1, -1, 2)
     labels = torch.tensor([prompt.labels], dtype=torch.int64)
     box = prompt.box and torch.tensor(
         [[prompt.box[0] * sx, prompt.box[1] * sy, prompt.box[2] * sx, prompt.box[3] * sy]]
     )
-    mask = None if prompt.mask is None else torch.from_numpy(s.pre(IMAGE, Prompted([prompt])).questions[0].mask)[None]
+    mask = (
+        None if prompt.mask is None else torch.from_numpy(s.pre(IMAGE, Prompted([prompt])).plan.questions[0].mask)[None]
+    )
     side = s.sam.row.image_size
     with torch.inference_mode():
         image = s.embed(IMAGE).tensor
@@ -50,7 +52,7 @@ def plainly(prompt: Prompt) -> list[np.ndarray]:
             image, torch.zeros(1, dtype=torch.int64), points, labels, box, mask, prompt.three_masks
         )
         big = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
-        tall, wide = view.crop.frame.resized
+        tall, wide = view.frame.resized
         full = F.interpolate(big[..., :tall, :wide], (HEIGHT, WIDTH), mode="bilinear", align_corners=False)
     return [m.numpy() > 0 for m in full[0]]
 
@@ -163,19 +165,6 @@ def test_the_encoder_runs_once_per_content(monkeypatch: pytest.MonkeyPatch) -> N
     assert batches == [1]
     s.run([IMAGE[::-1].copy(), IMAGE], [point, point])
     assert batches == [1, 1]
-
-
-def test_cache_drops_what_was_used_longest_ago() -> None:
-    cache = EmbeddingCache(capacity=3 * 40)
-    for key in "abc":
-        cache.put(key, torch.zeros(10))
-    assert cache.get("a") is not None
-    cache.put("d", torch.zeros(10))
-    assert cache.get("b") is None
-    assert all(cache.get(key) is not None for key in "acd")
-    cache.put("huge", torch.zeros(1000))
-    assert cache.get("huge") is None
-    assert (cache.hits, cache.misses) == (4, 2)
 
 
 def test_names() -> None:

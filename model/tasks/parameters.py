@@ -1,4 +1,4 @@
-"""`Automatic` with nothing left open: what the generator runs by."""
+"""The parameters of one run of automatic masks: the task's own, else the model row's."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,8 +7,8 @@ from model.spec import Automatic
 
 
 @dataclass(frozen=True)
-class Rules:
-    """The parameters of one run, named and meant as in `Automatic`; None where there is no limit."""
+class Parameters:
+    """Named as in `Automatic` and with the same meaning; None where there is no limit."""
 
     points_per_side: int
     points_per_batch: int
@@ -27,8 +27,8 @@ class Rules:
     max_masks: int | None
 
 
-def rules(task: Automatic, row: Size) -> Rules:
+def resolve(task: Automatic, row: Size) -> Parameters:
     """The task's own parameters, else the model row's."""
     values = asdict(task.resolved(row.automatic))
     del values["type"]
-    return Rules(**values)
+    return Parameters(**values)

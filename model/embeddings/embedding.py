@@ -1,0 +1,40 @@
+"""An image's embedding as a value that can be saved and loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.errors import ModelError
+from model.masks.frames import Frame
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What the image encoder made of one image. `tensor`: (1, C, h, w); `key` names content, weights, precision."""
+
+    tensor: Tensor
+    frame: Frame
+    key: str
+
+    def save(self, path: str | Path) -> None:
+        """As a .safetensors file."""
+        told = {"key": self.key, "image": self.frame.image, "crop": self.frame.crop, "resized": self.frame.resized}
+        save_file({"embedding": self.tensor.contiguous().cpu()}, path, {"maskworks": json.dumps(told)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Embedding:
+        """From `save`. Raises ModelError for any other file."""
+        try:
+            with safe_open(path, "pt") as file:
+                told = json.loads((file.metadata() or {})["maskworks"])
+                tensor = file.get_tensor("embedding")
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ModelError(f"{path} is no saved embedding: {error}") from error
+        frame = Frame(tuple(told["image"]), tuple(told["crop"]), tuple(told["resized"]))
+        return cls(tensor, frame, told["key"])

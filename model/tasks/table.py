@@ -1,0 +1,42 @@
+"""The tasks by the type that asks for them. A new kind of prompt is a class in `model.spec` and a row here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from model.masks.frames import Frame
+from model.masks.mask import Mask
+from model.networks.sam import Sam
+from model.sizes import Size
+from model.spec import Automatic, Prompted
+from model.tasks import automatic, prompted
+
+
+class Plan(Protocol):
+    """A task beside its image, ready for `core`."""
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The crops whose embeddings `core` needs, the whole image first."""
+        ...
+
+
+class Steps(Protocol):
+    """What a task does around the image encoder. `pre` and `post` run on the CPU and are thread-safe."""
+
+    def pre(self, task: Any, image: tuple[int, int], row: Size) -> Plan:
+        """The plan for an image of (H, W)."""
+        ...
+
+    def core(self, sam: Sam, plans: list[Any], embeddings: list[list[Tensor]]) -> list[Any]:
+        """The networks for several images: one input of `post` each. Embeddings are those of the plan's frames."""
+        ...
+
+    def post(self, found: Any) -> list[Mask]:
+        """The masks of one image."""
+        ...
+
+
+TASKS: Mapping[type, Steps] = MappingProxyType({Automatic: automatic, Prompted: prompted})
