@@ -28,5 +28,5 @@ def test_a_name_finds_its_family(name: str) -> None:
 
 
 def test_an_unknown_name_lists_those_that_are_known() -> None:
-    with pytest.raises(UnknownModel, match="'sam_vit_z'; there are .*sam_tiny, null"):
+    with pytest.raises(UnknownModel, match=r"'sam_vit_z'; there are .*sam_tiny, null"):
         load("sam_vit_z")
