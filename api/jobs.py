@@ -31,10 +31,10 @@ from api.schemas import LabelValue
 from api.settings import Settings
 from api.submission import DryRun, ItemRow, Rules, Submission, read_submission
 from api.views import Job, JobPage, Validated, job_etag, job_view
+from db.endings import stop_job
 from db.ids import new_job_id, show_job_id
-from db.statements import read, stop, submit
-from db.statements.ingest import CUT_CHUNKS
-from db.states import FINAL_JOB_STATES, JobReason, JobState, chunk_size
+from db.statements import ingest, leader, read, submit
+from db.states import JobReason, JobState, chunk_size
 
 log = logging.getLogger("maskworks.api")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=openapi.PROBLEMS)
@@ -104,13 +104,13 @@ async def _store(
         "idempotency_key": key,
         "request_sha256": hashlib.sha256(body).digest() if key else None,
     }
-    if (await connection.execute(submit.insert_job(values))).first() is None:
+    if (await connection.execute(*submit.insert_job(values))).first() is None:
         return await _made_before(connection, tenant, key or "", body)
     await _check_open_items(connection, tenant, n_items, n_items, settings)
     if job.items is not None:
         await _copy_items(connection, job_id, job.items)
-        await connection.execute(CUT_CHUNKS, {"job_id": job_id})
-    await connection.execute(stop.wake_dispatcher())
+        await connection.execute(*ingest.cut_chunks(job_id))
+    await connection.execute(*leader.wake_dispatcher())
     log.info("%s submitted by %s: %s, %s", show_job_id(job_id), tenant, job.model, job.input)
     return job_id
 
@@ -131,7 +131,7 @@ def _columns(job: Submission) -> dict[str, Any]:
 
 
 async def _made_before(connection: AsyncConnection, tenant: str, key: str, body: bytes) -> UUID:
-    before = (await connection.execute(submit.job_by_idempotency_key(tenant, key))).one()
+    before = (await connection.execute(*submit.job_by_idempotency_key(tenant, key))).one()
     if before.request_sha256 != hashlib.sha256(body).digest():
         raise IdempotencyKeyReused(f"it made {show_job_id(before.id)} of another body")
     job_id: UUID = before.id
@@ -142,7 +142,7 @@ async def _check_open_items(
     connection: AsyncConnection, tenant: str, stored: int, n_items: int, settings: Settings
 ) -> None:
     """Backpressure. A new job's own row counts `stored` items of all tenants already; its chunks are not cut yet."""
-    row = (await connection.execute(submit.open_items(tenant))).one()
+    row = (await connection.execute(*submit.open_items(tenant))).one()
     limit = settings.max_open_items if row.max_open_items is None else row.max_open_items
     if row.open + n_items > limit:
         raise TooManyOpenItems(f"{row.open} items are open, {n_items} more would exceed {limit}")
@@ -245,11 +245,7 @@ async def cancel_job(tenant: Tenant, database: Database, job_id: JobId) -> Respo
     """
     async with database.begin() as connection:
         await _job(connection, tenant, job_id)
-        state = (await connection.execute(stop.lock_job(job_id))).scalar_one_or_none()
-        if state not in FINAL_JOB_STATES:
-            await connection.execute(stop.cancel_chunks(job_id))
-            await connection.execute(stop.stop_job(job_id, JobReason.CANCELLED_BY_CLIENT))
-            await connection.execute(stop.wake_dispatcher())
+        if await connection.run_sync(stop_job, job_id, JobReason.CANCELLED_BY_CLIENT):
             log.info("%s cancelled by %s", show_job_id(job_id), tenant)
         job = await _job(connection, tenant, job_id)
     return _json(200, job, {"ETag": job_etag(job)})

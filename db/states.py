@@ -93,6 +93,8 @@ CHUNK_TRANSITIONS: Final[dict[ChunkState, frozenset[ChunkState]]] = {
 
 FINAL_JOB_STATES: Final = frozenset(s for s, to in JOB_TRANSITIONS.items() if not to)
 FINAL_CHUNK_STATES: Final = frozenset(s for s, to in CHUNK_TRANSITIONS.items() if not to)
+UNFINISHED_JOB_STATES: Final = tuple(s for s in JobState if s not in FINAL_JOB_STATES)
+UNFINISHED_CHUNK_STATES: Final = tuple(s for s in ChunkState if s not in FINAL_CHUNK_STATES)
 OPEN_JOB_STATES: Final = frozenset({JobState.PENDING, JobState.RUNNING})
 """A job whose chunks may be dispatched and claimed."""
 

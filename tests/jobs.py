@@ -10,7 +10,7 @@ from PIL import Image
 from sqlalchemy import Connection, Engine, insert, select, text
 
 from db.ids import new_job_id
-from db.statements.ingest import CUT_CHUNKS
+from db.statements.ingest import cut_chunks
 from db.states import JobState
 from db.tables import chunks, items, jobs, outbox, results
 
@@ -50,7 +50,7 @@ def submit(
             for i, (image, prompt) in enumerate(zip(images, given, strict=True))
         ]
         connection.execute(insert(items), rows)
-        connection.execute(CUT_CHUNKS, {"job_id": job_id})
+        connection.execute(*cut_chunks(job_id))
     return job_id
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from PIL import Image
 
 from db.engine import DATABASE_ERRORS, is_about_data, single_statements, sync_engine
-from db.statements import dispatch
+from db.statements import register
 from workers.chunks import attempts
 from workers.chunks.chunk import Bench, ChunkRun, End
 from workers.chunks.lease import Claim, LeaseKeeper, claim
@@ -114,7 +114,7 @@ class Worker:
         self._watchdog.join(_SEEN_EVERY)
         try:
             with self._engine.begin() as connection:
-                connection.execute(dispatch.GONE, {"id": self.id})
+                connection.execute(*register.sign_off(self.id))
         except DATABASE_ERRORS:
             log.warning("could not sign off; the register forgets this worker by itself", exc_info=True)
         self._s3.close()
@@ -154,19 +154,19 @@ class Worker:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _sign(self) -> None:
-        rows = [
-            {
-                "id": self.id,
-                "model": model.name,
-                "model_revision": model.revision,
-                "device": model.device,
-                "precision": model.precision,
-                "slots": self.settings.slots,
-            }
+        loaded = [
+            register.Registration(
+                id=self.id,
+                model=model.name,
+                model_revision=model.revision,
+                device=model.device,
+                precision=model.precision,
+                slots=self.settings.slots,
+            )
             for model in self._registered
         ]
         with self._engine.begin() as connection:
-            connection.execute(dispatch.SEEN, rows)
+            connection.execute(*register.sign(loaded))
 
 
 def _rss_bytes() -> int:

@@ -1,10 +1,7 @@
 """The worker's statements: claim a chunk, keep it, write a batch, end it, give it back.
 
-Every one is guarded by the fence. No row back means that somebody else holds the chunk now: a value, not an error;
-the caller rolls back and lets go. All times are the database's.
-
-Statements are built once: building them at each call was a quarter of a chunk's CPU in a worker (3.7 ms). The functions
-give a statement and its values, for `connection.execute(*claim(...))`.
+Each is guarded by the fence. No row back means that somebody else holds the chunk now. That is a value, not an error:
+the caller rolls back and lets go.
 """
 
 from dataclasses import dataclass
@@ -14,7 +11,6 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
-    Delete,
     Executable,
     Float,
     FromClause,
@@ -22,60 +18,51 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    literal,
     select,
     text,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from db.statements.bound import Bound, bound
+from db.statements.clock import now, seconds
 from db.states import OPEN_JOB_STATES, WAKE_CHANNEL, ChunkState, JobState
 from db.tables import chunks, items, jobs, results, suspects
-
-Bound = tuple[Executable, dict[str, Any]]
-"""A statement and the values to execute it with."""
 
 
 @dataclass(frozen=True)
 class Fence:
-    """What a worker must show to write: the chunk and the number that its claim got."""
+    """What a worker must show to write: the chunk, and the number that its claim got."""
 
     job_id: UUID
     chunk_no: int
     fence: int
 
 
-def seconds(n: float | ColumnElement[float]) -> ColumnElement[object]:
-    return func.make_interval(0, 0, 0, 0, 0, 0, literal(n) if isinstance(n, float | int) else n)
-
-
-def now() -> ColumnElement[object]:
-    """The database's clock, also inside a long transaction."""
-    return func.clock_timestamp()
-
-
-def _parameters(fence: Fence, **more: Any) -> dict[str, Any]:
-    """Names differ from the columns': those that an UPDATE sets must not be bound by hand."""
-    return {"of_job": fence.job_id, "of_chunk": fence.chunk_no, "of_fence": fence.fence, **more}
-
-
+# The names of parameters differ from those of columns: SQLAlchemy keeps the latter for the values of an UPDATE.
 _JOB = bindparam("of_job", type_=jobs.c.id.type)
+_CHUNK = bindparam("of_chunk", type_=Integer)
 _LEASE_UNTIL = now() + seconds(bindparam("lease", type_=Float))
 _INFLIGHT = bindparam("now_inflight", type_=ARRAY(Integer))
 _HELD = and_(
     chunks.c.job_id == _JOB,
-    chunks.c.chunk_no == bindparam("of_chunk"),
+    chunks.c.chunk_no == _CHUNK,
     chunks.c.state == ChunkState.LEASED,
     chunks.c.fence == bindparam("of_fence"),
 )
 
-LET_GO = {"worker": None, "lease_until": None, "inflight": text("'{}'"), "alone": False}
-"""Columns of a chunk that nobody holds: set by whatever statement takes it out of `leased`."""
+
+def _of_holder(statement: Executable, fence: Fence, **values: Any) -> Bound:
+    return bound(statement, of_job=fence.job_id, of_chunk=fence.chunk_no, of_fence=fence.fence, **values)
+
+
+LET_GO: Final[dict[str, Any]] = {"worker": None, "lease_until": None, "inflight": text("'{}'"), "alone": False}
+"""The columns of a chunk that nobody holds. Every statement that takes a chunk out of `leased` sets them."""
 
 
 def start_job(job_id: UUID) -> Bound:
     """pending → running, by the first claim of a job. Before `claim` in its transaction: locks go job → chunk."""
-    return _START_JOB, {"of_job": job_id}
+    return bound(_START_JOB, of_job=job_id)
 
 
 _START_JOB: Final = (
@@ -85,16 +72,16 @@ _START_JOB: Final = (
 )
 
 
-def claim(job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Bound:
+def claim(job_id: UUID, chunk_no: int, *, worker: str, lease_seconds: float) -> Bound:
     """ready | dispatched → leased, `fence + 1`, one attempt charged. One row: everything the worker needs."""
-    return _CLAIM, {"of_job": job_id, "of_chunk": chunk_no, "by_worker": worker, "lease": lease_seconds}
+    return bound(_CLAIM, of_job=job_id, of_chunk=chunk_no, by_worker=worker, lease=lease_seconds)
 
 
 _CLAIM: Final = (
     update(chunks)
     .where(
         chunks.c.job_id == _JOB,
-        chunks.c.chunk_no == bindparam("of_chunk"),
+        chunks.c.chunk_no == _CHUNK,
         chunks.c.state.in_([ChunkState.READY, ChunkState.DISPATCHED]),
         (chunks.c.run_after.is_(None)) | (chunks.c.run_after <= now()),
         jobs.c.id == chunks.c.job_id,
@@ -129,9 +116,9 @@ _CLAIM: Final = (
 )
 
 
-def missing_items(job_id: UUID, lo: int, hi: int) -> Bound:
-    """Items of [lo, hi) without a result, and whether each is a suspect: what a claim has to work on."""
-    return _MISSING_ITEMS, {"of_job": job_id, "lo": lo, "hi": hi}
+def missing_items(job_id: UUID, *, lo: int, hi: int) -> Bound:
+    """Items lo ≤ index < hi without a result, and whether each is a suspect: what a claim has to work on."""
+    return bound(_MISSING_ITEMS, of_job=job_id, lo=lo, hi=hi)
 
 
 def _here(table: FromClause) -> ColumnElement[bool]:
@@ -139,41 +126,42 @@ def _here(table: FromClause) -> ColumnElement[bool]:
     return and_(table.c.job_id == _JOB, index >= bindparam("lo"), index < bindparam("hi"))
 
 
-# Each table is bounded by itself: bounded by the join alone, results were read from the job's first to its last for
-# every chunk, once Postgres had statistics of them.
+# Each table has bounds of its own: with bounds on items alone, Postgres may choose to read all results of the job.
 _MISSING_ITEMS: Final = (
     select(items.c.index, items.c.image, items.c.prompts, suspects.c.index.is_not(None).label("suspect"))
     .outerjoin(results, and_(_here(results), results.c.index == items.c.index))
     .outerjoin(suspects, and_(_here(suspects), suspects.c.index == items.c.index))
     .where(_here(items), results.c.index.is_(None))
-    # Of the suspects those with the fewest deaths first: none uses up the chunk's attempts before the others ran.
+    # Suspects with few deaths first, so that none uses up the chunk's attempts before the others have run.
     .order_by(func.coalesce(suspects.c.deaths, 0), items.c.index)
 )
 
 
-def renew(fence: Fence, lease_seconds: float) -> Bound:
+def renew(fence: Fence, *, lease_seconds: float) -> Bound:
     """The heartbeat."""
-    return _RENEW, _parameters(fence, lease=lease_seconds)
+    return _of_holder(_RENEW, fence, lease=lease_seconds)
 
 
 _RENEW: Final = update(chunks).where(_HELD).values(lease_until=_LEASE_UNTIL).returning(chunks.c.chunk_no)
 
 
-def admit(fence: Fence, lease_seconds: float, inflight: list[int], alone: bool) -> Bound:
+def admit(fence: Fence, *, lease_seconds: float, inflight: list[int], alone: bool) -> Bound:
     """Write down which images are about to be fetched, decoded or computed, before any of them is touched."""
-    return _ADMIT, _parameters(fence, lease=lease_seconds, now_inflight=inflight, now_alone=alone)
+    return _of_holder(_ADMIT, fence, lease=lease_seconds, now_inflight=inflight, now_alone=alone)
 
 
 _ADMIT: Final = _RENEW.values(inflight=_INFLIGHT, alone=bindparam("now_alone"))
 
 
-def record(fence: Fence, lease_seconds: float, n_ok: int, reasons: dict[str, int], inflight: list[int]) -> Bound:
-    """Count a batch and what stays in flight; the same transaction inserts the results.
+def record(
+    fence: Fence, *, lease_seconds: float, more_ok: int, reasons: dict[str, int], inflight: list[int]
+) -> Bound:
+    """Count a batch and what stays in flight. The same transaction inserts the results.
 
-    `reasons` is the chunk's whole tally (only the holder changes it), so `n_err` is its sum.
+    `reasons` counts the failures of the whole chunk, which only its holder changes, so `n_err` is its sum.
     """
-    counts = {"more_ok": n_ok, "all_err": sum(reasons.values()), "all_reasons": reasons}
-    return _RECORD, _parameters(fence, lease=lease_seconds, now_inflight=inflight, **counts)
+    counts = {"more_ok": more_ok, "all_err": sum(reasons.values()), "all_reasons": reasons}
+    return _of_holder(_RECORD, fence, lease=lease_seconds, now_inflight=inflight, **counts)
 
 
 _RECORD: Final = (
@@ -192,17 +180,27 @@ _RECORD: Final = (
 )
 
 
-insert_results = insert(results)
-"""Executed with one dict a result, in the transaction of `record`; a second result for an item violates the key."""
+def insert_results(rows: list[dict[str, Any]]) -> Bound:
+    """One row for each result, in the transaction of `record`. A second result for an item violates the key."""
+    return Bound(_INSERT_RESULTS, rows)
 
 
-def clear_suspects(job_id: UUID, indexes: list[int]) -> Delete:
-    return suspects.delete().where(suspects.c.job_id == job_id, suspects.c.index.in_(indexes))
+_INSERT_RESULTS: Final = insert(results)
+
+
+def clear_suspects(job_id: UUID, indexes: list[int]) -> Bound:
+    """These have a result now, so no longer need to run alone."""
+    return bound(_CLEAR_SUSPECTS, of_job=job_id, indexes=indexes)
+
+
+_CLEAR_SUSPECTS: Final = suspects.delete().where(
+    suspects.c.job_id == _JOB, suspects.c.index.in_(bindparam("indexes", expanding=True))
+)
 
 
 def complete(fence: Fence) -> Bound:
-    """leased → done, in the transaction that wrote the chunk's last result; wakes the dispatcher as it commits."""
-    return _COMPLETE, _parameters(fence)
+    """leased → done, in the transaction that wrote the chunk's last result. Wakes the dispatcher when it commits."""
+    return _of_holder(_COMPLETE, fence)
 
 
 _COMPLETE: Final = (
@@ -215,7 +213,7 @@ _COMPLETE: Final = (
 
 def give_back(fence: Fence) -> Bound:
     """leased → ready, `fence + 1`, the attempt not charged."""
-    return _GIVE_BACK, _parameters(fence)
+    return _of_holder(_GIVE_BACK, fence)
 
 
 _GIVE_BACK: Final = (

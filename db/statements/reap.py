@@ -1,30 +1,29 @@
-"""The leader's repairs: leases that ran out, images that kill workers, jobs that should have ended.
+"""Repairs: leases that ran out, images that kill workers, jobs that should have ended.
 
-Guarded and row-locked with SKIP LOCKED, so two leaders at once only share the work.
+Most run in the leader. They are guarded and skip locked rows, so two leaders at once only share the work.
 """
 
-from typing import Any
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, Text, TextClause, Update, and_, bindparam, exists, func, literal, select, text, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import Select, Text, and_, bindparam, exists, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 
-from db.statements.lease import LET_GO, Fence, now, seconds
+from db.statements.bound import Bound, bound
+from db.statements.clock import now, seconds
+from db.statements.lease import LET_GO, Fence
 from db.statements.tally import SUCCEEDED, UNTALLIED
 from db.states import (
-    FINAL_CHUNK_STATES,
-    FINAL_JOB_STATES,
     OPEN_JOB_STATES,
+    UNFINISHED_CHUNK_STATES,
+    UNFINISHED_JOB_STATES,
     ChunkState,
     ItemReason,
     JobState,
 )
 from db.tables import chunks, jobs, suspects, tallies
 
-_UNFINISHED = [s for s in ChunkState if s not in FINAL_CHUNK_STATES]
-
-
-_WHAT_A_TAKER_NEEDS = (
+_TAKEN = (
     chunks.c.job_id,
     chunks.c.chunk_no,
     chunks.c.fence,
@@ -36,29 +35,29 @@ _WHAT_A_TAKER_NEEDS = (
 )
 
 
-def expired_leases(limit: int) -> Select[Any]:
-    """Chunks whose worker stopped renewing, locked. Their in-flight images are under suspicion."""
-    return (
-        select(*_WHAT_A_TAKER_NEEDS)
+def expired_leases(*, limit: int) -> Bound:
+    """Chunks whose worker stopped renewing, locked. Their in-flight images become suspects."""
+    return bound(
+        select(*_TAKEN)
         .where(chunks.c.state == ChunkState.LEASED, chunks.c.lease_until < now())
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
 
 
-def held_chunk(fence: Fence) -> Select[Any]:
+def held_chunk(fence: Fence) -> Bound:
     """A chunk that its own worker takes back from itself, locked. No row: somebody else holds it now."""
     held = and_(chunks.c.chunk_no == fence.chunk_no, chunks.c.fence == fence.fence)
-    return (
-        select(*_WHAT_A_TAKER_NEEDS)
+    return bound(
+        select(*_TAKEN)
         .where(chunks.c.job_id == fence.job_id, held, chunks.c.state == ChunkState.LEASED)
         .with_for_update()
     )
 
 
-def charge_claim(job_id: UUID, chunk_no: int, backoff_seconds: float) -> Any:
-    """A chunk could not be claimed: one stall, and a wait. Returns its stalls. No row: it waits for no claim."""
-    return (
+def charge_claim(job_id: UUID, chunk_no: int, *, backoff_seconds: float) -> Bound:
+    """A chunk could not be claimed: one stall, and a wait. Returns its stalls. No row: nobody may claim it now."""
+    return bound(
         update(chunks)
         .where(
             chunks.c.job_id == job_id,
@@ -71,21 +70,33 @@ def charge_claim(job_id: UUID, chunk_no: int, backoff_seconds: float) -> Any:
     )
 
 
-def suspect(job_id: UUID, indexes: list[int]) -> Insert:
-    """They were in flight beside others when a worker died: each runs alone next, none is charged."""
+def suspect(job_id: UUID, indexes: list[int]) -> Bound:
+    """These were in flight together when a worker died. None is charged, and each runs alone next."""
     rows = [{"job_id": job_id, "index": i, "deaths": 0} for i in indexes]
-    return insert(suspects).values(rows).on_conflict_do_nothing()
+    return bound(insert(suspects).values(rows).on_conflict_do_nothing())
 
 
-def charge_death(job_id: UUID, index: int) -> Any:
-    """It was alone when a worker died. Returns its deaths so far."""
-    statement = insert(suspects).values(job_id=job_id, index=index, deaths=1)
-    return statement.on_conflict_do_update(
-        index_elements=[suspects.c.job_id, suspects.c.index], set_={"deaths": suspects.c.deaths + 1}
-    ).returning(suspects.c.deaths)
+def charge_death(job_id: UUID, index: int) -> Bound:
+    """This image was alone when a worker died. Returns its deaths so far."""
+    return bound(
+        insert(suspects)
+        .values(job_id=job_id, index=index, deaths=1)
+        .on_conflict_do_update(
+            index_elements=[suspects.c.job_id, suspects.c.index], set_={"deaths": suspects.c.deaths + 1}
+        )
+        .returning(suspects.c.deaths)
+    )
 
 
-FAIL_ITEMS: TextClause = text(
+def fail_items(
+    job_id: UUID, chunk_no: int, *, fence: int, attempt: int, index: int | None, reason: ItemReason, detail: str
+) -> Bound:
+    """Record one item (`index`), or every missing one (None), of a chunk as failed. Run under the chunk's lock."""
+    values = {"fence": fence, "attempt": attempt, "index": index, "reason": reason.value, "detail": detail}
+    return bound(_FAIL_ITEMS, job_id=job_id, chunk_no=chunk_no, **values)
+
+
+_FAIL_ITEMS: Final = text(
     """
     WITH failed AS (
       INSERT INTO results (job_id, index, state, fence, attempt, reason, detail, retryable)
@@ -102,15 +113,13 @@ FAIL_ITEMS: TextClause = text(
 ).bindparams(
     bindparam("index", type_=suspects.c.index.type),
     bindparam("job_id", type_=chunks.c.job_id.type),
-    bindparam("reason", ItemReason.WORKER_LOST.value, type_=Text),
+    bindparam("reason", type_=Text),
 )
-"""Record one item (`index`) or every missing one (`index` None) of a chunk as failed. Run under the chunk's lock."""
 
 
-def take_back(job_id: UUID, chunk_no: int, stalls: int, backoff_seconds: float) -> Update:
+def take_back(job_id: UUID, chunk_no: int, *, stalls: int, backoff_seconds: float) -> Bound:
     """leased → ready (or done, where nothing is missing), `fence + 1`, to be tried again after the backoff."""
-    complete = chunks.c.n_ok + chunks.c.n_err == chunks.c.hi - chunks.c.lo
-    return (
+    return bound(
         update(chunks)
         .where(chunks.c.job_id == job_id, chunks.c.chunk_no == chunk_no, chunks.c.state == ChunkState.LEASED)
         .values(
@@ -121,37 +130,45 @@ def take_back(job_id: UUID, chunk_no: int, stalls: int, backoff_seconds: float) 
             dispatched_at=None,
             **LET_GO,
         )
-        .returning(complete)
     )
 
 
-def bury(job_id: UUID, chunk_no: int) -> Update:
-    """leased → dead: too many attempts without progress. `FAIL_ITEMS` ran before, in the same transaction."""
-    return (
+def bury(job_id: UUID, chunk_no: int) -> Bound:
+    """leased → dead: too many attempts without progress. `fail_items` ran before, in the same transaction."""
+    return bound(
         update(chunks)
         .where(chunks.c.job_id == job_id, chunks.c.chunk_no == chunk_no, chunks.c.state == ChunkState.LEASED)
-        .values(
-            state=ChunkState.DEAD,
-            fence=chunks.c.fence + 1,
-            **LET_GO,
-        )
+        .values(state=ChunkState.DEAD, fence=chunks.c.fence + 1, **LET_GO)
     )
 
 
-def unfinished_ended_jobs() -> Select[UUID]:
+def unfinished_jobs() -> Bound:
     """Running jobs whose chunks are all final: whoever ended the last one died before it finished the job."""
-    open_chunk = exists().where(and_(chunks.c.job_id == jobs.c.id, chunks.c.state.in_(_UNFINISHED)))
-    return select(jobs.c.id).where(jobs.c.state == JobState.RUNNING, ~open_chunk)
+    return bound(_UNFINISHED_JOBS)
 
 
-def overdue_jobs() -> Select[UUID]:
-    return select(jobs.c.id).where(
-        jobs.c.state.in_([s for s in JobState if s not in FINAL_JOB_STATES]), jobs.c.deadline <= now()
-    )
+_UNFINISHED_JOBS: Final = select(jobs.c.id).where(
+    jobs.c.state == JobState.RUNNING,
+    ~exists().where(chunks.c.job_id == jobs.c.id, chunks.c.state.in_(UNFINISHED_CHUNK_STATES)),
+)
 
 
-def failing_jobs() -> Select[UUID]:
+def overdue_jobs() -> Bound:
+    """Jobs that have not ended, and whose deadline has passed."""
+    return bound(_OVERDUE_JOBS)
+
+
+_OVERDUE_JOBS: Final = select(jobs.c.id).where(
+    jobs.c.state.in_(UNFINISHED_JOB_STATES), jobs.c.deadline <= now()
+)
+
+
+def failing_jobs() -> Bound:
     """Open jobs whose failures exceed `max_failure_ratio` of all their items."""
+    return bound(_FAILING_JOBS)
+
+
+def _failing_jobs() -> Select[UUID]:
     tallied = select(func.sum(tallies.c.n)).where(tallies.c.job_id == jobs.c.id, tallies.c.reason != SUCCEEDED)
     untallied = select(func.sum(chunks.c.n_err)).where(chunks.c.job_id == jobs.c.id, UNTALLIED)
     failures = sum(func.coalesce(part.scalar_subquery(), literal(0)) for part in (tallied, untallied))
@@ -160,3 +177,6 @@ def failing_jobs() -> Select[UUID]:
         jobs.c.max_failure_ratio.is_not(None),
         failures > jobs.c.max_failure_ratio * jobs.c.n_items,
     )
+
+
+_FAILING_JOBS: Final = _failing_jobs()

@@ -1,8 +1,11 @@
-"""The leader's statement that adds ended chunks to their job's tally, so that a poll need not read every chunk."""
+"""The leader's statements that add the counts of ended chunks to their job's tally, so a poll need not read every chunk."""
 
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import Boolean, ColumnElement, TextClause, literal_column, text
+
+from db.statements.bound import Bound, bound
 
 _UNTALLIED = "NOT chunks.tallied AND (chunks.fence > 1 OR chunks.fence = 1 AND chunks.state <> 'cancelled')"
 UNTALLIED: Final[ColumnElement[bool]] = literal_column(f"({_UNTALLIED})", Boolean)
@@ -10,6 +13,27 @@ UNTALLIED: Final[ColumnElement[bool]] = literal_column(f"({_UNTALLIED})", Boolea
 
 SUCCEEDED: Final = ""
 """The `reason` of a tally of successes."""
+
+
+def add_tallies(*, most: int) -> Bound:
+    """Add at most `most` ended chunks to the tallies of their jobs, each once. Returns how many.
+
+    One statement marks the chunks and adds their counts, so a crash does neither or both. It skips locked rows, and
+    waits only for a second leader at the same tally; both take the rows in the same order, so one of them goes first.
+    It locks chunks that nobody writes any more and takes a key share of the job, which stops its deletion but no claim,
+    finish or cancel.
+    """
+    return bound(_ADD_TALLIES, most=most)
+
+
+def add_tallies_of(job_id: UUID, *, most: int) -> Bound:
+    """The same for one job; for when the row of one job fails `add_tallies`."""
+    return bound(_ADD_TALLIES_OF, most=most, job=job_id)
+
+
+def untallied_jobs() -> Bound:
+    """Jobs that `add_tallies` has something to add for."""
+    return bound(_UNTALLIED_JOBS)
 
 
 def _tally(of: str) -> TextClause:
@@ -36,21 +60,11 @@ def _tally(of: str) -> TextClause:
     )
 
 
-TALLY: Final = _tally("")
-"""Add at most `most` ended chunks to the tallies of their jobs, once each; returns how many.
-
-One statement marks the chunks and adds their counts: a crash does neither. It waits for nobody (SKIP LOCKED) but a
-second leader at the same tally, where the order of the rows lets one go first. It holds chunks that nobody writes any
-more, and of the job a key share, which stops its deletion and nothing else: no claim, finish or cancel.
-"""
-
-TALLY_JOB: Final = _tally("AND chunks.job_id = :job")
-"""The same for one job, where another's row makes `TALLY` fail."""
-
-UNTALLIED_JOBS: Final[TextClause] = text(
+_ADD_TALLIES: Final = _tally("")
+_ADD_TALLIES_OF: Final = _tally("AND chunks.job_id = :job")
+_UNTALLIED_JOBS: Final[TextClause] = text(
     f"""
     SELECT DISTINCT chunks.job_id FROM chunks
     WHERE {_UNTALLIED} AND chunks.state IN ('done', 'dead', 'cancelled') ORDER BY chunks.job_id LIMIT 1000
     """
 )
-"""Jobs that `TALLY` has something to add for."""

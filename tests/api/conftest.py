@@ -22,7 +22,9 @@ from db.engine import sync_engine
 from db.ids import read_job_id
 from db.keys import insert_key, new_key
 from db.mask_row import MaskRow
-from db.statements import lease, stop
+from db.endings import finish_job
+from db.statements import lease
+from db.statements.clock import now
 from db.states import ItemReason, ResultState
 from db.tables import tenants
 from model.masks.rle import RLE, area, bbox, encode
@@ -145,7 +147,7 @@ class Service:
         job = _uuid(job_id)
         with self.engine.begin() as connection:
             connection.execute(*lease.start_job(job))
-            row = connection.execute(*lease.claim(job, chunk_no, "worker", 60)).one()
+            row = connection.execute(*lease.claim(job, chunk_no, worker="worker", lease_seconds=60)).one()
         return lease.Fence(job, chunk_no, row.fence)
 
     def write(self, fence: lease.Fence, rows: dict[int, dict[str, Any]]) -> None:
@@ -156,9 +158,11 @@ class Service:
         failed = [r["reason"] for r in rows.values() if "reason" in r]
         reasons = {reason: failed.count(reason) for reason in failed}
         with self.engine.begin() as connection:
-            connection.execute(*lease.record(fence, 60, len(rows) - len(failed), reasons, [])).one()
+            more_ok = len(rows) - len(failed)
+            counts = lease.record(fence, lease_seconds=60, more_ok=more_ok, reasons=reasons, inflight=[])
+            connection.execute(*counts).one()
             for row in written:
-                connection.execute(lease.insert_results.values(created_at=lease.now(), **row))
+                connection.execute(insert(results).values(created_at=now(), **row))
 
     def complete(self, fence: lease.Fence) -> None:
         with self.engine.begin() as connection:
@@ -166,7 +170,7 @@ class Service:
 
     def finish(self, job_id: str) -> None:
         with self.engine.begin() as connection:
-            connection.execute(*stop.finish_job(_uuid(job_id))).one()
+            assert finish_job(connection, _uuid(job_id))
 
     def work(self, job_id: str, row_of: Callable[[int], dict[str, Any]], n: int, chunk: int = 1) -> None:
         """Work off a whole job of n items in chunks of `chunk`, and finish it."""

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from db.ids import read_job_id
-from db.statements import lease, stop
+from db.endings import stop_job
+from db.statements import lease
 from db.states import ChunkState, ItemReason, ItemState, JobReason
 from db.tables import chunks, workers
 from tests.api.conftest import Service, failure_row, result_row
@@ -37,9 +38,7 @@ def stop_for(service: Service, job_id: str, reason: JobReason) -> None:
     job = read_job_id(job_id)
     assert job is not None
     with service.engine.begin() as connection:
-        connection.execute(stop.lock_job(job)).one()
-        connection.execute(stop.cancel_chunks(job))
-        connection.execute(stop.stop_job(job, reason)).one()
+        assert stop_job(connection, job, reason)
 
 
 async def half_done(service: Service) -> tuple[str, lease.Fence]:

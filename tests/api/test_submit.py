@@ -152,7 +152,7 @@ async def test_too_many_open_items_of_all_tenants_together(service: Service) -> 
     from tests.api.conftest import new_tenant
 
     with service.engine.connect() as connection:
-        before = connection.execute(submit.open_items(service.tenant)).one().of_all
+        before = connection.execute(*submit.open_items(service.tenant)).one().of_all
     _, other = new_tenant(service.engine)
     full = settings(service.database, max_open_items_total=before + 10)
     async with serving(full, service.key) as client:
@@ -245,7 +245,7 @@ async def test_a_dry_run_tells_of_too_many_open_items(service: Service) -> None:
     assert "8 items are open" in dry["errors"][0]["detail"]
     assert (await validated(service.client, body(2)))["valid"] is True
     with service.engine.connect() as connection:
-        of_all = connection.execute(submit.open_items(service.tenant)).one().of_all
+        of_all = connection.execute(*submit.open_items(service.tenant)).one().of_all
     async with serving(settings(service.database, max_open_items_total=of_all + 1), service.key) as client:
         assert (await validated(client, body(2)))["valid"] is False
         assert (await validated(client, body(1)))["valid"] is True

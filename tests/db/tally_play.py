@@ -6,8 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, insert, select, text, update
 
+from db import endings
 from db.ids import new_job_id
-from db.statements import ingest, lease, read, reap, stop, tally
+from db.statements import ingest, lease, read, reap, tally
 from db.states import FINAL_JOB_STATES, ChunkState, ItemReason, ItemState, JobReason, JobState
 from db.tables import chunks, items, jobs
 from tests.jobs import submit
@@ -51,20 +52,18 @@ def check(engine: Engine, job_id: UUID) -> dict[str, int]:
 
 def add_tallies(engine: Engine, most: int = 1000) -> int:
     with engine.begin() as connection:
-        added: int = connection.execute(tally.TALLY, {"most": most}).scalar_one()
+        added: int = connection.execute(*tally.add_tallies(most=most)).scalar_one()
     return added
 
 
 def stop_for(engine: Engine, job_id: UUID, reason: JobReason) -> None:
     with engine.begin() as connection:
-        connection.execute(stop.lock_job(job_id)).one()
-        connection.execute(stop.cancel_chunks(job_id))
-        connection.execute(stop.stop_job(job_id, reason)).one_or_none()
+        endings.stop_job(connection, job_id, reason)
 
 
 def finish(engine: Engine, job_id: UUID) -> None:
     with engine.begin() as connection:
-        connection.execute(*stop.finish_job(job_id)).one_or_none()
+        endings.finish_job(connection, job_id)
 
 
 class Play:
@@ -88,22 +87,22 @@ class Play:
     def list_page(self) -> None:
         with self.engine.begin() as connection:
             n: int = connection.execute(select(jobs.c.n_items).where(jobs.c.id == self.job)).scalar_one()
-            if self.listed or not connection.execute(ingest.advance(self.job, n // SIZE, n + SIZE)).all():
+            if self.listed or not connection.execute(*ingest.advance(self.job, n // SIZE, n_items=n + SIZE)).all():
                 return
             rows = [
                 {"job_id": self.job, "index": i, "custom_id": str(i), "image": "s3://b/k"} for i in range(n, n + SIZE)
             ]
             connection.execute(insert(items), rows)
             if n + SIZE >= N_ITEMS:
-                connection.execute(ingest.open_job(self.job, SIZE)).one()
-                connection.execute(ingest.CUT_CHUNKS, {"job_id": self.job})
+                connection.execute(*ingest.open_job(self.job, chunk_size=SIZE)).one()
+                connection.execute(*ingest.cut_chunks(self.job))
                 self.listed = True
 
     def claim(self) -> None:
         with self.engine.begin() as connection:
             connection.execute(*lease.start_job(self.job))
             chunk_no = self.random.randrange(N_ITEMS // SIZE)
-            row = connection.execute(*lease.claim(self.job, chunk_no, "w", 60)).one_or_none()
+            row = connection.execute(*lease.claim(self.job, chunk_no, worker="w", lease_seconds=60)).one_or_none()
             if row is None:
                 connection.rollback()
                 return
@@ -131,7 +130,8 @@ class Play:
                     for r in (ItemReason.TIMEOUT, ItemReason.INTERNAL)
                 }
             )
-            if connection.execute(*lease.record(fence, 60, n_ok, dict(reasons), [])).one_or_none() is None:
+            counts = lease.record(fence, lease_seconds=60, more_ok=n_ok, reasons=dict(reasons), inflight=[])
+            if connection.execute(*counts).one_or_none() is None:
                 self.held.remove(fence)
                 return
             self.tally[fence] = reasons
@@ -142,7 +142,9 @@ class Play:
             return
         with self.engine.begin() as connection:
             missing = self.missing(connection, fence.chunk_no)
-            connection.execute(*lease.record(fence, 60, missing, dict(self.tally[fence]), [])).one_or_none()
+            reasons = dict(self.tally[fence])
+            counts = lease.record(fence, lease_seconds=60, more_ok=missing, reasons=reasons, inflight=[])
+            connection.execute(*counts).one_or_none()
             connection.execute(*lease.complete(fence)).one_or_none()
         self.held.remove(fence)
 
@@ -165,13 +167,13 @@ class Play:
                 mine.where(chunks.c.state == "leased").values(lease_until=text("now() - interval '1 s'"))
             )
         with self.engine.begin() as connection:
-            for row in connection.execute(reap.expired_leases(10)).all():
+            for row in connection.execute(*reap.expired_leases(limit=10)).all():
                 if self.random.random() < 0.3 and self.untouched(connection, row.chunk_no):
-                    dead = {"job_id": row.job_id, "chunk_no": row.chunk_no, "fence": row.fence}
-                    connection.execute(reap.FAIL_ITEMS, dead | {"index": None, "attempt": 1, "detail": "d"})
-                    connection.execute(reap.bury(row.job_id, row.chunk_no))
+                    dead = {"fence": row.fence, "attempt": 1, "reason": ItemReason.WORKER_LOST, "detail": "d"}
+                    connection.execute(*reap.fail_items(row.job_id, row.chunk_no, index=None, **dead))
+                    connection.execute(*reap.bury(row.job_id, row.chunk_no))
                 else:
-                    connection.execute(reap.take_back(row.job_id, row.chunk_no, 1, 0.0))
+                    connection.execute(*reap.take_back(row.job_id, row.chunk_no, stalls=1, backoff_seconds=0.0))
         self.held.remove(fence)
 
     def untouched(self, connection: Connection, chunk_no: int) -> bool:

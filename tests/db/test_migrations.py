@@ -104,7 +104,7 @@ def test_counts_are_the_same_before_and_after_tallies(at_0001: Engine) -> None:
     check()
     added = 0
     with engine.begin() as connection:
-        while more := connection.execute(tally.TALLY, {"most": 3}).scalar_one():
+        while more := connection.execute(*tally.add_tallies(most=3)).scalar_one():
             added += more
     assert added == 3 + 3 + 2 + 2
     check()
@@ -123,7 +123,7 @@ def test_the_release_before_goes_on_writing(at_0001: Engine) -> None:
             ),
             {"job": job_id},
         )
-        assert connection.execute(tally.TALLY, {"most": 10}).scalar_one() == 4
+        assert connection.execute(*tally.add_tallies(most=10)).scalar_one() == 4
         connection.execute(text("DELETE FROM jobs WHERE id = :job"), {"job": job_id})
         assert connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() == 0
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, Executable, text
+from sqlalchemy import Connection, Engine, text
 
 from db.engine import single_statements, sync_engine
 from db.ids import new_job_id
 from db.statements import dispatch, lease, read, reap, stop, tally
+from db.statements.bound import Bound, bound
 
 N_ITEMS, SIZE = 60_000, 16
 DONE = N_ITEMS // SIZE // 2
@@ -80,40 +81,37 @@ def job(request: pytest.FixtureRequest, engine: Engine) -> UUID:
     return job
 
 
-def _statements(job: UUID) -> dict[str, tuple[Executable, dict[str, object], int]]:
-    """What runs again and again, its values, and how many blocks of 8 kB it may touch. The job has thousands."""
+def _statements(job: UUID) -> dict[str, tuple[Bound, int]]:
+    """What runs again and again, and how many blocks of 8 kB it may touch. The job has thousands."""
     middle = DONE * SIZE
     held = lease.Fence(job, DONE, 1)
-    mine: dict[str, object] = {"tenant": "default", "job_id": job}
+    deep = {"job_id": job, "start": middle - 500, "rows": 16}
     return {
-        "the items of a claim": (*lease.missing_items(job, middle, middle + SIZE), 150),
-        "the items of a claim made again": (*lease.missing_items(job, middle - SIZE, middle), 150),
-        "a poll": (read.JOB, mine, 60),
-        "an item": (read.ITEM, {"job_id": job, "index": middle - 1}, 40),
-        "a page of items": (read.ITEM_PAGE[None], {"job_id": job, "start": middle - 10, "limit": 20}, 400),
-        "a page of an export": (read.ALL_ITEMS, {"job_id": job, "start": middle - 500, "rows": 16}, 400),
-        "a page of an export of a running job": (
-            read.ITEMS_WITH_RESULT,
-            {"job_id": job, "start": middle - 500, "rows": 16},
-            400,
-        ),
-        "a page of masks": (read.SUCCEEDED_MASKS, {"job_id": job, "start": middle - 500, "rows": 16}, 400),
-        "a page of the items that failed": (read.FAILED_ITEMS, {"job_id": job, "start": middle - 5, "rows": 16}, 400),
-        "the windows": (dispatch.WINDOWS, {"alive": 10.0}, 60),
-        "filling the window": (dispatch.FILL_WINDOW, {"model": "null", "room": 8, "each": 8}, 120),
-        "what waits in Redis": (dispatch.WAITING, {"age": 0.0}, 60),
-        "a claim": (*lease.claim(job, DONE + 5, "w", 30.0), 40),
-        "a heartbeat": (*lease.renew(held, 30.0), 40),
-        "an admission": (*lease.admit(held, 30.0, [middle], False), 40),
-        "a batch's counts": (*lease.record(held, 30.0, 1, {}, []), 40),
-        "a chunk given back": (*lease.give_back(held), 60),
-        "a chunk taken back": (reap.take_back(job, DONE, 1, 1.0), {}, 60),
-        "a chunk's end": (*stop.finish_job(job), 20),
-        "the tally": (tally.TALLY, {"most": 1000}, 60),
-        "leases that ran out": (reap.expired_leases(100), {}, 40),
-        "jobs that have ended": (reap.unfinished_ended_jobs(), {}, 40),
-        "jobs that fail": (reap.failing_jobs(), {}, 60),
-        "jobs that are overdue": (reap.overdue_jobs(), {}, 40),
+        "the items of a claim": (lease.missing_items(job, lo=middle, hi=middle + SIZE), 150),
+        "the items of a claim made again": (lease.missing_items(job, lo=middle - SIZE, hi=middle), 150),
+        "a poll": (bound(read.JOB, tenant="default", job_id=job), 60),
+        "an item": (bound(read.ITEM, job_id=job, index=middle - 1), 40),
+        "a page of items": (bound(read.ITEM_PAGE[None], job_id=job, start=middle - 10, limit=20), 400),
+        "a page of an export": (bound(read.ALL_ITEMS, **deep), 400),
+        "a page of an export of a running job": (bound(read.ITEMS_WITH_RESULT, **deep), 400),
+        "a page of masks": (bound(read.SUCCEEDED_MASKS, **deep), 400),
+        "a page of the items that failed": (bound(read.FAILED_ITEMS, job_id=job, start=middle - 5, rows=16), 400),
+        "the windows": (dispatch.windows(alive_seconds=10.0), 60),
+        "filling the window": (dispatch.fill_window("null", room=8, job_room=8), 120),
+        "what waits in Redis": (dispatch.announced_chunks(age_seconds=0.0), 60),
+        "messages to send again": (dispatch.announce_again(job, [DONE + 2, DONE + 3]), 60),
+        "a claim": (lease.claim(job, DONE + 5, worker="w", lease_seconds=30.0), 40),
+        "a heartbeat": (lease.renew(held, lease_seconds=30.0), 40),
+        "an admission": (lease.admit(held, lease_seconds=30.0, inflight=[middle], alone=False), 40),
+        "a batch's counts": (lease.record(held, lease_seconds=30.0, more_ok=1, reasons={}, inflight=[]), 40),
+        "a chunk given back": (lease.give_back(held), 60),
+        "a chunk taken back": (reap.take_back(job, DONE, stalls=1, backoff_seconds=1.0), 60),
+        "a chunk's end": (stop.finish_job(job), 20),
+        "the tally": (tally.add_tallies(most=1000), 60),
+        "leases that ran out": (reap.expired_leases(limit=100), 40),
+        "jobs that have ended": (reap.unfinished_jobs(), 40),
+        "jobs that fail": (reap.failing_jobs(), 60),
+        "jobs that are overdue": (reap.overdue_jobs(), 40),
     }
 
 
@@ -123,19 +121,19 @@ _NAMES = list(_statements(new_job_id()))
 @pytest.mark.parametrize("name", _NAMES)
 def test_a_statement_touches_what_it_names(engine: Engine, job: UUID, name: str) -> None:
     """The first time, and once it is prepared and Postgres may have settled on a plan for all values."""
-    statement, values, most = _statements(job)[name]
+    statement, most = _statements(job)[name]
     touched = []
     with engine.connect() as connection:
         for _ in range(20):  # psycopg prepares from the sixth on, Postgres plans five of those anew
             before = _blocks(connection)
-            _run(connection, statement, values)
+            _run(connection, statement)
             touched.append(_blocks(connection) - before)
     assert max(touched) <= most
 
 
-def _run(connection: Connection, statement: Executable, values: dict[str, object]) -> None:
-    """Taken back, so that it finds the same again."""
-    found = connection.execute(statement, values)
+def _run(connection: Connection, statement: Bound) -> None:
+    """Rolled back, so that the next run finds the same."""
+    found = connection.execute(*statement)
     if found.returns_rows:
         found.all()
     connection.rollback()

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from db.engine import sync_engine
+from db.endings import stop_job
 from db.statements import lease, read, stop, tally
 from db.states import FINAL_CHUNK_STATES, FINAL_JOB_STATES, ItemState, JobReason, JobState
 from db.tables import chunks, jobs, tallies
@@ -69,9 +70,9 @@ def done_job(engine: Engine, chunk_count: int = 10) -> UUID:
 def end_chunk(engine: Engine, job_id: UUID, chunk_no: int) -> None:
     with engine.begin() as connection:
         connection.execute(*lease.start_job(job_id))
-        row = connection.execute(*lease.claim(job_id, chunk_no, "w", 60)).one()
+        row = connection.execute(*lease.claim(job_id, chunk_no, worker="w", lease_seconds=60)).one()
         fence = lease.Fence(job_id, chunk_no, row.fence)
-        connection.execute(*lease.record(fence, 60, SIZE - 1, {"TIMEOUT": 1}, [])).one()
+        connection.execute(*lease.record(fence, lease_seconds=60, more_ok=SIZE - 1, reasons={"TIMEOUT": 1}, inflight=[])).one()
         connection.execute(*lease.complete(fence)).one()
 
 
@@ -97,7 +98,7 @@ def test_a_chunk_is_added_once_and_stays_as_it_was_counted(engine: Engine) -> No
 def test_a_tally_that_does_not_commit_adds_nothing(engine: Engine) -> None:
     job_id = done_job(engine)
     with engine.connect() as connection:
-        assert connection.execute(tally.TALLY, {"most": 5}).scalar_one() == 5
+        assert connection.execute(*tally.add_tallies(most=5)).scalar_one() == 5
         assert counts(connection, job_id) == by_hand(connection, job_id)
         connection.rollback()
     assert check(engine, job_id)["succeeded"] == 27
@@ -108,19 +109,17 @@ def test_a_tally_under_way_holds_up_no_ending(engine: Engine) -> None:
     """A finish, a claim and a cancel beside an open transaction that tallies the same job; a deletion waits for it."""
     finished, cancelled = done_job(engine), done_job(engine)
     with engine.connect() as tallying:
-        assert tallying.execute(tally.TALLY, {"most": 1000}).scalar_one() == 18
+        assert tallying.execute(*tally.add_tallies(most=1000)).scalar_one() == 18
         with engine.begin() as other:
             other.execute(text("SET LOCAL lock_timeout = 1"))
-            for row in other.execute(*lease.claim(finished, 9, "w", 60)):
+            for row in other.execute(*lease.claim(finished, 9, worker="w", lease_seconds=60)):
                 fence = lease.Fence(finished, 9, row.fence)
-                other.execute(*lease.record(fence, 60, SIZE, {}, [])).one()
+                other.execute(*lease.record(fence, lease_seconds=60, more_ok=SIZE, reasons={}, inflight=[])).one()
                 other.execute(*lease.complete(fence)).one()
         with engine.begin() as other:
             other.execute(text("SET LOCAL lock_timeout = 1"))
             assert other.execute(*stop.finish_job(finished)).one().state == JobState.PARTIALLY_SUCCEEDED
-            other.execute(stop.lock_job(cancelled)).one()
-            other.execute(stop.cancel_chunks(cancelled))
-            other.execute(stop.stop_job(cancelled, JobReason.CANCELLED_BY_CLIENT)).one()
+            assert stop_job(other, cancelled, JobReason.CANCELLED_BY_CLIENT)
         tallying.commit()
     assert check(engine, finished)["succeeded"] == 27 + SIZE
     assert check(engine, cancelled)["cancelled"] == SIZE
@@ -139,7 +138,7 @@ def test_a_tally_passes_what_others_hold(engine: Engine) -> None:
         other.execute(select(jobs.c.id).where(jobs.c.id == soon).with_for_update()).all()
         with engine.begin() as tallying:
             tallying.execute(text("SET LOCAL lock_timeout = 1"))
-            assert tallying.execute(tally.TALLY, {"most": 1000}).scalar_one() == 6
+            assert tallying.execute(*tally.add_tallies(most=1000)).scalar_one() == 6
         other.commit()
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).where(tallies.c.job_id == deleted)).scalar_one() == 0
@@ -216,7 +215,7 @@ def test_a_poll_reads_what_is_not_tallied_and_no_more(engine: Engine) -> None:
     add_tallies(engine)
     for chunk_no in (20, 21):
         with engine.begin() as connection:
-            connection.execute(*lease.claim(job_id, chunk_no, "w", 60)).one()
+            connection.execute(*lease.claim(job_id, chunk_no, worker="w", lease_seconds=60)).one()
     end_chunk(engine, job_id, 22)
     with engine.begin() as connection:
         connection.execute(text("ANALYZE chunks"))

@@ -23,7 +23,7 @@ from PIL import Image
 from sqlalchemy import Engine, text
 
 from db.engine import sync_engine
-from db.statements.stop import wake_dispatcher
+from db.statements.leader import wake_dispatcher
 from deploy.local import services, supervisor
 from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
@@ -122,7 +122,7 @@ class Cluster:
         job = submit(self.engine, given, **columns)
         self.jobs.append(job)
         with self.engine.begin() as connection:
-            connection.execute(wake_dispatcher())
+            connection.execute(*wake_dispatcher())
         return job
 
     def ask(self, sql: str, **parameters: Any) -> Any:

@@ -51,7 +51,7 @@ MUTANTS = (
     Mutant(
         "the suspect rule",
         "workers/dispatcher/reaper.py",
-        "        connection.execute(reap.suspect(row.job_id, list(row.inflight)))\n",
+        "        connection.execute(*reap.suspect(row.job_id, list(row.inflight)))\n",
         "        log.info('nobody is suspected')\n",
         "tests/faults/test_poison.py::test_it_ends_the_process[mod]",
     ),

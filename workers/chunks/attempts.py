@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from db.engine import DATABASE_ERRORS, is_about_data
 from db.statements import reap
-from db.statements.stop import wake_dispatcher
+from db.statements.leader import wake_dispatcher
 from db.states import MAX_ERRORS, ItemReason, JobReason
 from workers.chunks.chunk import End
 from workers.chunks.lease import Claim
@@ -35,17 +35,19 @@ def failed(engine: Engine, held: Claim, error: Exception) -> End:
 
 def _charge(engine: Engine, held: Claim, error: Exception) -> End:
     with engine.begin() as connection:
-        row = connection.execute(reap.held_chunk(held.fence)).one_or_none()
+        row = connection.execute(*reap.held_chunk(held.fence)).one_or_none()
         if row is None:
             return End.LOST
         stalls = row.stalls + 1
         if stalls >= MAX_ERRORS:
             detail = f"{stalls} attempts of its chunk failed, the last with {type(error).__name__}; {_ADVICE}"
             fail_items(connection, row, None, detail, ItemReason.INTERNAL)
-            connection.execute(reap.bury(row.job_id, row.chunk_no))
+            connection.execute(*reap.bury(row.job_id, row.chunk_no))
         else:
-            connection.execute(reap.take_back(row.job_id, row.chunk_no, stalls, backoff(stalls)))
-        connection.execute(wake_dispatcher())
+            connection.execute(
+                *reap.take_back(row.job_id, row.chunk_no, stalls=stalls, backoff_seconds=backoff(stalls))
+            )
+        connection.execute(*wake_dispatcher())
     return End.FAILED
 
 
@@ -65,7 +67,8 @@ def not_claimed(engine: Engine, job_id: UUID, chunk_no: int, error: Exception) -
     """A chunk that cannot even be claimed waits; after MAX_ERRORS in a row its job is stopped."""
     try:
         with engine.begin() as connection:
-            stalls = connection.execute(reap.charge_claim(job_id, chunk_no, backoff(1))).scalar_one_or_none()
+            charge = reap.charge_claim(job_id, chunk_no, backoff_seconds=backoff(1))
+            stalls = connection.execute(*charge).scalar_one_or_none()
         if stalls is not None and stalls >= MAX_ERRORS:
             detail = f"chunk {chunk_no} could not be claimed {stalls} times: {type(error).__name__}; {_ADVICE}"
             stop_job(engine, job_id, JobReason.INTERNAL, detail)

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from db.engine import DATABASE_ERRORS, is_about_data
+from db.endings import finish_job
 from db.statements import lease as sql
-from db.statements.stop import finish_job
 from db.states import MAX_INFLIGHT, ItemReason
 from model.spec import TASK, Automatic, Prompted
 from workers.chunks.lease import Claim, Item, LeaseKeeper, give_back
@@ -109,7 +109,7 @@ class ChunkRun:
         if self._missing == 0:
             crash_points.reach("done", self._claim.fence.job_id)
             with self._bench.single.connect() as connection:
-                connection.execute(*finish_job(self._claim.fence.job_id))
+                finish_job(connection, self._claim.fence.job_id)
             return End.DONE
         return self._give_back()
 
@@ -155,7 +155,8 @@ class ChunkRun:
         inflight = sorted(self._inflight | {item.index for item in items})
         with self._refunded(len(items)), self._bench.single.connect() as connection:
             crash_points.reach("admitting", self._claim.fence.job_id)
-            admission = sql.admit(self._claim.fence, self._bench.settings.lease_seconds, inflight, alone)
+            lease_seconds = self._bench.settings.lease_seconds
+            admission = sql.admit(self._claim.fence, lease_seconds=lease_seconds, inflight=inflight, alone=alone)
             if connection.execute(*admission).one_or_none() is None:
                 raise LeaseLost
         self._submit(items)
@@ -277,14 +278,15 @@ class ChunkRun:
         inflight = sorted(self._inflight | admitted)
         rows = [self._row(outcome) for outcome in batch]
         with self._bench.engine.begin() as connection:
-            record = sql.record(fence, self._bench.settings.lease_seconds, n_ok, reasons, inflight)
+            lease_seconds = self._bench.settings.lease_seconds
+            record = sql.record(fence, lease_seconds=lease_seconds, more_ok=n_ok, reasons=reasons, inflight=inflight)
             counted = connection.execute(*record).one_or_none()
             if counted is None:
                 raise LeaseLost
-            connection.execute(sql.insert_results, rows)
+            connection.execute(*sql.insert_results(rows))
             crash_points.reach("writing", fence.job_id)
             if self._suspects:
-                connection.execute(sql.clear_suspects(fence.job_id, indexes))
+                connection.execute(*sql.clear_suspects(fence.job_id, indexes))
             if counted.missing == 0:
                 connection.execute(*sql.complete(fence))
         self._missing, self._reasons = counted.missing, reasons

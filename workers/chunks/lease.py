@@ -12,8 +12,9 @@ from sqlalchemy import Engine
 
 from db.engine import DATABASE_ERRORS
 from db.statements import lease as sql
+from db.statements.bound import Bound
+from db.statements.leader import wake_dispatcher
 from db.statements.lease import Fence
-from db.statements.stop import wake_dispatcher
 from db.states import Depth, JobState
 from workers.testing import crash_points
 
@@ -54,13 +55,13 @@ class Claim:
 
 def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Claim | None:
     """ready | dispatched → leased. None: another has it, or it is not to be worked on; forget the message."""
-    statement = sql.claim(job_id, chunk_no, worker, lease_seconds)
-    found = _claim(engine, statement, None)
-    if found is _PENDING:
-        found = _claim(engine, statement, job_id)
-    if found is None or found is _PENDING:
+    statement = sql.claim(job_id, chunk_no, worker=worker, lease_seconds=lease_seconds)
+    found = _claim(engine, statement)
+    if isinstance(found, _JobNotStarted):
+        found = _claim(engine, statement, start=job_id)
+    if not isinstance(found, _Claimed):
         return None
-    row, missing = found
+    row = found.chunk
     waited = (time.time() - (row.dispatched_at or row.created_at).timestamp()) * 1000
     return Claim(
         fence=Fence(job_id, chunk_no, row.fence),
@@ -71,27 +72,39 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
         depth=Depth(row.depth or Depth.AUTO),
         reasons=dict(row.reasons),
         queue_ms=max(0.0, round(waited, 3)),
-        items=[Item(index, image, prompts, suspect) for index, image, prompts, suspect in missing],
+        items=[Item(index, image, prompts, suspect) for index, image, prompts, suspect in found.missing],
     )
 
 
-_PENDING: Final = (None, ())
-"""The chunk's job has not begun: it has to be started, and locked, before the chunk is."""
+@dataclass(frozen=True)
+class _Claimed:
+    """The claim's row, and the rows of the items it has to work on."""
+
+    chunk: Any
+    missing: Sequence[Any]
 
 
-def _claim(engine: Engine, statement: sql.Bound, start: UUID | None) -> tuple[Any, Sequence[Any]] | None:
-    """The claim's row and the items it has to work on; `start` names the job to be started first."""
+class _JobNotStarted:
+    """The chunk's job is pending. A claim has to start it first, because a job is locked before its chunks."""
+
+
+class _Refused:
+    """Another worker has the chunk, or nobody is to work on it."""
+
+
+def _claim(engine: Engine, statement: Bound, start: UUID | None = None) -> _Claimed | _JobNotStarted | _Refused:
+    """One transaction: start the job `start`, if given, then claim the chunk."""
     with engine.connect() as connection:  # left without a commit, it takes everything back
         if start is not None:
             connection.execute(*sql.start_job(start))
         row = connection.execute(*statement).one_or_none()
         if row is None:
-            return None
+            return _Refused()
         if row.job_state is JobState.PENDING:
-            return _PENDING
-        missing = connection.execute(*sql.missing_items(row.job_id, row.lo, row.hi)).all()
+            return _JobNotStarted()
+        missing = connection.execute(*sql.missing_items(row.job_id, lo=row.lo, hi=row.hi)).all()
         connection.commit()
-    return row, missing
+    return _Claimed(row, missing)
 
 
 def give_back(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
@@ -101,7 +114,7 @@ def give_back(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
         try:
             with engine.begin() as connection:
                 held = connection.execute(*sql.give_back(fence)).one_or_none() is not None
-                connection.execute(wake_dispatcher())
+                connection.execute(*wake_dispatcher())
             return held
         except DATABASE_ERRORS:
             patience = _GIVE_BACK_LEAVING if leaving.is_set() else _GIVE_BACK_FOR
@@ -167,4 +180,5 @@ class LeaseKeeper:
 
     def _renew(self, claim: Claim) -> bool:
         with self._engine.begin() as connection:
-            return connection.execute(*sql.renew(claim.fence, self._lease_seconds)).one_or_none() is not None
+            renewal = sql.renew(claim.fence, lease_seconds=self._lease_seconds)
+            return connection.execute(*renewal).one_or_none() is not None

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from db.engine import DATABASE_ERRORS, single_statements, sync_engine
 from db.partitions import ensure_partitions
-from db.statements import dispatch, tally
+from db.statements import dispatch, leader, register, tally
 from workers.dispatcher import reaper
 from workers.dispatcher.beat import Beat
 from workers.dispatcher.faults import Faults
@@ -115,9 +115,9 @@ class Dispatcher:
         self._beat.touch()
 
     def _lead(self) -> bool:
-        parameters = {"holder": self._holder, "lease": self._settings.leader_seconds}
+        lead = leader.lead(self._holder, lease_seconds=self._settings.leader_seconds)
         with self._single.connect() as connection:
-            leading = connection.execute(dispatch.LEAD, parameters).one_or_none() is not None
+            leading = connection.execute(*lead).one_or_none() is not None
         if leading != self._leading:
             log.info("%s %s", self._holder, "leads" if leading else "stands by")
         self._leading = leading
@@ -126,7 +126,7 @@ class Dispatcher:
     def _fill_windows(self) -> None:
         self._filled = time.monotonic()
         with self._single.connect() as connection:
-            windows = connection.execute(dispatch.WINDOWS, {"alive": _LIVE}).all()
+            windows = connection.execute(*dispatch.windows(alive_seconds=_LIVE)).all()
         self._sender.watch(frozenset(window.model for window in windows) | frozenset(self._settings.models))
         for window in windows:
             wanted = int(window.slots * self._settings.window_per_slot) or _IDLE_WINDOW
@@ -137,8 +137,7 @@ class Dispatcher:
         """Half the window is the most for one job: whoever comes next finds room at once."""
         rows: Sequence[Any] | None = None
         with self._faults.step("filling a window at once"), self._single.connect() as connection:
-            parameters = {"model": model, "room": room, "each": each}
-            rows = connection.execute(dispatch.FILL_WINDOW, parameters).all()
+            rows = connection.execute(*dispatch.fill_window(model, room=room, job_room=each)).all()
         if rows is None:
             rows = self._fill_by_job(model, room, each)
         messages = [message for row in rows for message in self._messages_of(model, row)]
@@ -149,12 +148,12 @@ class Dispatcher:
     def _fill_by_job(self, model: str, room: int, each: int) -> list[Any]:
         """One row can fail the statement that serves every job of a model. The oldest first, and nobody weighed."""
         with self._single.connect() as connection:
-            jobs = connection.execute(dispatch.OPEN_JOBS, {"model": model}).scalars().all()
+            jobs = connection.execute(*dispatch.open_jobs(model)).scalars().all()
         rows: list[Any] = []
         for job_id in jobs:
             if len(rows) < room and self._faults.may_try(job_id):
                 with self._faults.job("filling the window", job_id), self._single.connect() as connection:
-                    rows += connection.execute(dispatch.FILL_JOB, {"job": job_id, "each": min(each, room)}).all()
+                    rows += connection.execute(*dispatch.fill_job(job_id, room=min(each, room))).all()
         return rows
 
     def _messages_of(self, model: str, row: Any) -> list[Message]:
@@ -171,7 +170,7 @@ class Dispatcher:
         self._seen = waiting
         with self._single.connect() as connection:
             age = time.monotonic() - waiting.asked + _SETTLE
-            rows = connection.execute(dispatch.WAITING, {"age": age}).all()
+            rows = connection.execute(*dispatch.announced_chunks(age_seconds=age)).all()
         lost: dict[UUID, list[Any]] = {}
         for row in rows:
             if (row.job_id, row.chunk_no) not in waiting.chunks:
@@ -183,26 +182,25 @@ class Dispatcher:
 
     def _send_lost(self, job_id: UUID, lost: list[Any]) -> None:
         crash_points.reach("announcing", job_id)
-        parameters = {"jobs": [job_id] * len(lost), "chunks": [row.chunk_no for row in lost]}
         with self._single.connect() as connection:
-            rows = connection.execute(dispatch.ANNOUNCE_AGAIN, parameters).all()
+            rows = connection.execute(*dispatch.announce_again(job_id, [row.chunk_no for row in lost])).all()
         log.info("announcing %d chunks of job %s again", len(rows), job_id)
         self._sender.send(Message(lost[0].model, job_id, row.chunk_no) for row in rows)
 
     def _tally(self) -> None:
         with self._faults.step("tallying at once"), self._single.connect() as connection:
-            connection.execute(tally.TALLY, {"most": _TALLIED})
+            connection.execute(*tally.add_tallies(most=_TALLIED))
             return
         self._tally_by_job()  # one row can fail the statement that serves every job
 
     def _tally_by_job(self) -> None:
         with self._single.connect() as connection:
-            jobs = connection.execute(tally.UNTALLIED_JOBS).scalars().all()
+            jobs = connection.execute(*tally.untallied_jobs()).scalars().all()
         for job_id in jobs:
             if self._faults.may_try(job_id):
                 with self._faults.job("tallying", job_id), self._single.connect() as connection:
                     crash_points.reach("tallying", job_id)
-                    connection.execute(tally.TALLY_JOB, {"most": _TALLIED, "job": job_id})
+                    connection.execute(*tally.add_tallies_of(job_id, most=_TALLIED))
 
     def _tidy(self) -> None:
         if time.monotonic() - self._tidied < _HOUSEKEEPING and self._tidied:
@@ -210,12 +208,12 @@ class Dispatcher:
         self._tidied = time.monotonic()
         with self._engine.begin() as connection:
             ensure_partitions(connection)
-            connection.execute(dispatch.FORGET_WORKERS)
+            connection.execute(*register.forget_workers())
 
     def _resign(self) -> None:
         try:
             with self._engine.begin() as connection:
-                connection.execute(dispatch.RESIGN, {"holder": self._holder})
+                connection.execute(*leader.resign(self._holder))
         except DATABASE_ERRORS as error:
             log.warning("could not resign, the lease runs out instead: %s", error)
         self._engine.dispose()

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from db.statements import reap, stop
+from db import endings
+from db.statements import reap
+from db.statements.leader import wake_dispatcher
 from db.states import MAX_DEATHS_ALONE, MAX_STALLS, ItemReason, JobReason
 from workers.dispatcher.faults import MAX_FAULTS, Faults
 from workers.testing import crash_points
@@ -23,7 +25,7 @@ def reap_leases(engine: Engine, faults: Faults | None = None) -> int:
     """Take back every chunk whose lease ran out; one transaction a page, one savepoint a chunk. Returns how many."""
     faults = faults or Faults()
     with engine.begin() as connection:
-        rows = connection.execute(reap.expired_leases(_PAGE)).all()
+        rows = connection.execute(*reap.expired_leases(limit=_PAGE)).all()
         for row in rows:
             if not faults.may_try(row.job_id):
                 continue
@@ -31,7 +33,7 @@ def reap_leases(engine: Engine, faults: Faults | None = None) -> int:
                 crash_points.reach("reaping", row.job_id)
                 _take_back(connection, row)
         if rows:
-            connection.execute(stop.wake_dispatcher())
+            connection.execute(*wake_dispatcher())
     return len(rows)
 
 
@@ -41,12 +43,12 @@ def _take_back(connection: Connection, row: Any) -> None:
     if row.alone and row.inflight and _charge(connection, row):
         stalls = 0  # the image was recorded as failed: that is progress
     elif row.inflight and not row.alone:
-        connection.execute(reap.suspect(row.job_id, list(row.inflight)))
+        connection.execute(*reap.suspect(row.job_id, list(row.inflight)))
     if stalls >= MAX_STALLS:
         fail_items(connection, row, None, f"{stalls} attempts of its chunk ended without one new result")
-        connection.execute(reap.bury(row.job_id, row.chunk_no))
+        connection.execute(*reap.bury(row.job_id, row.chunk_no))
         return
-    connection.execute(reap.take_back(row.job_id, row.chunk_no, stalls, backoff(stalls)))
+    connection.execute(*reap.take_back(row.job_id, row.chunk_no, stalls=stalls, backoff_seconds=backoff(stalls)))
 
 
 def backoff(stalls: int) -> float:
@@ -57,7 +59,7 @@ def backoff(stalls: int) -> float:
 def _charge(connection: Connection, row: Any) -> bool:
     """One more death of a worker that held this image alone; at the limit the image fails."""
     index = row.inflight[0]
-    deaths: int = connection.execute(reap.charge_death(row.job_id, index)).scalar_one()
+    deaths: int = connection.execute(*reap.charge_death(row.job_id, index)).scalar_one()
     if deaths < MAX_DEATHS_ALONE:
         return False
     fail_items(connection, row, index, f"{deaths} workers died while they held this image alone")
@@ -68,23 +70,23 @@ def fail_items(
     connection: Connection, row: Any, index: int | None, detail: str, reason: ItemReason = ItemReason.WORKER_LOST
 ) -> None:
     """Record one item (`index`) or every missing one of a chunk as failed."""
-    parameters = {
-        "job_id": row.job_id,
-        "chunk_no": row.chunk_no,
-        "fence": row.fence,
-        "attempt": row.attempts,
-        "index": index,
-        "detail": detail,
-        "reason": reason.value,
-    }
-    connection.execute(reap.FAIL_ITEMS, parameters)
+    fail = reap.fail_items(
+        row.job_id,
+        row.chunk_no,
+        fence=row.fence,
+        attempt=row.attempts,
+        index=index,
+        reason=reason,
+        detail=detail,
+    )
+    connection.execute(*fail)
 
 
 def stop_jobs(engine: Engine, faults: Faults) -> None:
     """End jobs whose deadline has passed, whose failures exceed their ratio, or that made this loop fail too often."""
     with engine.connect() as connection:
-        overdue = connection.execute(reap.overdue_jobs()).scalars().all()
-        failing = connection.execute(reap.failing_jobs()).scalars().all()
+        overdue = connection.execute(*reap.overdue_jobs()).scalars().all()
+        failing = connection.execute(*reap.failing_jobs()).scalars().all()
     for job_id in overdue:
         _stop(engine, faults, job_id, JobReason.DEADLINE_EXCEEDED, "the deadline passed before every item was done")
     for job_id in failing:
@@ -110,20 +112,18 @@ def _stop(engine: Engine, faults: Faults, job_id: UUID, reason: JobReason, detai
 
 
 def stop_job(engine: Engine, job_id: UUID, reason: JobReason, detail: str) -> bool:
-    """One transaction: lock the job, cancel its chunks, end it, one outbox row. False: it had ended before."""
+    """End a job in a transaction of its own. False: it had ended before."""
     with engine.begin() as connection:
-        connection.execute(stop.lock_job(job_id))
-        connection.execute(stop.cancel_chunks(job_id))
-        return connection.execute(stop.stop_job(job_id, reason, detail)).one_or_none() is not None
+        return endings.stop_job(connection, job_id, reason, detail)
 
 
 def finish_jobs(engine: Engine, faults: Faults) -> None:
     """Finish what a worker left unfinished by dying between its last chunk's commit and the job's."""
     with engine.connect() as connection:
-        ended = connection.execute(reap.unfinished_ended_jobs()).scalars().all()
+        ended = connection.execute(*reap.unfinished_jobs()).scalars().all()
     for job_id in ended:
         if not faults.may_try(job_id):
             continue
         with faults.job("finishing a job", job_id), engine.begin() as connection:
             crash_points.reach("finishing", job_id)
-            connection.execute(*stop.finish_job(job_id))
+            endings.finish_job(connection, job_id)

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from db import endings
 from db.globs import CONTROL_CHARACTERS, GlobError, key_filter
 from db.statements import ingest as sql
-from db.statements import stop
+from db.statements.leader import wake_dispatcher
 from db.statements.submit import COPY_ITEMS, open_items
 from db.states import JobReason, WaitReason, chunk_size
 from workers.dispatcher.ingest.listing import ListingFailed, Page, list_page, no_progress
@@ -50,7 +51,7 @@ class Listing:
 
 def listings(engine: Engine) -> list[Listing]:
     with engine.connect() as connection:
-        rows = connection.execute(sql.ingesting_jobs()).all()
+        rows = connection.execute(*sql.ingesting_jobs()).all()
     return [_listing(row) for row in rows]
 
 
@@ -104,14 +105,14 @@ def _store(
     mark = _mark(listing, page)
     with engine.begin() as connection:
         advance = sql.advance(
-            listing.job_id, listing.pages, total, passed_over=passed_over, token=page.token, mark=mark
+            listing.job_id, listing.pages, n_items=total, passed_over=passed_over, token=page.token, mark=mark
         )
-        row = connection.execute(advance).one_or_none()
+        row = connection.execute(*advance).one_or_none()
         if row is None:
             return False
         _check_bounds(connection, settings, listing, page)
         if listing.pages == 0:
-            connection.execute(sql.forget_items(listing.job_id))
+            connection.execute(*sql.forget_items(listing.job_id))
         _copy(connection, listing, images)
         crash_points.reach("listed", listing.job_id)
         if page.token is None:
@@ -132,7 +133,7 @@ def _check_bounds(connection: Connection, settings: Settings, listing: Listing, 
     if listing.pages >= settings.max_listing_pages:
         detail = f"more than {settings.max_listing_pages} pages of keys: choose a longer prefix"
         raise ListingFailed(JobReason.INPUT_UNREADABLE, detail, for_good=True)
-    row = connection.execute(open_items(listing.tenant)).one()
+    row = connection.execute(*open_items(listing.tenant)).one()
     limit = settings.max_open_items if row.max_open_items is None else row.max_open_items
     if row.open > limit:
         detail = f"{row.open} items would be open, of which a tenant may have {limit}"
@@ -163,12 +164,12 @@ def _open(connection: Connection, listing: Listing, total: int, passed_over: int
     if total == 0:
         rule = "the default filter" if listing.glob is None else f"the glob {listing.glob!r}"
         detail = f"no key under {listing.prefix} matches {rule}; {passed_over} were passed over"
-        connection.execute(stop.stop_job(listing.job_id, JobReason.INPUT_EMPTY, detail))
+        endings.stop_job(connection, listing.job_id, JobReason.INPUT_EMPTY, detail)
         return
     prompted = listing.task.get("type") == "prompted"
-    connection.execute(sql.open_job(listing.job_id, chunk_size(total, prompted=prompted)))
-    connection.execute(sql.CUT_CHUNKS, {"job_id": listing.job_id})
-    connection.execute(stop.wake_dispatcher())
+    connection.execute(*sql.open_job(listing.job_id, chunk_size=chunk_size(total, prompted=prompted)))
+    connection.execute(*sql.cut_chunks(listing.job_id))
+    connection.execute(*wake_dispatcher())
 
 
 def put_off(engine: Engine, settings: Settings, listing: Listing, failure: ListingFailed) -> None:
@@ -176,8 +177,9 @@ def put_off(engine: Engine, settings: Settings, listing: Listing, failure: Listi
     detail = f"{listing.source.get('prefix', 'no prefix')}: {failure.detail}".replace("\0", "")[:_MAX_DETAIL]
     waits = WaitReason.INTERNAL if failure.reason == JobReason.INTERNAL else WaitReason.STORAGE_UNAVAILABLE
     patience = settings.listing_patience_seconds
+    wait = sql.wait(listing.job_id, listing.pages, reason=waits, detail=detail, patience_seconds=patience)
     with engine.begin() as connection:
-        over = connection.execute(sql.wait(listing.job_id, listing.pages, waits, detail, patience)).scalar_one_or_none()
+        over = connection.execute(*wait).scalar_one_or_none()
     if over is None or not (over or failure.for_good):
         return
     log.warning("listing ended: job %s: %s: %s", listing.job_id, failure.reason, detail)

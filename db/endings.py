@@ -1,0 +1,35 @@
+"""How a job ends: steps in order, in the caller's transaction.
+
+Workers and the dispatcher call them with their connection, the front door by `await connection.run_sync(stop_job, …)`.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from db.statements import leader, stop
+from db.states import FINAL_JOB_STATES, JobReason
+
+
+def stop_job(connection: Connection, job_id: UUID, reason: JobReason, detail: str | None = None) -> bool:
+    """End a job before its last chunk has ended. False: it had ended before, or does not exist.
+
+    The job is locked first, because every transaction locks a job before its chunks. Cancelling the chunks makes the
+    next write of their workers fail.
+    """
+    state = connection.execute(*stop.lock_job(job_id)).scalar_one_or_none()
+    if state is None or state in FINAL_JOB_STATES:
+        return False
+    connection.execute(*stop.cancel_chunks(job_id))
+    connection.execute(*stop.stop_job(job_id, reason=reason, detail=detail)).one()
+    connection.execute(*leader.wake_dispatcher())
+    return True
+
+
+def finish_job(connection: Connection, job_id: UUID) -> bool:
+    """End a job whose last chunk has ended. False: a chunk is unfinished, or the job had ended before.
+
+    Use a transaction of its own, after the commit that ended the chunk. Two chunks that end at the same time do not see
+    each other before that, and neither would finish the job.
+    """
+    return connection.execute(*stop.finish_job(job_id)).one_or_none() is not None

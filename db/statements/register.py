@@ -1,0 +1,52 @@
+"""The register of live workers: one row for each model that a process has loaded."""
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from sqlalchemy import TextClause, text
+
+from db.statements.bound import Bound, bound
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A model that a worker has loaded, and how many chunks it works on at a time."""
+
+    id: str
+    model: str
+    model_revision: str
+    device: str
+    precision: str
+    slots: int
+
+
+def sign(loaded: list[Registration]) -> Bound:
+    """A worker's sign of life, for every model it has loaded."""
+    return Bound(_SIGN, [asdict(each) for each in loaded])
+
+
+_SIGN: Final[TextClause] = text(
+    """
+    INSERT INTO workers (id, model, model_revision, device, precision, slots)
+    VALUES (:id, :model, :model_revision, :device, :precision, :slots)
+    ON CONFLICT (id, model) DO UPDATE SET seen_at = clock_timestamp()
+    """
+)
+
+
+def sign_off(worker: str) -> Bound:
+    """A worker leaves."""
+    return bound(_SIGN_OFF, id=worker)
+
+
+_SIGN_OFF: Final[TextClause] = text("DELETE FROM workers WHERE id = :id")
+
+
+def forget_workers() -> Bound:
+    """Drop those that have not signed for an hour: they ended without signing off."""
+    return bound(_FORGET_WORKERS)
+
+
+_FORGET_WORKERS: Final[TextClause] = text(
+    "DELETE FROM workers WHERE seen_at < clock_timestamp() - interval '1 hour'"
+)
