@@ -1,6 +1,6 @@
 """The leader's statements for listing a prefix into items, page by page, resumable by the store's own token."""
 
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, TextClause, delete, func, select, text, update

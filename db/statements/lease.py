@@ -153,9 +153,7 @@ def admit(fence: Fence, *, lease_seconds: float, inflight: list[int], alone: boo
 _ADMIT: Final = _RENEW.values(inflight=_INFLIGHT, alone=bindparam("now_alone"))
 
 
-def record(
-    fence: Fence, *, lease_seconds: float, more_ok: int, reasons: dict[str, int], inflight: list[int]
-) -> Bound:
+def record(fence: Fence, *, lease_seconds: float, more_ok: int, reasons: dict[str, int], inflight: list[int]) -> Bound:
     """Count a batch and what stays in flight. The same transaction inserts the results.
 
     `reasons` counts the failures of the whole chunk, which only its holder changes, so `n_err` is its sum.

@@ -158,9 +158,7 @@ def overdue_jobs() -> Bound:
     return bound(_OVERDUE_JOBS)
 
 
-_OVERDUE_JOBS: Final = select(jobs.c.id).where(
-    jobs.c.state.in_(UNFINISHED_JOB_STATES), jobs.c.deadline <= now()
-)
+_OVERDUE_JOBS: Final = select(jobs.c.id).where(jobs.c.state.in_(UNFINISHED_JOB_STATES), jobs.c.deadline <= now())
 
 
 def failing_jobs() -> Bound:

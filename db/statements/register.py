@@ -47,6 +47,4 @@ def forget_workers() -> Bound:
     return bound(_FORGET_WORKERS)
 
 
-_FORGET_WORKERS: Final[TextClause] = text(
-    "DELETE FROM workers WHERE seen_at < clock_timestamp() - interval '1 hour'"
-)
+_FORGET_WORKERS: Final[TextClause] = text("DELETE FROM workers WHERE seen_at < clock_timestamp() - interval '1 hour'")

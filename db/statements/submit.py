@@ -6,6 +6,7 @@ One transaction runs them in order: `insert_job`, `open_items` against the tenan
 
 from collections.abc import Mapping
 from typing import Any, Final
+
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 

@@ -1,4 +1,4 @@
-"""The leader's statements that add the counts of ended chunks to their job's tally, so a poll need not read every chunk."""
+"""The leader's statements that add up the counts of ended chunks, so that a poll need not read every chunk."""
 
 from typing import Final
 from uuid import UUID

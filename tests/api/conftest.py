@@ -18,15 +18,15 @@ from sqlalchemy import Engine, insert
 
 from api.main import create_app
 from api.settings import Settings
+from db.endings import finish_job
 from db.engine import sync_engine
 from db.ids import read_job_id
 from db.keys import insert_key, new_key
 from db.mask_row import MaskRow
-from db.endings import finish_job
 from db.statements import lease
 from db.statements.clock import now
 from db.states import ItemReason, ResultState
-from db.tables import tenants
+from db.tables import results, tenants
 from model.masks.rle import RLE, area, bbox, encode
 from tests.api.document import check_answer
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from db.ids import read_job_id
 from db.endings import stop_job
+from db.ids import read_job_id
 from db.statements import lease
 from db.states import ChunkState, ItemReason, ItemState, JobReason
 from db.tables import chunks, workers

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine, delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from db.engine import sync_engine
 from db.endings import stop_job
+from db.engine import sync_engine
 from db.statements import lease, read, stop, tally
 from db.states import FINAL_CHUNK_STATES, FINAL_JOB_STATES, ItemState, JobReason, JobState
 from db.tables import chunks, jobs, tallies
@@ -72,7 +72,9 @@ def end_chunk(engine: Engine, job_id: UUID, chunk_no: int) -> None:
         connection.execute(*lease.start_job(job_id))
         row = connection.execute(*lease.claim(job_id, chunk_no, worker="w", lease_seconds=60)).one()
         fence = lease.Fence(job_id, chunk_no, row.fence)
-        connection.execute(*lease.record(fence, lease_seconds=60, more_ok=SIZE - 1, reasons={"TIMEOUT": 1}, inflight=[])).one()
+        connection.execute(
+            *lease.record(fence, lease_seconds=60, more_ok=SIZE - 1, reasons={"TIMEOUT": 1}, inflight=[])
+        ).one()
         connection.execute(*lease.complete(fence)).one()
 
 

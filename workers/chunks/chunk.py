@@ -17,8 +17,8 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Engine
 
-from db.engine import DATABASE_ERRORS, is_about_data
 from db.endings import finish_job
+from db.engine import DATABASE_ERRORS, is_about_data
 from db.statements import lease as sql
 from db.states import MAX_INFLIGHT, ItemReason
 from model.spec import TASK, Automatic, Prompted
