@@ -25,7 +25,7 @@ from bench.straightforward import prepare
 from model.backends.sam import Segmenter
 from model.masks import rle
 from model.weights.seeding import build
-from tests.model.networks.test_networks_parity import SMALL
+from tests.model.rows import SMALL
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from model.spec import Automatic
 from model.tasks import search
 from model.tasks.parameters import resolve
 from model.weights.seeding import build
-from tests.model.networks.test_networks import ROW
+from tests.model.rows import SHALLOW
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_a_cpu_decodes_what_the_task_asks_for() -> None:
 def test_the_encoder_is_one_graph_for_any_number_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """What compiling for CUDA needs of it; traced here, compiled nowhere. Two graphs: for one image, and for more."""
     monkeypatch.setattr(image_encoder, "attend_sliced", image_encoder.attend_augmented)
-    s = Segmenter(build(ROW, seed=0), "seed-0", "cpu", "exact")
+    s = Segmenter(build(SHALLOW, seed=0), "seed-0", "cpu", "exact")
     with torch.inference_mode():
-        pixels = torch.randn(5, 3, ROW.image_size, ROW.image_size, generator=torch.Generator().manual_seed(0))
+        pixels = torch.randn(5, 3, SHALLOW.image_size, SHALLOW.image_size, generator=torch.Generator().manual_seed(0))
         plain = s.sam.encode(pixels)
         graphs: list[object] = []
         s.compile_encoder(backend=lambda graph, _: graphs.append(graph) or graph.forward)  # type: ignore[arg-type]

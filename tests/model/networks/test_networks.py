@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,17 +11,12 @@ from model.networks.image_encoder import attend_augmented, attend_sliced, from_w
 from model.networks.sam import Sam
 from model.sizes import SIZES
 from model.weights.seeding import build
-
-ROW = replace(
-    SIZES["sam_vit_b"], name="small", image_size=128, patch_size=8, embed_dim=48, depth=2, num_heads=3,
-    global_attn_indexes=(1,), window_size=6, mlp_ratio=2.0, out_chans=64, mask_in_chans=8, decoder_heads=4,
-    decoder_mlp_dim=96, iou_head_hidden_dim=40,
-)  # fmt: skip
+from tests.model.rows import SHALLOW
 
 
 @pytest.fixture(scope="module")
 def sam() -> Sam:
-    return build(ROW, seed=8)
+    return build(SHALLOW, seed=8)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +129,7 @@ def test_layer_norms_have_the_published_eps(sam: Sam) -> None:
 
 
 def test_dense_position_follows_the_weights(sam: Sam) -> None:
-    copy = build(ROW, seed=9)
+    copy = build(SHALLOW, seed=9)
     before = copy.prompt_encoder.dense_pe()
     assert copy.prompt_encoder.dense_pe() is before
     copy.load_state_dict(sam.state_dict())
@@ -146,7 +139,7 @@ def test_dense_position_follows_the_weights(sam: Sam) -> None:
 
 def test_a_network_built_in_inference_mode_works() -> None:
     with torch.inference_mode():
-        copy = build(ROW, seed=9)
+        copy = build(SHALLOW, seed=9)
         points, labels = _clicks(1)
         logits, _ = copy.decode(copy.encode(torch.zeros(1, 3, 128, 128)), torch.tensor([0]), points, labels)
     assert logits.isfinite().all()
@@ -189,7 +182,7 @@ def test_windows_and_back(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("name", ["small", "sam_tiny"])
 def test_bfloat16_gives_almost_the_same_masks(name: str) -> None:
-    row = ROW if name == "small" else SIZES[name]
+    row = SHALLOW if name == "small" else SIZES[name]
     exact, fast = build(row, seed=8), build(row, seed=8).to(torch.bfloat16)
     pixels = torch.randn(1, 3, row.image_size, row.image_size, generator=torch.Generator().manual_seed(2))
     points, labels = _clicks(4)

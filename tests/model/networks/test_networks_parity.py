@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor
@@ -12,13 +10,7 @@ from model.networks.sam import Sam
 from model.sizes import SIZES, Size
 from model.weights.seeding import build
 from tests.model import transformers_oracle as theirs
-
-# Every trap at a small price: windows that need padding, windowed and global blocks, odd head counts.
-SMALL = replace(
-    SIZES["sam_vit_b"], name="small", image_size=128, patch_size=8, embed_dim=48, depth=4, num_heads=3,
-    global_attn_indexes=(1, 3), window_size=6, mlp_ratio=2.0, out_chans=64, mask_in_chans=8, decoder_heads=4,
-    decoder_mlp_dim=96, iou_head_hidden_dim=40,
-)  # fmt: skip
+from tests.model.rows import SMALL
 
 ENCODER_TOLERANCE = 1e-4
 LOGIT_TOLERANCE = 1e-3
