@@ -15,13 +15,20 @@ ALLOWED = {
     "workers": {"workers", "model", "db"},
     "api": {"api", "db", "model.spec", "model.masks.rle"},
     "deploy": {
-        *("deploy", "db", "api.settings", "workers.settings"),
+        *("deploy", "db", "api.settings", "workers.settings", "workers.dispatcher.settings"),
         *("workers.pipeline.models", "model.errors", "model.masks.rle"),
     },
     "training": {"training", "model"},
     "evaluation": {"evaluation", "training", "model"},
     "bench": {"bench", "api", "workers", "model", "db", "deploy"},
-    "tools": {"tools", "db.states", "api.settings", "workers.settings"},
+    "tools": {
+        "tools",
+        "db.states",
+        "api.settings",
+        "workers.settings",
+        "workers.testing.settings",
+        "workers.dispatcher.settings",
+    },
 }
 # What a room (a folder or a file of a package) may import from its package, besides itself. Add a line for each room.
 ROOMS: dict[str, set[str]] = {
@@ -36,6 +43,19 @@ ROOMS: dict[str, set[str]] = {
     },
     "model.protocol": {"model.masks", "model.spec"},
     "model.spec": {"model.masks.rle"},
+    "workers.images": {"workers.failures"},
+    "workers.storage": {"workers.failures", "workers.shared_settings", "workers.settings"},
+    "workers.testing": set(),
+    "workers.pipeline": {
+        *("workers.failures", "workers.settings", "workers.images", "workers.storage", "workers.testing"),
+    },
+    "workers.chunks": {
+        *("workers.endings", "workers.failures", "workers.settings", "workers.pipeline", "workers.testing"),
+    },
+    "workers.dispatcher": {
+        *("workers.broker", "workers.endings", "workers.failures", "workers.shared_settings", "workers.storage.client"),
+        *("workers.testing", "workers.threads"),
+    },
 }
 
 

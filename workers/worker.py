@@ -12,6 +12,7 @@ from PIL import Image
 
 from db.engine import DATABASE_ERRORS, is_about_data, single_statements, sync_engine
 from db.statements import register
+from db.states import MAX_INFLIGHT
 from workers.chunks import attempts
 from workers.chunks.chunk import Bench, ChunkRun, End
 from workers.chunks.lease import Claim, LeaseKeeper, claim
@@ -41,7 +42,7 @@ class Worker:
         self.slots = Slots(self.segment_chunk)
         # writer and claim per slot, heartbeat, registration
         self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 2)
-        self._s3 = s3_client(settings)
+        self._s3 = s3_client(settings, settings.fetch_threads + settings.slots * MAX_INFLIGHT)
         self._models = Models(settings, self._s3)
         self._bench: Bench | None = None
         self._registered: list[Model] = []

@@ -13,6 +13,7 @@ from deploy.local.children import Command, run_to_end
 from deploy.local.errors import ChildFailed, Misconfigured, tail
 from deploy.local.folder import DataFolder
 from model.errors import ModelError
+from workers.dispatcher.settings import Settings as DispatcherSettings
 from workers.pipeline.models import check_weights
 from workers.settings import Settings as WorkerSettings
 
@@ -32,6 +33,7 @@ def check(settings: Mapping[str, str]) -> None:
     """What our programs would refuse to start with. Raises Misconfigured."""
     try:
         read_settings(ApiSettings, settings)
+        read_settings(DispatcherSettings, settings)
         check_weights(read_settings(WorkerSettings, settings))
     except (ConfigurationError, ModelError) as error:
         raise Misconfigured(str(error)) from error

@@ -42,9 +42,11 @@ def test_images_run_as_nobody_in_particular_and_pass_signals_on() -> None:
 
 def test_compose_names_targets_of_the_dockerfile_and_settings_that_exist() -> None:
     from api.settings import Settings as ApiSettings
+    from workers.dispatcher.settings import Settings as DispatcherSettings
     from workers.settings import Settings as WorkerSettings
 
-    known = {f"MASKWORKS_{name.upper()}" for name in (*ApiSettings.model_fields, *WorkerSettings.model_fields)}
+    classes = (ApiSettings, WorkerSettings, DispatcherSettings)
+    known = {f"MASKWORKS_{name.upper()}" for each in classes for name in each.model_fields}
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     assert set(compose["x-settings"]) <= known
     targets = set(re.findall(r"^FROM \S+ AS (\S+)", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE))

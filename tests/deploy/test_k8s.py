@@ -198,9 +198,11 @@ def test_every_selector_finds_its_pods(objects: Objects) -> None:
 
 def test_settings_are_settings_and_secrets_come_by_reference(objects: Objects) -> None:
     from api.settings import Settings as ApiSettings
+    from workers.dispatcher.settings import Settings as DispatcherSettings
     from workers.settings import Settings as WorkerSettings
 
-    known = {f"MASKWORKS_{name.upper()}" for name in (*ApiSettings.model_fields, *WorkerSettings.model_fields)}
+    classes = (ApiSettings, WorkerSettings, DispatcherSettings)
+    known = {f"MASKWORKS_{name.upper()}" for each in classes for name in each.model_fields}
     assert not [kind for kind, _ in objects if kind == "Secret"]
     for template in _pods(objects).values():
         for variable in template["spec"]["containers"][0].get("env", []):
@@ -237,7 +239,7 @@ def test_a_worker_has_a_gpu_time_to_leave_and_probes_of_its_own(gpu: Objects) ->
 
 def test_a_dispatcher_has_probes_of_its_own_and_a_watchdog_before_them(gpu: Objects) -> None:
     from workers.dispatcher.beat import FILE
-    from workers.settings import Settings
+    from workers.dispatcher.settings import Settings
 
     container = _pods(gpu)["dispatcher"]["spec"]["containers"][0]
     health = {each["name"]: each.get("value") for each in container["env"]}["MASKWORKS_HEALTH_DIR"]

@@ -29,10 +29,10 @@ READS = {
     "MASKWORKS_DATABASE_URL": set(ENTRIES),
     "MASKWORKS_KEY_PEPPER": {"api", "server", "keys"},
     "MASKWORKS_REDIS_URL": {"dispatcher", "worker"},
-    "MASKWORKS_MODELS": {"dispatcher", "worker"},
+    "MASKWORKS_MODELS": {"worker"},
     "MASKWORKS_POOL_SIZE": {"api", "server"},
     "MASKWORKS_LOG_LEVEL": {"api", "server"},
-    "MASKWORKS_SLOTS": {"dispatcher", "worker"},
+    "MASKWORKS_SLOTS": {"worker"},
     "MASKWORKS_S3_ENDPOINT_URL": {"dispatcher", "worker"},
 }
 WRONG = {

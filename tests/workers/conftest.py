@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from db.engine import sync_engine
 from workers.broker import chunk_of, list_names
 from workers.dispatcher.leader import Dispatcher
+from workers.dispatcher.settings import Settings as DispatcherSettings
 from workers.settings import Settings
 from workers.testing import crash_points
 from workers.worker import Worker
@@ -24,7 +25,7 @@ def engine(database: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def settings(settings_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+def worker_settings(settings_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name, value in settings_env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MASKWORKS_LEASE_SECONDS", "2")
@@ -32,12 +33,24 @@ def settings(settings_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> S
 
 
 @pytest.fixture
-def start_worker(settings: Settings) -> Iterator[Callable[..., Worker]]:
+def dispatcher_settings(settings_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> DispatcherSettings:
+    for name, value in settings_env.items():
+        monkeypatch.setenv(name, value)
+    return DispatcherSettings()
+
+
+@pytest.fixture
+def settings(worker_settings: Settings) -> Settings:
+    return worker_settings
+
+
+@pytest.fixture
+def start_worker(worker_settings: Settings) -> Iterator[Callable[..., Worker]]:
     """Start a worker whose settings differ by the given ones."""
     started: list[Worker] = []
 
     def start(**changes: object) -> Worker:
-        worker = Worker(settings.model_copy(update=changes))
+        worker = Worker(worker_settings.model_copy(update=changes))
         worker.start()
         started.append(worker)
         return worker
@@ -54,13 +67,13 @@ def client(redis_url: str) -> "Iterator[redis.Redis]":
 
 
 @pytest.fixture
-def lead(settings: Settings) -> Iterator[Callable[..., None]]:
+def lead(dispatcher_settings: DispatcherSettings) -> Iterator[Callable[..., None]]:
     """Run a dispatcher in a thread of this process; armed by MASKWORKS_CRASH_AT where it is given."""
     stop, threads = threading.Event(), []
 
     def start(crash_at: str | None = None, **changes: object) -> None:
         crash_points.arm(crash_at)
-        dispatcher = Dispatcher(settings.model_copy(update={"tick_seconds": 0.1, **changes}), stop)
+        dispatcher = Dispatcher(dispatcher_settings.model_copy(update={"tick_seconds": 0.1, **changes}), stop)
         threads.append(threading.Thread(target=dispatcher.run))
         threads[-1].start()
 

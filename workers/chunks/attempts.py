@@ -15,7 +15,7 @@ from db.statements.leader import wake_dispatcher
 from db.states import MAX_ERRORS, ItemReason, JobReason
 from workers.chunks.chunk import End
 from workers.chunks.lease import Claim
-from workers.dispatcher.reaper import backoff, fail_items, stop_job
+from workers.endings import backoff, fail_items, stop_job
 
 log = logging.getLogger(__name__)
 

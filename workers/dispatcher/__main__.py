@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from db.configuration import operator_errors, read_settings
 from workers.dispatcher.leader import Dispatcher
-from workers.settings import Settings
+from workers.dispatcher.settings import Settings
 from workers.testing import crash_points
 from workers.threads import end_process_with_any_thread
 

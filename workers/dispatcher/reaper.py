@@ -1,7 +1,6 @@
 """The leader's repairs in Postgres: expired leases, images that kill workers, jobs to stop or to finish."""
 
 import logging
-import random
 from typing import Any
 from uuid import UUID
 
@@ -10,15 +9,14 @@ from sqlalchemy import Connection, Engine
 from db import endings
 from db.statements import reap
 from db.statements.leader import wake_dispatcher
-from db.states import MAX_DEATHS_ALONE, MAX_STALLS, ItemReason, JobReason
+from db.states import MAX_DEATHS_ALONE, MAX_STALLS, JobReason
 from workers.dispatcher.faults import MAX_FAULTS, Faults
+from workers.endings import backoff, fail_items, stop_job
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
 
 _PAGE = 100
-_BACKOFF_BASE = 0.25
-_BACKOFF_CAP = 60.0
 
 
 def reap_leases(engine: Engine, faults: Faults | None = None) -> int:
@@ -51,11 +49,6 @@ def _take_back(connection: Connection, row: Any) -> None:
     connection.execute(*reap.take_back(row.job_id, row.chunk_no, stalls=stalls, backoff_seconds=backoff(stalls)))
 
 
-def backoff(stalls: int) -> float:
-    """Seconds that a chunk waits after so many attempts in a row without a new result."""
-    return min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** max(0, stalls - 1)) * (0.5 + random.random() / 2)
-
-
 def _charge(connection: Connection, row: Any) -> bool:
     """One more death of a worker that held this image alone; at the limit the image fails."""
     index = row.inflight[0]
@@ -64,22 +57,6 @@ def _charge(connection: Connection, row: Any) -> bool:
         return False
     fail_items(connection, row, index, f"{deaths} workers died while they held this image alone")
     return True
-
-
-def fail_items(
-    connection: Connection, row: Any, index: int | None, detail: str, reason: ItemReason = ItemReason.WORKER_LOST
-) -> None:
-    """Record one item (`index`) or every missing one of a chunk as failed."""
-    fail = reap.fail_items(
-        row.job_id,
-        row.chunk_no,
-        fence=row.fence,
-        attempt=row.attempts,
-        index=index,
-        reason=reason,
-        detail=detail,
-    )
-    connection.execute(*fail)
 
 
 def stop_jobs(engine: Engine, faults: Faults) -> None:
@@ -109,12 +86,6 @@ def _stop(engine: Engine, faults: Faults, job_id: UUID, reason: JobReason, detai
     with faults.job("stopping a job", job_id):
         crash_points.reach("stopping", job_id)
         stop_job(engine, job_id, reason, detail)
-
-
-def stop_job(engine: Engine, job_id: UUID, reason: JobReason, detail: str) -> bool:
-    """End a job in a transaction of its own. False: it had ended before."""
-    with engine.begin() as connection:
-        return endings.stop_job(connection, job_id, reason, detail)
 
 
 def finish_jobs(engine: Engine, faults: Faults) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 
 from db.states import ItemReason
 from model.errors import DeviceLost, OutOfMemory
-from workers import images
 from workers.failures import failure_of
+from workers.images import decode
 from workers.pipeline.fair_queue import FairQueue
 from workers.pipeline.fetching import FetchStage
 from workers.pipeline.gate import Gate
@@ -103,7 +103,7 @@ class Pipeline:
         try:
             with _timed(ticket, "decode"):
                 crash_points.reach("decoding", ticket.job_id)
-                upright = images.decode(ticket.data, self._settings.max_image_pixels, ticket.depth)
+                upright = decode(ticket.data, self._settings.max_image_pixels, ticket.depth)
                 ticket.data = b""
                 ticket.height, ticket.width = upright.pixels.shape[:2]
                 ticket.orientation, ticket.frames = upright.orientation, upright.frames

@@ -9,9 +9,9 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from db.states import MAX_INFLIGHT, ItemReason
+from db.states import ItemReason
 from workers.failures import ItemFailed
-from workers.settings import Settings
+from workers.shared_settings import SharedSettings
 
 _CONNECT_SECONDS = 5
 _SILENCE_SECONDS = 30
@@ -20,8 +20,8 @@ _WHOLE = TransferConfig(multipart_threshold=2**62)
 """Download by one request: some servers send the checksum of the whole object with each part of it."""
 
 
-def s3_client(settings: Settings) -> Any:
-    """A thread-safe client for listing, reading and downloading.
+def s3_client(settings: SharedSettings, connections: int = 10) -> Any:
+    """A thread-safe client for listing, reading and downloading. It keeps `connections` of them open.
 
     Only settings that are set are passed on. For the rest boto3 follows its usual chain: AWS_* variables, the profile,
     the role; and with them endpoints, proxies, certificates, FIPS, dualstack and the partitions of AWS.
@@ -31,21 +31,21 @@ def s3_client(settings: Settings) -> Any:
         aws_secret_access_key=settings.s3_secret_key,
         region_name=settings.s3_region,
     )
-    client = session.client("s3", endpoint_url=settings.s3_endpoint_url, config=_config(settings))
+    client = session.client("s3", endpoint_url=settings.s3_endpoint_url, config=_config(settings, connections))
     if settings.s3_requester_pays:
         for operation in ("GetObject", "HeadObject", "ListObjectsV2"):
             client.meta.events.register(f"before-parameter-build.s3.{operation}", _requester_pays)
     return client
 
 
-def _config(settings: Settings) -> Config:
+def _config(settings: SharedSettings, connections: int) -> Config:
     chosen: dict[str, Any] = {}
     if settings.s3_addressing_style is not None:
         chosen["s3"] = {"addressing_style": settings.s3_addressing_style}
     if settings.s3_unsigned:
         chosen["signature_version"] = UNSIGNED
     return Config(
-        max_pool_connections=settings.fetch_threads + settings.slots * MAX_INFLIGHT,
+        max_pool_connections=connections,
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_SILENCE_SECONDS,
         # `Reading` tries again itself: it can be interrupted, and it knows a bucket that throttles from one that fails.

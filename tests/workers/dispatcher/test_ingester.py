@@ -15,7 +15,7 @@ from tests.workers.dispatcher.test_prefix import listed, submit_prefix
 from tests.workers.odd_store import Answer, listing, odd_store
 from workers.dispatcher.ingest import ingester
 from workers.dispatcher.ingest.ingester import Ingester
-from workers.settings import Settings
+from workers.dispatcher.settings import Settings
 from workers.storage.client import s3_client
 from workers.testing import crash_points
 

@@ -12,7 +12,7 @@ from db.tables import jobs
 from tests.jobs import job_row
 from tests.workers.dispatcher.test_prefix import listed, step, submit_prefix
 from tests.workers.odd_store import Answer, listing, odd_store, refusal
-from workers.settings import Settings
+from workers.dispatcher.settings import Settings
 from workers.storage.client import s3_client
 
 PREFIX = "s3://odd-bucket/p/"

@@ -14,7 +14,7 @@ from tests.jobs import chunk_rows, job_row, submit
 from workers.dispatcher.ingest import listing
 from workers.dispatcher.ingest import prefix as ingest
 from workers.dispatcher.ingest.listing import ListingFailed
-from workers.settings import Settings
+from workers.dispatcher.settings import Settings
 from workers.storage.client import s3_client
 
 

@@ -15,7 +15,7 @@ from db.engine import DATABASE_ERRORS, is_about_data
 from db.states import JobReason
 from workers.dispatcher.ingest.listing import ListingFailed
 from workers.dispatcher.ingest.prefix import Listing, ingest_page, listings, put_off
-from workers.settings import Settings
+from workers.dispatcher.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from db.statements.leader import wake_dispatcher
 from db.statements.submit import COPY_ITEMS, open_items
 from db.states import JobReason, WaitReason, chunk_size
 from workers.dispatcher.ingest.listing import ListingFailed, Page, list_page, no_progress
-from workers.dispatcher.reaper import stop_job
+from workers.dispatcher.settings import Settings
+from workers.endings import stop_job
 from workers.failures import ItemFailed
-from workers.settings import Settings
 from workers.storage.client import check_bucket, split_uri
 from workers.testing import crash_points
 
