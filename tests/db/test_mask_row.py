@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import pytest
-from sqlalchemy import Engine, bindparam, func, select
+from sqlalchemy import Engine, bindparam, func, select, text
 
 from db.engine import sync_engine
 from db.mask_row import MaskRow, MaskRows
@@ -42,3 +42,20 @@ def test_a_prompt_may_have_any_name(engine: Engine) -> None:
     names += ["".join(noise.choices([*special, "x", "\t", "%", ":", "$1"], k=20)) for _ in range(500)]
     rows = [_row(name) for name in names]
     assert _read_back(engine, rows) == rows
+
+
+def test_the_fields_are_the_composites_in_its_order(engine: Engine) -> None:
+    composite = text(
+        "SELECT attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relname = 'mask_row' "
+        "AND relkind = 'c' ORDER BY attnum"
+    )
+    with engine.connect() as connection:
+        assert tuple(connection.execute(composite).scalars()) == MaskRow._fields
+
+
+def test_the_view_shows_every_field(engine: Engine) -> None:
+    """With the bytes that `offset` and `length` stand for in their place."""
+    with engine.connect() as connection:
+        shown = tuple(connection.execute(text("SELECT * FROM masks")).keys())
+    fields = tuple(name for name in MaskRow._fields if name not in ("offset", "length"))
+    assert shown == ("job_id", "index", "mask_id", "height", "width", *fields, "counts")
