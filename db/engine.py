@@ -1,13 +1,12 @@
 """Engines on psycopg 3: async for the front door, sync for workers and the dispatcher."""
 
-import time
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy import Dialect, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
@@ -18,14 +17,13 @@ DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout, psycopg.Error)
 """What a failed statement raises: through SQLAlchemy, from its pool, or from psycopg itself (COPY, LISTEN)."""
 
 _ABOUT_DATA: Final = ("22", "23", "54", "P0")
-"""Classes of SQLSTATE: bad data, violated constraint, exceeded limit of a row or statement, raised by a trigger."""
+"""Classes of SQLSTATE: bad data, a violated constraint, a limit of a row or statement, an error from a trigger."""
 
 
 def is_about_data(error: BaseException) -> bool:
-    """Whether Postgres or psycopg refused the values of a statement: it fails each time it is tried again.
+    """Whether Postgres or psycopg refused the values of a statement, so that it would fail at every retry.
 
-    False for every other error of the database: it is away, restarting, busy, or its schema is not the one expected.
-    Those say nothing about the row that was being written.
+    False for every other error: the database is away, restarting or busy, or has another schema than expected.
     """
     cause = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(cause, psycopg.Error):
@@ -36,11 +34,11 @@ def is_about_data(error: BaseException) -> bool:
 
 
 _AWAY: Final = ("08", "53", "57P", "58", "25P03")
-"""Beginnings of SQLSTATE: no connection, no room, a server that starts, stops, cannot write, or ended our backend."""
+"""Beginnings of SQLSTATE: no connection, no room, or a server that starts, stops, cannot write or ended our backend."""
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the database cannot be asked now: any other statement would fail as well."""
+    """Whether the database cannot be reached, so that every other statement would fail as well."""
     if isinstance(error, PoolTimeout):
         return True
     cause = error.orig if isinstance(error, DBAPIError) else error
@@ -55,42 +53,16 @@ def first_line(error: Exception) -> str:
     return str(cause).strip().partition("\n")[0]
 
 
-_TRUSTED_SECONDS = 1.0
-
-
-def _check_idle(engine: Engine) -> None:
-    """A worker's connection that has idled is asked whether it still stands. One used a moment ago is not: the question
-    is a round trip before each of a chunk's four transactions, which are tried again anyway where they fail."""
-
-    @event.listens_for(engine, "checkin")
-    def _used(_: Any, record: ConnectionPoolEntry) -> None:
-        record.info["used"] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def _check(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
-        if time.monotonic() - record.info.get("used", time.monotonic()) > _TRUSTED_SECONDS:
-            _ping(engine.dialect, connection)
-
-
-def _ping(dialect: Dialect, connection: Any) -> None:
-    try:
-        dialect.do_ping(connection)
-    except dialect.loaded_dbapi.Error as error:
-        if not dialect.is_disconnect(error, connection, None):
-            raise
-        raise InvalidatePoolError from error  # the pool tries again with a new one
-
-
 _DIALECT: Final = "postgresql+psycopg://"
-"""All that SQLAlchemy is told of the database: where it is, psycopg hears from `db.url`."""
+"""SQLAlchemy only gets the dialect. `db.url` tells psycopg where the database is."""
 
 _LIMIT: Final = (
     "SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '10s' ELSE %(idle)s END, false) FROM pg_settings "
     "WHERE name IN ('lock_timeout', 'idle_in_transaction_session_timeout') "
     "AND source IN ('default', 'configuration file')"
 )
-"""A transaction left open by a frozen process would block vacuum and hold rows. What the URL's `options`, the role or
-the database say stays. Not sent as `options` of our own: those would replace the URL's, and PgBouncer refuses them."""
+"""A transaction that a frozen process leaves open would block vacuum and hold rows. Timeouts that the URL, the role or
+the database sets stay. They are not sent as `options`, because those replace the URL's and PgBouncer refuses them."""
 
 
 def _limit(engine: Engine, url: DatabaseUrl, idle_seconds: int) -> None:
@@ -107,40 +79,45 @@ def _limit(engine: Engine, url: DatabaseUrl, idle_seconds: int) -> None:
 
 
 _IDLE_WORKER = 10
-"""No transaction of a worker or the dispatcher pauses: one that does is of a frozen process that holds rows."""
+"""Seconds. Workers and the dispatcher never pause in a transaction: one that does belongs to a frozen process."""
 _IDLE_API = 60
-"""A busy event loop may take its time between two statements of a submit."""
+"""Seconds. A busy event loop may pause between two statements of a submit."""
 _RECYCLE = 1800
 _POOL_SECONDS = 5
-"""A request waits no longer for a connection of the pool: a 503 now is better than one in half a minute."""
+"""How long a request waits for a connection of the pool: an early 503 is better than a late one."""
 
 
 def sync_engine(database_url: str, pool_size: int = 4) -> Engine:
     """An engine for workers, the dispatcher and command lines. READ COMMITTED, pooled, checked before use."""
     url = read_database_url(database_url)
     engine = create_engine(
-        _DIALECT, pool_size=pool_size, max_overflow=2, pool_recycle=_RECYCLE, connect_args=url.arguments()
+        _DIALECT,
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_pre_ping=True,  # a connection that died is replaced before it is used
+        pool_recycle=_RECYCLE,
+        connect_args=url.arguments(),
     )
     _limit(engine, url, _IDLE_WORKER)
-    _check_idle(engine)
     return engine
 
 
 def single_connection_engine(database_url: str) -> Engine:
-    """For a command that ends soon, or takes its time: no pool and no limits."""
+    """An engine for a command: no pool, and no limit on how long a statement takes."""
     return create_engine(_DIALECT, poolclass=NullPool, connect_args=read_database_url(database_url).arguments())
 
 
 def single_statements(engine: Engine) -> Engine:
-    """The same pool in autocommit, for transactions of one statement: it needs neither BEGIN nor COMMIT, and a process
-    that freezes can not leave it open."""
+    """The same pool in autocommit, for transactions of one statement.
+
+    It saves BEGIN and COMMIT, and a process that freezes cannot leave a transaction open.
+    """
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
     """The same for the front door's event loop."""
     url = read_database_url(database_url)
-    # A restarted Postgres, or a backend terminated under load, costs one check and not one failed request.
     engine = create_async_engine(
         _DIALECT,
         pool_size=pool_size,

@@ -1,5 +1,6 @@
-"""Errors of the database: one set for both libraries, and which of them blame the values of a statement."""
+"""Errors of the database, and connections that die in the pool."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,7 +8,15 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
-from db.engine import DATABASE_ERRORS, is_about_data, is_away, sync_engine
+from db.engine import (
+    DATABASE_ERRORS,
+    async_engine,
+    is_about_data,
+    is_away,
+    single_connection_engine,
+    single_statements,
+    sync_engine,
+)
 
 
 @pytest.fixture
@@ -76,3 +85,36 @@ def test_a_server_that_is_not_there_is_away() -> None:
     with pytest.raises(DATABASE_ERRORS) as caught:
         create_engine("postgresql+psycopg://a:b@127.0.0.1:1/c").connect()
     assert is_away(caught.value)
+
+
+_BACKEND = text("SELECT pg_backend_pid()")
+
+
+def _end_backend(database: str, backend: int) -> None:
+    with single_connection_engine(database).connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:backend, 5000)"), {"backend": backend})
+
+
+@pytest.mark.parametrize("mode", [lambda engine: engine, single_statements])
+def test_a_connection_that_died_in_the_pool_is_replaced(
+    database: str, engine: Engine, mode: Callable[[Engine], Engine]
+) -> None:
+    with mode(engine).connect() as connection:
+        first = connection.execute(_BACKEND).scalar_one()
+    _end_backend(database, first)
+    with mode(engine).connect() as connection:
+        assert connection.execute(_BACKEND).scalar_one() != first
+
+
+def test_the_front_doors_pool_does_the_same(database: str) -> None:
+    async def two_backends() -> set[int]:
+        engine = async_engine(database, pool_size=1)
+        found = []
+        for _ in range(2):
+            async with engine.connect() as connection:
+                found.append((await connection.execute(_BACKEND)).scalar_one())
+            _end_backend(database, found[0])
+        await engine.dispose()
+        return set(found)
+
+    assert len(asyncio.run(two_backends())) == 2
