@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.brake import Brake
 from api.errors import Unauthenticated
-from db.keys import read_key, valid_key, verified
+from db.api_key import read_key, verified
+from db.statements.keys import valid_key
 
 _REMEMBERED_SECONDS = 5.0
 _REMEMBERED_KEYS = 4096
@@ -50,7 +51,7 @@ class KeyRing:
         if key is None:
             return None
         async with self._engine.connect() as connection:
-            row = (await connection.execute(valid_key(key.prefix))).first()
+            row = (await connection.execute(*valid_key(key.prefix))).first()
         return row.tenant_id if row is not None and verified(self._pepper, key, row.digest) else None
 
     def _remember(self, name: bytes, tenant: str) -> None:

@@ -21,8 +21,9 @@ from typing import Any
 
 import httpx
 
-from db.keys import insert_key, new_key
+from db.api_key import new_key
 from db.migrate import migrate
+from db.statements.keys import insert_key
 from deploy.local.stores import stores
 
 RESULTS = Path(__file__).parent / "results" / "service.json"
@@ -68,7 +69,7 @@ def make_key(database_url: str) -> str:
 
     engine, key = create_engine(database_url), new_key()
     with engine.begin() as connection:
-        connection.execute(insert_key(key, PEPPER, "bench", "default"))
+        connection.execute(*insert_key(key, pepper=PEPPER, name="bench", tenant="default"))
     engine.dispose()
     return str(key)
 

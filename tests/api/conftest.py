@@ -18,13 +18,14 @@ from sqlalchemy import Engine, insert
 
 from api.main import create_app
 from api.settings import Settings
+from db.api_key import new_key
 from db.endings import finish_job
 from db.engine import sync_engine
 from db.ids import read_job_id
-from db.keys import insert_key, new_key
 from db.mask_row import MaskRow
 from db.statements import lease
 from db.statements.clock import now
+from db.statements.keys import insert_key
 from db.states import ItemReason, ResultState
 from db.tables import results, tenants
 from model.masks.rle import RLE, area, bbox, encode
@@ -80,7 +81,7 @@ def new_tenant(engine: Engine) -> tuple[str, str]:
     tenant, key = f"tenant-{uuid4().hex[:8]}", new_key()
     with engine.begin() as connection:
         connection.execute(insert(tenants).values(id=tenant))
-        connection.execute(insert_key(key, PEPPER, "tests", tenant))
+        connection.execute(*insert_key(key, pepper=PEPPER, name="tests", tenant=tenant))
     return tenant, str(key)
 
 

@@ -6,7 +6,8 @@ from sqlalchemy import event
 
 from api import auth, brake
 from api.errors import TooManyWrongKeys
-from db.keys import new_key, revoke_key
+from db.api_key import new_key
+from db.statements.keys import revoke_key
 from tests.api.conftest import Service, body, new_tenant, serving, settings
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +55,7 @@ async def test_a_refused_submit_stores_nothing(service: Service) -> None:
 async def test_a_revoked_key_works_for_seconds_at_most(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await service.client.get("/v1/jobs")).status_code == 200
     with service.engine.begin() as connection:
-        connection.execute(revoke_key(service.key.split("_")[1])).one()
+        connection.execute(*revoke_key(service.key.split("_")[1])).one()
     now = auth.time.monotonic()
     monkeypatch.setattr(auth.time, "monotonic", lambda: now + 5.1)
     assert (await service.client.get("/v1/jobs")).status_code == 401
@@ -90,7 +91,7 @@ async def test_a_revoked_key_is_braked_like_any_other(service: Service, monkeypa
     async with serving(settings(service.database, wrong_keys_per_minute=2), service.key) as client:
         assert (await client.get("/v1/models")).status_code == 200
         with service.engine.begin() as connection:
-            connection.execute(revoke_key(service.key.split("_")[1])).one()
+            connection.execute(*revoke_key(service.key.split("_")[1])).one()
         later(6, monkeypatch)
         assert [(await client.get("/v1/models")).status_code for _ in range(4)] == [401, 401, 429, 429]
 

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, func, make_url, select, update
 from sqlalchemy.pool import NullPool
 
-from db import keys
+from db import api_key
+from db.statements.keys import insert_key, valid_key
 from db.tables import api_keys
 from deploy.local.stores import Stores
 
@@ -32,44 +33,44 @@ def run(database: str, *arguments: str, pepper: str = PEPPER) -> subprocess.Comp
 
 
 def test_a_key_reads_back() -> None:
-    key = keys.new_key()
+    key = api_key.new_key()
     assert re.fullmatch(r"mw_[0-9a-f]{12}_[A-Za-z0-9_-]{43}", str(key))
-    assert keys.read_key(str(key)) == key
+    assert api_key.read_key(str(key)) == key
     assert key.secret not in repr(key)
-    assert len({str(keys.new_key()) for _ in range(100)}) == 100
+    assert len({str(api_key.new_key()) for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize("text", ["", "mw", "mw_", "mw_abc", "mw_abc_", "mw__x", "xx_abc_def", "mw_a\0_b", "mw_ä_b"])
 def test_what_is_no_key(text: str) -> None:
-    assert keys.read_key(text) is None
+    assert api_key.read_key(text) is None
 
 
 def test_a_secret_is_stored_as_its_hmac() -> None:
-    key = keys.new_key()
-    digest = keys.digest(PEPPER, key.secret)
+    key = api_key.new_key()
+    digest = api_key.digest(PEPPER, key.secret)
     assert digest == hmac.new(b"pepper", key.secret.encode(), hashlib.sha256).digest()
-    assert keys.verified(PEPPER, key, digest)
-    assert not keys.verified("another pepper", key, digest)
-    assert not keys.verified(PEPPER, keys.ApiKey(key.prefix, key.secret[:-1]), digest)
+    assert api_key.verified(PEPPER, key, digest)
+    assert not api_key.verified("another pepper", key, digest)
+    assert not api_key.verified(PEPPER, api_key.ApiKey(key.prefix, key.secret[:-1]), digest)
 
 
 def test_create_prints_the_key_and_nothing_else(database: str, engine: Engine) -> None:
     made = run(database, "create", "--name", "laptop")
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.count("\n") == 1
-    key = keys.read_key(made.stdout.strip())
+    key = api_key.read_key(made.stdout.strip())
     assert key is not None
     with engine.connect() as connection:
-        row = connection.execute(keys.valid_key(key.prefix)).one()
+        row = connection.execute(*valid_key(key.prefix)).one()
         stored = connection.execute(select(api_keys)).one()
-    assert row.tenant_id == "default" and keys.verified(PEPPER, key, row.digest)
+    assert row.tenant_id == "default" and api_key.verified(PEPPER, key, row.digest)
     assert key.secret.encode() not in stored.digest and stored.name == "laptop"
 
 
 def test_list_shows_no_secret(database: str) -> None:
     made = run(database, "create", "--name", "laptop").stdout.strip()
     listed = run(database, "list")
-    key = keys.read_key(made)
+    key = api_key.read_key(made)
     assert key is not None and listed.returncode == 0
     assert key.prefix in listed.stdout and key.secret not in listed.stdout
     assert "laptop" in listed.stdout and "valid" in listed.stdout
@@ -77,23 +78,23 @@ def test_list_shows_no_secret(database: str) -> None:
 
 def test_a_revoked_key_is_no_longer_valid(database: str, engine: Engine) -> None:
     made = run(database, "create", "--name", "laptop").stdout.strip()
-    key = keys.read_key(made)
+    key = api_key.read_key(made)
     assert key is not None
     assert run(database, "revoke", key.prefix).returncode == 0
     with engine.connect() as connection:
-        assert connection.execute(keys.valid_key(key.prefix)).first() is None
+        assert connection.execute(*valid_key(key.prefix)).first() is None
     again = run(database, "revoke", key.prefix)
     assert again.returncode == 1 and key.prefix in again.stderr
     assert "revoked" in run(database, "list").stdout
 
 
 def test_an_expired_key_is_no_longer_valid(engine: Engine) -> None:
-    key = keys.new_key()
+    key = api_key.new_key()
     with engine.begin() as connection:
-        connection.execute(keys.insert_key(key, PEPPER, "short", "default"))
-        assert connection.execute(keys.valid_key(key.prefix)).first() is not None
+        connection.execute(*insert_key(key, pepper=PEPPER, name="short", tenant="default"))
+        assert connection.execute(*valid_key(key.prefix)).first() is not None
         connection.execute(update(api_keys).values(expires_at=func.clock_timestamp()))
-        assert connection.execute(keys.valid_key(key.prefix)).first() is None
+        assert connection.execute(*valid_key(key.prefix)).first() is None
 
 
 def test_an_unknown_tenant_is_named(database: str) -> None:
@@ -112,10 +113,10 @@ def test_missing_settings_are_named() -> None:
 
 def test_a_tenant_is_made_and_gets_a_key(database: str, engine: Engine) -> None:
     assert run(database, "tenant", "create", "other").returncode == 0
-    key = keys.read_key(run(database, "create", "--name", "x", "--tenant", "other").stdout.strip())
+    key = api_key.read_key(run(database, "create", "--name", "x", "--tenant", "other").stdout.strip())
     assert key is not None
     with engine.connect() as connection:
-        assert connection.execute(keys.valid_key(key.prefix)).one().tenant_id == "other"
+        assert connection.execute(*valid_key(key.prefix)).one().tenant_id == "other"
     rows = [line.split("\t") for line in run(database, "tenant", "list").stdout.splitlines()]
     assert [(row[0], row[2]) for row in rows] == [("default", "0 valid keys"), ("other", "1 valid keys")]
     again = run(database, "tenant", "create", "other")
