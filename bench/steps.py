@@ -18,8 +18,9 @@ from torch import Tensor
 from bench.agreement import agreement
 from bench.clock import Clock
 from model.backends.sam import Segmenter
-from model.masks import rle, upsample
+from model.masks import dense, rle, sparse, upsample
 from model.masks.frames import Frame, Pixels
+from model.masks.stability import Stable
 from model.networks import mask_decoder
 from model.networks.mask_decoder import Decoded, MaskDecoder
 from model.networks.transformer import Attention
@@ -50,7 +51,7 @@ def plain_forms(s: Segmenter) -> dict[str, list[Swap]]:
         return everywhere
     return everywhere | {
         "c: cells instead of full-size logits": [
-            (upsample, "_measure_cells", upsample._measure_dense),
+            (sparse, "measure", dense.measure),
             (candidates, "runs", _dense_runs),
         ],
         "a cacheful of prompts at a time": [(mask_decoder, "prompts_at_a_time", lambda _: 64)],
@@ -91,7 +92,7 @@ def counted(s: Segmenter, run: Callable[[], Any]) -> dict[str, int]:
         found["masks past predicted IoU"] += len(masks)
         return upscale(decoded, prompts, masks)
 
-    def filtering(*args: Any) -> upsample.Stable:
+    def filtering(*args: Any) -> Stable:
         good = stable(*args)
         found["stable"] += len(good.index)
         return good
@@ -115,4 +116,4 @@ def _unshared(self: MaskDecoder, sparse: Tensor, cells: Tensor, pe: Tensor, mult
 
 
 def _dense_runs(logits: Tensor, frame: Frame, side: int) -> list[rle.Runs]:
-    return [rle.runs((upsample.dense(one[None], frame, side)[0] > 0).numpy()) for one in logits]
+    return [rle.runs((dense.upsampled(one[None], frame, side)[0] > 0).numpy()) for one in logits]

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from evaluation.ground_truth import pictures
+from model.masks.dense import upsampled
 from model.masks.frames import whole
-from model.masks.upsample import dense
 from training.clicks import Mask, iou
 
 CELL = 4  # model pixels a side
@@ -34,7 +34,7 @@ def best(region: Mask, side: int) -> tuple[float, float]:
     cover = np.clip(shares(region, side), SURE, 1 - SURE)
     hard = np.where(cover >= 0.5, np.float32(1), np.float32(-1))
     logits = torch.from_numpy(np.stack([hard, np.log(cover / (1 - cover))]))
-    masks = (dense(logits, whole(region.shape[0], region.shape[1], side), side) > 0).numpy()
+    masks = (upsampled(logits, whole(region.shape[0], region.shape[1], side), side) > 0).numpy()
     return iou(masks[0], region), iou(masks[1], region)
 
 

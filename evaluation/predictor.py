@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.masks.dense import upsampled
 from model.masks.frames import resize, to_model, whole
-from model.masks.upsample import dense
 from model.networks.sam import Sam
 from training.clicks import Click, Mask
 
@@ -66,7 +66,7 @@ class Predictor:
         return Answer(self._to_picture(low), scores[0].cpu().numpy(), low[0])
 
     def _to_picture(self, low: Tensor) -> NDArray[np.bool_]:
-        full = dense(low[0].float(), self.frame, self.row.image_size)
+        full = upsampled(low[0].float(), self.frame, self.row.image_size)
         return np.asarray((full > 0).cpu().numpy(), np.bool_)
 
 

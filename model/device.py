@@ -1,7 +1,4 @@
-"""A device's room and errors.
-
-The errors of torch become this package's. A smaller batch may help against some; others need a new process.
-"""
+"""What a device can do: its dtype, its free memory, and its errors as this package's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +9,7 @@ from model.errors import DeviceLost, OutOfMemory
 
 
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether bfloat16 products run on this device's own units. Emulated ones are far slower than float32."""
+    """Whether the device has units for bfloat16 products. Emulated ones are far slower than float32."""
     return device.startswith("cuda") or torch.cpu._is_avx512_bf16_supported()
 
 
@@ -25,7 +22,7 @@ def working_dtype(device: str, precision: str, bfloat16: bool | None = None) -> 
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory of a GPU that can be had: what nobody holds, and what torch's allocator keeps for reuse. None on a CPU."""
+    """Free memory of a GPU, with what torch's allocator keeps for reuse. None on a CPU."""
     if device.type != "cuda":
         return None
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -34,9 +31,10 @@ def free_bytes(device: torch.device) -> int | None:
 
 @contextmanager
 def device_errors() -> Iterator[None]:
-    """Raises OutOfMemory for torch's, after handing cached blocks back, and DeviceLost for a sticky device error.
+    """Raise torch's device errors as this package's.
 
-    MemoryError where a processor's memory is what does not suffice: torch says so by a RuntimeError like any other.
+    OutOfMemory: the GPU's memory is full; cached blocks have been returned to it. DeviceLost: the device fails until
+    the process ends. MemoryError: the host's memory is full, which torch reports as a RuntimeError like any other.
     """
     try:
         yield

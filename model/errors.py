@@ -1,9 +1,11 @@
-"""What can go wrong inside `model`, typed where it is known; callers map these, nothing here maps them.
+"""Errors of the model.
 
 ModelError
 ├── CheckpointError       weights cannot be found, read, verified or fitted to a row
-├── UnknownModel          no row of that name
-└── PromptOutOfBounds     a prompt does not fit its image (also a ValueError)
+├── UnknownModel          there is no model of that name (also a LookupError)
+├── PromptOutOfBounds     a prompt does not fit its image (also a ValueError)
+├── OutOfMemory           the batch does not fit into the device's memory
+└── DeviceLost            the device fails until the process ends
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ class CheckpointError(ModelError):
 
 
 class UnknownModel(ModelError, LookupError):
-    """No row of `model.sizes.SIZES` has that name; the message lists those that exist."""
+    """No model has that name; the message lists those that exist."""
 
 
 class PromptOutOfBounds(ModelError, ValueError):
@@ -26,8 +28,8 @@ class PromptOutOfBounds(ModelError, ValueError):
 
 
 class OutOfMemory(ModelError):
-    """One image alone does not fit into the device's memory; smaller batches were tried before."""
+    """The batch does not fit into the device's memory; a smaller one may."""
 
 
 class DeviceLost(ModelError):
-    """A sticky device error (illegal access, device assert): every later call fails too. End the process."""
+    """The device has failed (illegal access, device assert), and every later call will fail too. End the process."""

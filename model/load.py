@@ -33,7 +33,7 @@ def default_device() -> str:
 
 
 def check_device(device: str) -> None:
-    """Raises ModelError where torch does not have it."""
+    """Raise ModelError where torch does not have this device."""
     import torch
 
     kind, _, index = device.partition(":")
@@ -42,7 +42,7 @@ def check_device(device: str) -> None:
 
 
 def prepare_process(device: str, threads: int | None) -> None:
-    """Once, where a process starts that computes with real models: torch's threads, and freed memory kept on a CPU."""
+    """Set torch's threads, and keep freed memory on a CPU. Call it once, at the start of a process that computes."""
     import torch
 
     from model.memory import keep_freed_memory

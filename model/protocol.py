@@ -1,4 +1,4 @@
-"""What a worker's pipeline asks of a model. Torch-free; the classes in `model.backends` answer it."""
+"""The interface between a worker and a model. Torch-free. The classes in `model.backends` implement it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from model.spec import Task
 
 
 class Timed(Protocol):
-    """What `core` gives of one image."""
+    """What `core` returns for one image."""
 
     @property
     def encode_ms(self) -> float:
@@ -24,9 +24,9 @@ Raw = TypeVar("Raw", bound=Timed)
 
 
 class SegmenterProtocol(Protocol[Prepared, Raw]):
-    """pre → core → post, so that decoding, the accelerator and run-length work overlap across images.
+    """Three steps, so that work on the CPU and on the device overlaps across images.
 
-    `pre` and `post` run on the CPU and are thread-safe; `core` belongs to one thread at a time.
+    `pre` and `post` run on the CPU and are thread-safe. `core` runs on one thread at a time.
     """
 
     name: str
@@ -34,26 +34,26 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
     precision: str
     device: str
     batch_images: int
-    """How many images one call of `core` does best with."""
+    """The best number of images for one call of `core`."""
 
     def pre(self, image: Pixels, task: Task) -> Prepared:
-        """uint8 (H, W, 3) RGB and its task → input of `core`. Prompts are as `model.tasks.bounds.fit` leaves them."""
+        """From uint8 (H, W, 3) RGB and a fitted task (`model.tasks.bounds`) to the input of `core`."""
         ...
 
     def core(self, batch: list[Prepared]) -> list[Raw]:
-        """The networks, batched across images and prompts; one Raw per Prepared, in order."""
+        """Run the networks, batched across images and prompts. Returns one Raw for each Prepared, in order."""
         ...
 
     def post(self, raw: Raw) -> list[Mask]:
-        """Masks of one image: automatic ones by predicted IoU descending, prompted ones in prompt order."""
+        """The masks: automatic ones by predicted IoU, descending; prompted ones in the order of the prompts."""
         ...
 
     def run(self, images: Sequence[Pixels], tasks: Sequence[Task]) -> list[list[Mask]]:
-        """Fit prompts, then pre, core and post; one list of masks per image. Raises PromptOutOfBounds."""
+        """Fit the tasks, then pre, core and post. Returns a list of masks for each image. Raises PromptOutOfBounds."""
         ...
 
     def warm(self) -> None:
-        """Do one small round of everything, so that the first real image is not the slow one."""
+        """Run each kind of task once on a small image, so that the first real image is not slow."""
         ...
 
 

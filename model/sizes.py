@@ -1,7 +1,7 @@
-"""Every model this project knows, as rows of one dict. Knows nothing of torch.
+"""The models of this project, as rows of one dict. Torch-free.
 
 Sources: the SAM paper (arXiv 2304.02643, appendix A) and its published checkpoints; MobileSAM
-(arXiv 2306.14289) and its published checkpoint; `sam_tiny` is ours (training).
+(arXiv 2306.14289) and its published checkpoint; `sam_tiny` is trained here.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Size:
-    """Hyper-parameters of one model; lengths in model pixels, `patch_size` is the encoder's whole stride."""
+    """Hyper-parameters of one model. Lengths are in model pixels; `patch_size` is the stride of the whole encoder."""
 
     name: str
     encoder: str  # "vit" | "tiny_vit"
@@ -183,10 +183,10 @@ _ROWS = (
                 "pred_iou_thresh": 0.45,
                 "stability_score_thresh": 0.85,
                 "box_nms_thresh": 0.5,
-                # Also the limit of the suppression that follows the removal of small regions.
+                # The suppression after the removal of small regions uses it too.
                 "crop_nms_thresh": 0.8,
                 "min_mask_region_area": 64,
-                # Its logits are shallow: a whole unit either way is far from the border.
+                # Its logits are shallow: one unit either way is far from the border.
                 "stability_score_offset": 0.25,
                 "max_masks": 50,
             }
@@ -198,7 +198,7 @@ SIZES: Mapping[str, Size] = MappingProxyType({row.name: row for row in _ROWS})
 
 
 def size(name: str) -> Size:
-    """The row of that name; UnknownModel lists the names there are."""
+    """The row of that name. UnknownModel lists the names."""
     if name not in SIZES:
         raise UnknownModel(f"no model is called {name!r}; there are {', '.join(SIZES)}")
     return SIZES[name]

@@ -1,7 +1,6 @@
-"""What may be asked of a segmenter: prompts, or automatic masks. Torch-free: the front door uses it.
+"""Tasks for a segmenter: prompts, or automatic masks. Torch-free: the API uses it.
 
-All coordinates are xy pixels of the upright image. Whether a prompt lies inside its image is known only
-beside the image: `model.tasks.bounds.fit` checks that.
+All coordinates are xy pixels of the upright image. `model.tasks.bounds.fit` checks whether prompts lie inside it.
 """
 
 from collections.abc import Mapping
@@ -36,14 +35,14 @@ Point = tuple[Coordinate, Coordinate]
 Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 BoxFormat = Literal["xyxy", "xywh"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Pixels = Annotated[int, Field(ge=0, le=2**31 - 1)]
+PixelCount = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 Some = TypeVar("Some", bound=tuple[Any, ...])
 
 
 def _not_empty(values: Some) -> Some:
-    """A min_length would add its own error to each error inside."""
+    """Not `min_length`, which would add an error of its own to each error inside."""
     if not values:
         raise ValueError("at least one is needed")
     return values
@@ -58,14 +57,14 @@ def corners(box: Box, box_format: BoxFormat) -> Box:
 
 
 def how_read(box_format: BoxFormat) -> str:
-    """What a refusal of a box says about its format."""
+    """How a box was read, for error messages."""
     if box_format == "xyxy":
         return 'read as xyxy (corner pairs); set task.box_format to "xywh" if these are x, y, width, height'
     return 'read as xywh (x, y, width, height); set task.box_format to "xyxy" if these are corner pairs'
 
 
 def box_problem(box: Box, box_format: BoxFormat) -> str | None:
-    """Why these four numbers are no box in any image; None where they are one."""
+    """Why these four numbers can be no box in any image; None where they can."""
     x0, y0, x1, y1 = corners(box, box_format)
     if x1 < x0 or y1 < y0:
         rule = "x1 >= x0 and y1 >= y0" if box_format == "xyxy" else "width and height of at least 0"
@@ -77,7 +76,7 @@ def box_problem(box: Box, box_format: BoxFormat) -> str | None:
 
 
 class _MaskPrompt:
-    """JSON speaks RLE; Python may also hand in logits, float (1, 4h, 4w)."""
+    """In JSON an RLE. In Python also logits, float (1, 4h, 4w)."""
 
     def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_wrap_validator_function(_mask_prompt, handler.generate_schema(RLE))
@@ -88,7 +87,7 @@ def _mask_prompt(value: Any, as_rle: Any) -> RLE | NDArray[np.float32]:
         if value.ndim != 3 or value.shape[0] != 1 or not np.isfinite(value).all():
             raise ValueError("mask logits must be finite and of shape (1, 4h, 4w)")
         return value.astype(np.float32)
-    size = value.get("size") if isinstance(value, dict) else None  # first: each bad entry would be an error of its own
+    size = value.get("size") if isinstance(value, dict) else None  # checked first, or each bad entry would be an error
     if isinstance(size, list) and len(size) != 2:
         raise ValueError("size must be [height, width]")
     rle: RLE = as_rle(value)
@@ -103,11 +102,11 @@ def _mask_prompt(value: Any, as_rle: Any) -> RLE | NDArray[np.float32]:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Prompt:
-    """One question about one image: any mix of points, a box and a mask.
+    """One prompt for one image: any mix of points, a box and a mask.
 
     `labels`: 1 foreground, 0 background, one per point. `box`: four numbers in the task's `box_format`. `mask`: the
-    RLE of a mask of the image's size, or logits of a previous answer. `multimask`: three masks instead of one; None
-    means three for one lone point, else one.
+    RLE of a mask of the image's size, or logits from an earlier round. `multimask`: three masks instead of one. None
+    means three for a single point, else one.
     """
 
     id: Annotated[str, Field(max_length=256)] = ""
@@ -122,7 +121,7 @@ class Prompt:
     @field_validator("labels")
     @classmethod
     def _one_a_point(cls, labels: tuple[int, ...], given: ValidationInfo) -> tuple[int, ...]:
-        points = given.data.get("points")  # None: they were refused
+        points = given.data.get("points")  # None: the points were refused
         if points is not None and len(points) != len(labels):
             raise ValueError(f"needs one label a point: {len(points)} points but {len(labels)} labels")
         return labels
@@ -171,12 +170,12 @@ class Prompted:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Automatic:
-    """Masks of everything: the reference generator's parameters by its names, and three of ours.
+    """Masks of everything in an image. Parameters have the names of the reference generator; three are ours.
 
-    None means the model row's default. `points_per_side` is the grid of the whole image, or `point_grids`,
-    one list of xy in [0, 1] per crop layer. Thresholds of 0 do not filter. Areas are in pixels of the image;
-    `max_masks` keeps the best by predicted IoU. `points_per_batch` bounds memory on a CPU (a GPU decodes as many
-    points at a time as it has memory for) and changes no mask.
+    None means the default of the model's row. The grid is `points_per_side` for the whole image, or `point_grids`:
+    one list of xy in [0, 1] for each crop layer. A threshold of 0 filters nothing. Areas are in pixels of the image.
+    `max_masks` keeps the masks with the highest predicted IoU. `points_per_batch` limits memory on a CPU and changes
+    no mask; a GPU decodes as many points together as its memory holds.
     """
 
     points_per_side: Annotated[int, Field(ge=1, le=128)] | None = None
@@ -197,14 +196,14 @@ class Automatic:
         ]
         | None
     ) = None
-    min_mask_region_area: Pixels | None = None
-    min_mask_area: Pixels | None = None
-    max_mask_area: Pixels | None = None
+    min_mask_region_area: PixelCount | None = None
+    min_mask_area: PixelCount | None = None
+    max_mask_area: PixelCount | None = None
     max_masks: Annotated[int, Field(ge=1, le=20_000)] | None = None
     type: Literal["auto"] = "auto"
 
     def resolved(self, defaults: Mapping[str, Any]) -> "Automatic":
-        """This, with every None replaced by the model row's default (an absent default stays None)."""
+        """This task with every None replaced by the default. Where there is no default it stays None."""
         gaps = {name for name, value in asdict(self).items() if value is None}
         return replace(self, **{name: value for name, value in defaults.items() if name in gaps})
 

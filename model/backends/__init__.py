@@ -1,1 +1,1 @@
-"""Model families: one file each, with a segmenter that answers `model.protocol.SegmenterProtocol`."""
+"""Model families, one file each. Each holds a segmenter as `model.protocol.SegmenterProtocol` describes it."""

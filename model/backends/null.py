@@ -1,6 +1,6 @@
-"""A segmenter without a network: rectangles from the image's content, for tests of everything around it.
+"""A segmenter without a network, for tests: rectangles that depend on the image's content.
 
-No torch is imported. The same image and task give the same masks on every machine.
+It does not import torch. The same image and task give the same masks on every machine.
 """
 
 import time
@@ -22,7 +22,7 @@ from model.tasks.bounds import fit_all
 
 @dataclass(frozen=True)
 class NullPrepared:
-    """What the null model remembers of an image: its size, a checksum of its pixels, the task."""
+    """An image's size, a checksum of its pixels, and its task."""
 
     height: int
     width: int
@@ -32,8 +32,10 @@ class NullPrepared:
 
 
 class NullSegmenter:
-    """Answers `SegmenterProtocol`. `core` sleeps `delay_s` per image; automatic images get at most
-    `masks_per_image`, all different."""
+    """Draws rectangles. `core` sleeps `delay_s` for each image.
+
+    An automatic task gets at most `masks_per_image` masks, all different.
+    """
 
     name = "null"
     revision = "null-1"
@@ -75,7 +77,7 @@ def _fitted(image: Pixels, task: Task) -> Automatic | Prompted:
 
 
 class _Rectangle(NamedTuple):
-    """A rectangle to be given as a mask: x0, y0, x1, y1 with exclusive ends."""
+    """A rectangle that becomes a mask. `box`: x0, y0, x1, y1 with exclusive ends."""
 
     box: tuple[int, int, int, int]
     iou: float
@@ -106,7 +108,7 @@ RECTANGLES: Mapping[type, Callable[[NullPrepared, Any, int], list[_Rectangle]]] 
 
 
 def _of_prompt(raw: NullPrepared, prompt: Prompt) -> list[_Rectangle]:
-    """The prompt's box, or a square about its first point, or the whole image; shrinking for three masks."""
+    """The prompt's box, else a square around its first point, else the whole image. Three masks shrink."""
     coords = [[float(x), float(y)] for x, y in prompt.points] or None
     boxes = [_around(prompt, raw.height, raw.width, 8 >> i) for i in range(3 if prompt.three_masks else 1)]
     return [_Rectangle(box, 0.9 - i / 10, coords, prompt.id) for i, box in enumerate(boxes)]
@@ -125,7 +127,7 @@ def _around(prompt: Prompt, height: int, width: int, reach: int) -> tuple[int, i
 
 
 def _masks(raw: NullPrepared, rectangles: list[_Rectangle]) -> list[Mask]:
-    """All at once and without drawing them: what this model takes would be counted as the protocol's."""
+    """From runs, without drawing pixels: measurements of the service must not include this model's time."""
     counts = rle.compress([_runs(one.box, raw.height, raw.width) for one in rectangles])
     return [_mask(raw, one, text) for one, text in zip(rectangles, counts, strict=True)]
 

@@ -1,7 +1,7 @@
-"""Segment Anything: pre (CPU) → core (device) → post (CPU), or run(), the three in a row.
+"""Segment Anything: `pre` on the CPU, `core` on the device, `post` on the CPU, or `run` for all three.
 
-Holds weights and a cache of embeddings, never a current image. Any number of images may be in `pre` and `post`, on
-any thread; `core` runs on one thread at a time.
+It holds weights and a cache of embeddings, but no current image. Any number of images may be in `pre` and `post`, on
+any thread. `core` runs on one thread at a time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Raw:
 
 
 class Segmenter:
-    """Answers `model.protocol.SegmenterProtocol`. Build with `load` or `seeded`."""
+    """A Sam with its weights on a device. Build it with `load` or `seeded`."""
 
     def __init__(
         self,
@@ -78,13 +78,13 @@ class Segmenter:
 
     @classmethod
     def load(cls, name: str, options: Options = DEFAULTS) -> Segmenter:
-        """Trained weights; `model.weights.files` says where they are looked for. UnknownModel, CheckpointError."""
+        """With trained weights. Raises UnknownModel and CheckpointError. `model.weights.files` says where it looks."""
         sam, revision = checkpoint.load(size(name), options.checkpoint, cache=options.cache, download=options.download)
         return cls(sam, revision, options.device, options.precision, bfloat16=options.bfloat16)
 
     @classmethod
     def seeded(cls, name: str, seed: int = 0, device: str = "cpu", precision: str = "exact") -> Segmenter:
-        """Random weights, the same on every machine: masks that mean nothing, at the real cost."""
+        """With random weights, the same on every machine. Masks mean nothing and cost as much as real ones."""
         return cls(build(name, seed=seed), f"seed-{seed}", device, precision)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -92,14 +92,16 @@ class Segmenter:
         return self.sam.state_dict()
 
     def pre(self, image: Pixels, task: Task) -> Prepared:
-        """uint8 (H, W, 3) RGB and its task → input of `core`. Prompts are as `model.tasks.bounds.fit` leaves them."""
+        """From uint8 (H, W, 3) RGB and a fitted task (`model.tasks.bounds`) to the input of `core`."""
         check_image(image)
         plan = self._plan(task, *image.shape[:2])
         return Prepared(type(task), plan, tuple(self.encoder.view(image, frame) for frame in plan.frames))
 
     def pre_embedded(self, embedding: Embedding, task: Task) -> Prepared:
-        """As `pre`, for an image known by its embedding. Raises ModelError for one of other weights or precision,
-        or where the task asks for crops, which need pixels."""
+        """As `pre`, with an embedding in place of the image.
+
+        Raises ModelError for an embedding of other weights or precision, and for a task with crops, which need pixels.
+        """
         if not self.encoder.made(embedding.key):
             raise ModelError(f"this embedding is not of {self.name} {self.revision} in {self.precision}")
         plan = self._plan(task, *embedding.frame.image)
@@ -113,7 +115,7 @@ class Segmenter:
 
     @torch.inference_mode()
     def core(self, batch: list[Prepared]) -> list[Raw]:
-        """The networks, batched across images and prompts; one Raw per Prepared, in order.
+        """Run the networks, batched across images and prompts. Returns one Raw for each Prepared, in order.
 
         Raises OutOfMemory (try fewer images) and DeviceLost (end the process).
         """
@@ -133,14 +135,13 @@ class Segmenter:
         return [Raw(one.task, found[i], encode_ms) for i, one in enumerate(batch)]
 
     def post(self, raw: Raw) -> list[Mask]:
-        """Automatic masks by predicted IoU descending; prompted ones in the order of the prompts."""
+        """The masks: automatic ones by predicted IoU, descending; prompted ones in the order of the prompts."""
         return TASKS[raw.task].post(raw.found)
 
     def run(self, images: Sequence[Pixels], tasks: Sequence[Task]) -> list[list[Mask]]:
-        """Fit prompts, then pre, core and post, `batch_images` at a time; one list of masks per image.
+        """Fit the tasks, then pre, core and post, `batch_images` at a time. Returns a list of masks for each image.
 
-        Boxes that reach out of their image are clipped to it. Raises PromptOutOfBounds where a prompt cannot be
-        answered.
+        Boxes are clipped to their image. Raises PromptOutOfBounds for a prompt that does not fit its image.
         """
         results: list[list[Mask]] = []
         pairs = list(zip(images, tasks, strict=True))
@@ -151,7 +152,7 @@ class Segmenter:
         return results
 
     def embed(self, image: Pixels) -> Embedding:
-        """The embedding of the whole image, from the cache where it is there."""
+        """The embedding of the whole image, from the cache if it is there."""
         check_image(image)
         frame = whole(image.shape[0], image.shape[1], self.sam.row.image_size)
         view = self.encoder.view(image, frame)
@@ -159,7 +160,7 @@ class Segmenter:
             return Embedding(self.encoder.encode([view], 1)[0], frame, view.key)
 
     def run_embedded(self, embedding: Embedding, task: Task) -> list[Mask]:
-        """Masks of an image known by its embedding; prompts as in `run`."""
+        """As `run`, with an embedding in place of the image."""
         fitted = self._fitted(task, *embedding.frame.image)
         return self.post(self.core([self.pre_embedded(embedding, fitted)])[0])
 
@@ -167,13 +168,15 @@ class Segmenter:
         return fit_all(task, height, width, self.sam.row.mask_size)
 
     def compile_encoder(self, backend: str = "inductor") -> None:
-        """Compile the image encoder; `warm` then takes minutes. For CUDA only: on a CPU attention is a loop of slices,
-        which a compiler unrolls. Off unless asked for: nobody has measured yet where it pays."""
+        """Compile the image encoder; `warm` then takes minutes. For CUDA only.
+
+        On a CPU attention is a loop over slices, which a compiler unrolls.
+        """
         self.sam.image_encoder.compile(backend=backend, fullgraph=True)
         self._compiled = True
 
     def warm(self) -> None:
-        """Do one small round of everything, so that the first real image is not the slow one."""
+        """Run each kind of task once on a small image, so that the first real image is not slow."""
         if self._compiled:
             self._warm_compiled()
         blank = np.zeros((64, 64, 3), dtype=np.uint8)
@@ -182,13 +185,13 @@ class Segmenter:
 
     @torch.inference_mode()
     def _warm_compiled(self) -> None:
-        """The second size makes the number of images a variable of the compiled graph."""
+        """Two sizes: the second makes the number of images a variable of the compiled graph."""
         side = self.sam.row.image_size
         for images in (1, 2, self.batch_images):
             self.sam.encode(torch.zeros(images, 3, side, side, device=self.device))
 
 
 def check_image(image: Pixels) -> None:
-    """Raises ValueError unless uint8 (H, W, 3) of at least one pixel."""
+    """Raise ValueError unless the image is uint8 (H, W, 3) with at least one pixel."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"an image is uint8 (H, W, 3), not {image.dtype} {image.shape}")

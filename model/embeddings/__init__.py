@@ -1,1 +1,1 @@
-"""What the image encoder makes of images: computed once a content, cached, saved and loaded."""
+"""Image embeddings: computed once for each content, cached, saved and loaded."""

@@ -16,20 +16,20 @@ from model.masks.frames import Frame
 
 @dataclass(frozen=True)
 class Embedding:
-    """What the image encoder made of one image. `tensor`: (1, C, h, w); `key` names content, weights, precision."""
+    """The image encoder's output for one image. `tensor`: (1, C, h, w). `key`: content, weights and precision."""
 
     tensor: Tensor
     frame: Frame
     key: str
 
     def save(self, path: str | Path) -> None:
-        """As a .safetensors file."""
+        """Write a .safetensors file."""
         told = {"key": self.key, "image": self.frame.image, "crop": self.frame.crop, "resized": self.frame.resized}
         save_file({"embedding": self.tensor.contiguous().cpu()}, path, {"maskworks": json.dumps(told)})
 
     @classmethod
     def load(cls, path: str | Path) -> Embedding:
-        """From `save`. Raises ModelError for any other file."""
+        """Read a file that `save` wrote. Raises ModelError for any other file."""
         try:
             with safe_open(path, "pt") as file:
                 told = json.loads((file.metadata() or {})["maskworks"])

@@ -23,7 +23,7 @@ class View:
 
 
 class Encoder:
-    """The image encoder of `sam` with a cache. `weights` names what else than pixels decides an embedding."""
+    """The image encoder of `sam` with a cache. `weights` names the weights and the precision in each key."""
 
     def __init__(self, sam: Sam, weights: str, cache_bytes: int) -> None:
         self.cache = EmbeddingCache(cache_bytes)
@@ -57,12 +57,12 @@ class Encoder:
         return [e for e in (known[v.key] for v in views) if e is not None]
 
     def normalised(self, crops: Sequence[Pixels]) -> Tensor:
-        """uint8 (h', w', 3) each → float32 (B, 3, S, S): (x − mean) / std, THEN zeros right and below."""
+        """uint8 (h', w', 3) each → float32 (B, 3, S, S): first (x − mean) / std, then zeros right and below."""
         side, device = self._sam.row.image_size, self._mean.device
         batch = torch.zeros(len(crops), 3, side, side, device=device)
         for slot, crop in zip(batch, crops, strict=True):
             host = torch.from_numpy(crop)
-            if self._mean.is_cuda:  # page-locked, or the copy would not run beside what the device does
+            if self._mean.is_cuda:  # page-locked memory, so that the copy overlaps other work of the device
                 host = host.pin_memory()
             pixels = host.to(device, non_blocking=True).permute(2, 0, 1)
             slot[:, : crop.shape[0], : crop.shape[1]] = (pixels - self._mean) / self._std
@@ -70,7 +70,7 @@ class Encoder:
 
 
 def _digest(pixels: Pixels) -> str:
-    """Of a crop's resized pixels and their shape."""
+    """A digest of a crop's resized pixels and their shape."""
     digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=20)
     digest.update(pixels.data)
     return digest.hexdigest()

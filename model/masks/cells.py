@@ -1,58 +1,37 @@
-"""Full-size masks from low-resolution logits, interpolating only the pixels that are in doubt. The CPU's path.
+"""Full-size masks from low-resolution logits. Only pixels in doubt are interpolated. This is the CPU's path.
 
-The reference upsamples logits twice (low → S, cut the padding, → original size, both bilinear). The two steps
-are separable and together take at most three neighbouring low-resolution values per axis, with weights ≥ 0 that
-add up to 1 (the second step alone, two). So original pixels fall into cells that share their 3x3 or 2x2 values:
-where the least of those is above a threshold, or the greatest not above it, the whole cell is decided without
-interpolating. What is left, the cells along outlines, is interpolated. Of full size, nothing but one mask's bits is
-ever held, and those only where the mask may be.
+The reference upsamples logits twice, both bilinear: low → S, then, without the padding, → original size. Along each
+axis the two steps together take at most three neighbouring low-resolution values; the second step alone takes two.
+The weights are ≥ 0 and add up to 1. So original pixels fall into cells that share their 3x3 or 2x2 values.
 
-numpy and torch take turns on the same memory: numpy compares six times faster, torch fuses multiply and add.
+A cell is decided without interpolation where its least value is above the threshold, or its greatest is not. The
+other cells, those along outlines, are interpolated. Memory holds the bits of one mask at a time, and only for the
+rows and columns that the mask may reach.
+
+numpy and torch share the memory: numpy compares faster, torch multiplies and adds in one step.
 """
 
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from model.masks import rle
+from model.masks.axis import Axis, Floats, Ints, axis_of
 from model.masks.frames import Frame
 from model.masks.rle import Runs
 
 BLOCK = 1 << 18  # pixels interpolated at a time: 1 MB of float32 stays in the second-level cache
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 Bits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Axis:
-    """One axis of the two-step interpolation: K cells of at most R pixels each."""
-
-    taps: int  # neighbouring values that a pixel is made of
-    base: Ints  # (K,): the first of them in each cell
-    start: Ints  # (K,): the cell's first pixel
-    count: Ints  # (K,): its pixels
-    weights: Tensor  # float32 (taps·R, K), tap-major, zero from `count` on
-    cell: Ints  # (pixels,): each pixel's cell
-
-    @property
-    def reach(self) -> int:
-        return self.weights.shape[0] // self.taps
-
-    def of(self, cells: Ints) -> Tensor:
-        """(C,) cells → their weights (taps, R, C)."""
-        return self.weights.index_select(1, torch.from_numpy(cells.astype(np.int32))).view(self.taps, self.reach, -1)
-
-
-@dataclass(frozen=True)
 class Doubtful:
-    """C cells, sorted by mask: which mask, row and column of cells, and their pixels' logits (Ry, Rx, C)."""
+    """C cells in the order of their masks: mask, row and column of each, and the logits of its pixels (Ry, Rx, C)."""
 
     mask: Ints
     row: Ints
@@ -60,48 +39,16 @@ class Doubtful:
     logits: Floats
 
 
-@lru_cache(maxsize=256)
-def axis(inner: int, out: int, step: tuple[int, int] | None) -> Axis:
-    """`inner` model pixels → out original pixels; before that, with a `step` of (side, low), low → side model pixels,
-    of which the first `inner` hold the image."""
-    near, far, share = _bilinear(inner, out)
-    low_near, low_far, low_share = _bilinear(step[1], step[0]) if step else _identity(inner)
-    taps = 3 if step else 2
-    base = low_near[near]
-    rows = np.arange(out)
-    weights = np.zeros((taps, out), dtype=np.float32)
-    for at, part in ((near, 1 - share), (far, share)):
-        np.add.at(weights, (low_near[at] - base, rows), part * (1 - low_share[at]))
-        np.add.at(weights, (low_far[at] - base, rows), part * low_share[at])
-    bases, start, cell, count = np.unique(base, return_index=True, return_inverse=True, return_counts=True)
-    table = np.zeros((taps, int(count.max()), len(bases)), dtype=np.float32)
-    table[:, rows - start[cell], cell] = weights
-    return Axis(taps, bases, start, count, torch.from_numpy(table.reshape(-1, len(bases))), cell)
-
-
-def _bilinear(size: int, out: int) -> tuple[Ints, Ints, Floats]:
-    """Both taps and the second's share for `out` pixels over `size`, half-pixel centres, float32 as torch has it."""
-    half = np.float32(0.5)
-    at = np.float32(size / out) * (np.arange(out, dtype=np.float32) + half) - half
-    at = np.maximum(at, np.float32(0))
-    near = np.minimum(at.astype(np.int64), size - 1)
-    return near, np.minimum(near + 1, size - 1), at - near.astype(np.float32)
-
-
-def _identity(size: int) -> tuple[Ints, Ints, Floats]:
-    return np.arange(size), np.arange(size), np.zeros(size, np.float32)
-
-
 class Cells:
-    """N logits seen through one frame, a few at a time: bounds are of their size.
+    """N logits seen through one frame. Give few at a time: their bounds take as much memory again.
 
-    float32 (N, low, low) with a `step` of (side, low); or, without, (N, h', w') model pixels after the first step.
+    Either float32 (N, low, low) with a `step` of (side, low), or (N, h', w') model pixels without one.
     """
 
     def __init__(self, logits: Floats, frame: Frame, step: tuple[int, int] | None) -> None:
         self.height, self.width = frame.size
-        self.y = axis(frame.resized[0], self.height, step)
-        self.x = axis(frame.resized[1], self.width, step)
+        self.y = axis_of(frame.resized[0], self.height, step)
+        self.x = axis_of(frame.resized[1], self.width, step)
         self.padded = np.pad(logits, ((0, 0), (0, self.y.taps - 1), (0, self.x.taps - 1)), mode="edge")
         self.least = self._window(np.minimum)
         self.most = self._window(np.maximum)
@@ -127,7 +74,9 @@ class Cells:
         high, low = self._pixels(above & decided), self._pixels(below & decided)
         for part in self._doubtful(~decided):
             spare = part.logits.shape[0] * part.logits.shape[1] - self.y.count[part.row] * self.x.count[part.column]
-            low_here = _count(part.logits > -offset) - (spare if offset > 0 else 0)  # beyond a cell logits read 0
+            low_here = _count(part.logits > -offset) - (
+                spare if offset > 0 else 0
+            )  # pixels beyond the cell read 0, which is > -offset
             high += np.bincount(part.mask, _count(part.logits > offset), len(high)).astype(np.int64)
             low += np.bincount(part.mask, low_here, len(low)).astype(np.int64)
         return high, low
@@ -138,18 +87,18 @@ class Cells:
         y0, y1 = _extent(np.any(inside, axis=2), self.y)
         x0, x1 = _extent(np.any(inside, axis=1), self.x)
         for part in self._doubtful((self.most > 0) & ~inside):
-            for first, last, axis, cell, other in ((y0, y1, self.y, part.row, 1), (x0, x1, self.x, part.column, 0)):
+            for first, last, along, cell, other in ((y0, y1, self.y, part.row, 1), (x0, x1, self.x, part.column, 0)):
                 on = part.logits.max(other) > 0  # (R, C)
                 any_on = on.any(0)
-                least = np.where(any_on, axis.start[cell] + on.argmax(0), len(axis.cell))
-                most = np.where(any_on, axis.start[cell] + len(on) - 1 - on[::-1].argmax(0), -1)
+                least = np.where(any_on, along.start[cell] + on.argmax(0), len(along.cell))
+                most = np.where(any_on, along.start[cell] + len(on) - 1 - on[::-1].argmax(0), -1)
                 masks, starts = np.unique(part.mask, return_index=True)
                 first[masks] = np.minimum(first[masks], np.minimum.reduceat(least, starts))
                 last[masks] = np.maximum(last[masks], np.maximum.reduceat(most, starts))
         return np.where(y1[:, None] < 0, 0, np.stack([x0, y0, x1, y1], 1))
 
     def runs(self) -> Iterator[Runs]:
-        """Run lengths of logit > 0 at full size, mask after mask, worked out where the mask may be."""
+        """Run lengths of logit > 0 at full size, mask after mask. Reads only where the mask may be."""
         for n, (inside, maybe) in enumerate(zip(self.least > 0, self.most > 0, strict=True)):
             rows, columns = np.flatnonzero(maybe.any(1)), np.flatnonzero(maybe.any(0))
             if len(rows) == 0:
@@ -178,7 +127,7 @@ class Cells:
             yield Doubtful(mask, row, column, self._interpolate(mask + first, row, column))
 
     def _interpolate(self, mask: Ints, row: Ints, column: Ints) -> Floats:
-        """(C,) cells → their pixels (Ry, Rx, C); cells lie innermost so that every step is a long one."""
+        """(C,) cells → their pixels (Ry, Rx, C). Cells are the last axis, so that operations run over many values."""
         flat, pitch = torch.from_numpy(self.padded.reshape(-1)), self.padded.shape[2]
         corner = torch.from_numpy((mask * self.padded.shape[1] + self.y.base[row]) * pitch + self.x.base[column])
         across, down = self.x.of(column), self.y.of(row)
@@ -192,7 +141,7 @@ class Cells:
 
 
 def _bases(values: Floats, along: int, base: Ints) -> Floats:
-    """The cells' windows of all windows: a view where the cells leave none out, as in any large image."""
+    """The windows at the cells' first values. A view where no window is left out, as in any large image."""
     first, last = int(base[0]), int(base[-1])
     if last - first + 1 == len(base):
         return values[:, first : last + 1] if along == 1 else values[:, :, first : last + 1]
@@ -200,7 +149,7 @@ def _bases(values: Floats, along: int, base: Ints) -> Floats:
 
 
 def _count(on: Bits) -> Ints:
-    """bool (Ry, Rx, C) → (C,): bytes added up as bytes first, which is an order of magnitude faster."""
+    """bool (Ry, Rx, C) → (C,). Adding bytes as bytes first is an order of magnitude faster."""
     narrow = np.uint8 if on.shape[1] < 256 else np.uint32
     rows: NDArray[np.unsignedinteger] = np.add.reduce(on.view(np.uint8), axis=1, dtype=narrow)
     total: Ints = np.add.reduce(rows, axis=0, dtype=np.int64)

@@ -55,7 +55,7 @@ def whole(height: int, width: int, side: int) -> Frame:
 def resize(image: Pixels, frame: Frame) -> Pixels:
     """uint8 (H, W, 3) → its crop at the model's scale, uint8 (h', w', 3), writable: Pillow's own bilinear filter."""
     x0, y0, x1, y1 = frame.crop
-    # A decoded file may be read-only, which torch warns of.
+    # A decoded file may be read-only. torch warns of such arrays.
     crop = np.require(image[y0:y1, x0:x1], requirements=("C", "W"))
     height, width = frame.resized
     if crop.shape[:2] == (height, width):
@@ -73,8 +73,8 @@ def to_model(points: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:
 def mask_logits(rle: RLE, frame: Frame, side: int, low: int) -> NDArray[np.float32]:
     """A mask prompt of the image's size → float32 (1, low, low) logits, as the prompt encoder takes them.
 
-    The rule: each low-resolution cell holds 20·(2c − 1), c the area-weighted share of it that the mask covers
-    (a triangle filter, as in resizing pixels), so that half covered is 0; padding is −20.
+    Each low-resolution cell holds 20·(2c − 1), where c is the share of it that the mask covers (by the triangle
+    filter that resizes pixels). A cell that is half covered holds 0. Padding holds −20.
     """
     tall, wide = (max(round(v * low / side), 1) for v in frame.resized)
     pixels = decode(rle).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One answer. Torch-free."""
+"""A mask and its measures."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ class Mask:
 
     `bbox`: [x, y, w, h], pycocotools' `toBbox` of `rle`. `predicted_iou`: the model's own estimate.
     `stability_score`: area at logit > +offset over area at logit > −offset (0 where the latter is empty).
-    `point_coords`: the prompt's points, or None. `crop_box`: [x, y, w, h] of the crop that it was seen in.
-    `prompt_id`: the prompt answered, or None for automatic masks.
+    `point_coords`: the prompt's points, or None. `crop_box`: [x, y, w, h] of the crop in which it was found.
+    `prompt_id`: the prompt that asked for it, or None for automatic masks.
     """
 
     rle: RLE

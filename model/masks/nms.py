@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 def nms(boxes: NDArray[np.number], scores: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
     """(N, 4) x0, y0, x1, y1 and (N,) scores → indices kept, by score descending (ties: lower index first).
 
-    A box goes when its IoU with a kept one is > threshold, both float32 as in torchvision's CUDA kernel (its CPU
-    kernel takes the threshold as a double, where an IoU of exactly 3/5 is above .6). Boxes without area have
-    IoU NaN or 0 with everything and stay.
+    A box is dropped when its IoU with a kept one is > threshold. Both are float32, as in torchvision's CUDA kernel.
+    (Its CPU kernel takes the threshold as a double, so that an IoU of exactly 3/5 is above .6.) A box without area
+    has an IoU of NaN or 0 with every other, and stays.
     """
     limit = np.float32(threshold)
     order = np.argsort(-scores, kind="stable")

@@ -1,6 +1,6 @@
 """Small regions of a mask, on its run lengths: holes filled, islands dropped (reference behaviour). numpy only.
 
-No image is formed: the work is in the number of runs, not of pixels.
+The work grows with the number of runs, not of pixels.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,9 @@ Ints = NDArray[np.int64]
 
 
 def without_small_regions(lengths: Runs, height: int, area: float) -> tuple[Runs, bool]:
-    """Runs over columns of `height` → those without holes, then without islands, of fewer than `area` pixels, and
-    whether there were any.
+    """Fill holes and drop islands of fewer than `area` pixels. Also says whether there were any.
 
-    Parts are 8-connected. A mask whose islands are all small keeps its largest.
+    Runs go over columns of `height` pixels. Parts are 8-connected. If all islands are small, the largest stays.
     """
     filled, holes = _fill_holes(lengths, height, area)
     cleaned, islands = _drop_islands(filled, height, area)
@@ -27,15 +26,15 @@ def without_small_regions(lengths: Runs, height: int, area: float) -> tuple[Runs
 
 @dataclass(frozen=True)
 class Parts:
-    """The connected parts of a mask: its runs, cut where columns end, and of each run which part it is in."""
+    """The connected parts of a mask: its runs, cut where columns end, and the part of each run."""
 
     starts: Ints
     ends: Ints
     column: Ints
-    part: Ints  # a part is called by the index of its first run
+    part: Ints  # the index of the part's first run
 
     def areas(self) -> Ints:
-        """Of each run, its part's pixels."""
+        """For each run, the pixels of its part."""
         total = np.zeros(len(self.part), dtype=np.int64)
         np.add.at(total, self.part, self.ends - self.starts)
         return total[self.part]
@@ -64,7 +63,7 @@ def _drop_islands(lengths: Runs, height: int, area: float) -> tuple[Runs, bool]:
 
 
 def _first_in_opencv(found: Parts, among: NDArray[np.bool_], height: int, width: int) -> int:
-    """Of parts that are equally large the one that OpenCV labels first: it reads blocks of 2x2 pixels, row by row."""
+    """The part that OpenCV labels first. It reads blocks of 2x2 pixels, row by row."""
     row = found.starts - found.column * height
     block = (row // 2) * (width // 2 + 1) + found.column // 2
     return int(found.part[np.where(among, block, block.max() + 1).argmin()])
@@ -72,8 +71,8 @@ def _first_in_opencv(found: Parts, among: NDArray[np.bool_], height: int, width:
 
 def _parts(lengths: Runs, height: int) -> Parts:
     starts, ends, column = rle.by_column(*rle.intervals(lengths), height)
-    # Runs of neighbouring columns touch where they overlap or meet at a corner. Two positions between columns
-    # keep one column's last pixel from the next one's first.
+    # Runs of neighbouring columns touch where they overlap or meet at a corner. Two empty positions between columns
+    # keep the last pixel of one column from touching the first of the next.
     pitch = height + 2
     first, last = starts + 2 * column, ends + 2 * column
     begin = np.searchsorted(last, first + pitch, "left")
@@ -84,7 +83,7 @@ def _parts(lengths: Runs, height: int) -> Parts:
 
 
 def _connected(count: int, a: Ints, b: Ints) -> Ints:
-    """Edges a–b between `count` nodes → each node's component, called by its least node."""
+    """Edges a–b between `count` nodes → the component of each node, named by its least node."""
     root = np.arange(count)
     while len(a):
         np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))

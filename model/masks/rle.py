@@ -1,10 +1,10 @@
 """COCO run-length encoding: masks ↔ runs ↔ compressed counts; area and box from runs.
 
-Masks are read column by column; runs alternate background, foreground, … and the first (background) run
-may be 0. `counts` holds each run as a signed delta against the run two back (from the fourth run on), five bits a
-character, least significant first, bit 6 for "more follows", offset 48. Byte for byte what pycocotools
-writes.
-numpy only: the front door uses this file too.
+Masks are read column by column. Runs alternate background, foreground, …; the first (background) run may be 0.
+From the fourth run on, `counts` holds the difference to the run two before. A character carries five bits, least
+significant first, with bit 6 for "more follows" and an offset of 48. The bytes are those that pycocotools writes.
+
+numpy only: the API uses this file too.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class RLE(TypedDict):
 
 
 class RLEError(ValueError):
-    """Counts that are no valid run lengths, or do not add up to the size."""
+    """The counts are no valid run lengths, or do not add up to the size."""
 
 
 def encode(mask: Mask2D) -> RLE:
@@ -59,8 +59,7 @@ def checked_runs(rle: RLE) -> Runs:
 def runs(mask: Mask2D) -> Runs:
     """bool (H, W) → alternating run lengths, column-major, background first.
 
-    Looks for changes along rows of memory (cheap in C order) and sorts the few it finds, so that the
-    mask is never transposed.
+    Finds changes along rows of memory, which is cheap in C order, and sorts them. Nothing is transposed.
     """
     height, width = mask.shape
     if mask.size == 0:
@@ -80,7 +79,7 @@ def from_changes(changes: NDArray[np.int64], starts_inside: bool, total: int) ->
 
 
 def _nonzero_bytes(values: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """flatnonzero for mostly zero bytes: eight at a time, then only the words that hold something."""
+    """flatnonzero for bytes that are mostly zero: looks at eight at a time first."""
     whole = len(values) // 8 * 8
     words = np.flatnonzero(values[:whole].view(np.uint64))
     word, byte = np.nonzero(values[:whole].reshape(-1, 8)[words])
@@ -135,7 +134,7 @@ def compress(masks: Sequence[Runs]) -> list[str]:
 
 
 def _write(values: NDArray[np.int64]) -> tuple[str, NDArray[np.int64]]:
-    """Signed values → characters, and where each value's characters end."""
+    """Signed values → characters, and the end of each value's characters."""
     magnitude = np.where(values < 0, ~values, values)
     width = np.ones(len(values), dtype=np.int64)
     for groups in range(1, 13):
@@ -180,7 +179,7 @@ def intervals(lengths: Runs) -> tuple[Runs, Runs]:
 
 
 def by_column(starts: Runs, ends: Runs, height: int) -> tuple[Runs, Runs, Runs]:
-    """Foreground runs cut where they pass from one column of `height` into the next; the third is their column."""
+    """Foreground runs, cut where columns of `height` pixels end: starts, ends and columns."""
     first = starts // height
     spans = (ends - 1) // height - first + 1
     which = np.repeat(np.arange(len(starts)), spans)
@@ -189,7 +188,7 @@ def by_column(starts: Runs, ends: Runs, height: int) -> tuple[Runs, Runs, Runs]:
 
 
 def from_intervals(starts: Runs, ends: Runs, total: int) -> Runs:
-    """Foreground runs in order, which may touch, → run lengths over `total` pixels."""
+    """Foreground runs in order → run lengths over `total` pixels. Runs may touch."""
     apart = np.ones(len(starts) + 1, dtype=np.bool_)
     apart[1:-1] = starts[1:] != ends[:-1]
     flips = np.stack([starts[apart[:-1]], ends[apart[1:]]], 1).reshape(-1)
@@ -218,5 +217,5 @@ def placed(lengths: Runs, size: tuple[int, int], corner: tuple[int, int], image:
 
 
 def _without_empty_tail(lengths: Runs) -> Runs:
-    """Encoders write no last background run where the foreground reaches the last pixel."""
+    """Drop a last run of 0: encoders write none where the foreground reaches the last pixel."""
     return lengths[:-1] if len(lengths) > 1 and lengths[-1] == 0 else lengths

@@ -1,1 +1,1 @@
-"""The networks: tensors in, tensors out. They know nothing of images, files or thresholds."""
+"""The networks: tensors in, tensors out. No images, files or thresholds."""

@@ -1,7 +1,6 @@
 """SAM's image encoder: a plain ViT with windowed and a few global blocks and decomposed relative positions.
 
 Source: SAM paper, appendix A; ViTDet (arXiv 2203.16527). State-dict names are the published ones.
-Knows nothing of prompts, pixels' statistics or padding to a square.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from torch import Tensor, nn
 from model.networks.layers import Mlp, gelu, neck
 from model.sizes import Size
 
-SLICE_BYTES = 4 << 20  # of positions a thread adds up at a time: more falls out of the caches
+SLICE_BYTES = 4 << 20  # of positions that a thread adds up at a time, so that they stay in the caches
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention on a grid, with relative positions added from the unscaled queries."""
+    """Multi-head self-attention on a grid. Relative positions come from the unscaled queries."""
 
     def __init__(self, row: Size, window: int) -> None:
         super().__init__()
@@ -41,7 +40,7 @@ class Attention(nn.Module):
         return out
 
     def _attend(self, qkv: Tensor) -> Tensor:
-        """(B, s, s, 3*C) -> (B, s, s, C); B counts windows, or images in a global block."""
+        """(B, s, s, 3*C) -> (B, s, s, C). B is the number of windows, or of images in a global block."""
         b, h, w, _ = qkv.shape
         q, k, v = qkv.view(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, heads, h*w, d), views
         q = q.contiguous()
@@ -59,17 +58,17 @@ def gather_relative(table: Tensor, side: int) -> Tensor:
 
 
 def attend_sliced(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d) + rel_h + rel_w) v, never holding more than a few MB of positions.
+    """softmax(q k^T / sqrt(d) + rel_h + rel_w) v, with a few MB of positions in memory at a time.
 
     q, k, v (B, H, h*w, d) with B images or windows; rel_h (B, H, h, w, h), rel_w (B, H, h, w, w) -> (B, h*w, H, d).
-    On a CPU the positions of a slice stay in the cache between being added up and being read.
+    On a CPU the positions of a slice are still in the cache when they are read.
     """
     groups, heads, length = q.shape[:3]
     h, w = rel_h.shape[2:4]
     budget = SLICE_BYTES * torch.get_num_threads() // (length * q.element_size())  # rows of scores
     some, several = max(1, budget // (heads * length)), min(heads, max(1, budget // length))
     rows = min(h, max(1, budget // w))
-    if several < heads:  # keys and values are read again for every slice of rows
+    if several < heads:  # every slice of rows reads keys and values again
         k, v = k.contiguous(), v.contiguous()
     buffer = q.new_empty(some, several, rows, w, h, w)
     out = q.new_empty(groups, length, heads, q.shape[-1])
@@ -93,13 +92,13 @@ def _attend_slice(
     w = rel_h.shape[3]
     here = buffer[: k.shape[0], : k.shape[1], : rows.stop - rows.start]
     a, b = rel_h[:, :, rows, :, :, None], rel_w[:, :, rows, :, None, :]
-    # Training needs every slice kept, inference reuses one.
+    # Training keeps every slice. Inference reuses one.
     bias = torch.add(a, b, out=None if torch.is_grad_enabled() else here).flatten(4).flatten(2, 3)
     return F.scaled_dot_product_attention(q[part][:, :, rows.start * w : rows.stop * w], k, v, attn_mask=bias)
 
 
 def attend_augmented(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """The same as `attend_sliced` through a stock fused kernel, without any bias tensor.
+    """The same as `attend_sliced`, by torch's fused kernel and without a bias tensor.
 
     [q / sqrt(d), rel_h, rel_w] · [k, one-hot row, one-hot column] are the scores with their positions.
     """
@@ -116,8 +115,8 @@ def attend_augmented(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tens
 def to_windows(x: Tensor, window: int, padding: Tensor | None = None) -> Tensor:
     """(B, h, w, C) -> (B * rows * columns, window, window, C), padded right and below to whole windows.
 
-    The padding is zeros, or `padding` (C,): what a projection makes of zeros, so that only real cells have
-    to be projected. It is attended to like any other cell: published weights expect it.
+    The padding is zeros, or `padding` (C,), the projection of zeros, so that only real cells need a projection.
+    Attention includes the padding, as published weights expect.
     """
     b, h, w, c = x.shape
     down, right = -h % window, -w % window

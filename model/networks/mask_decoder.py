@@ -1,7 +1,7 @@
 """From an image embedding and prompt tokens to mask logits and predicted IoU, in two halves.
 
-Source: SAM paper, appendix A; names as published. The first half gives everything but pixels, the predicted
-IoU too, so that a caller may drop masks before the second half, the up-convolutions, which cost as much.
+Source: SAM paper, appendix A; names as published. The first half gives the predicted IoU, so that a caller can drop
+masks before the second half, the up-convolutions, which cost as much.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from model.networks.layers import DeepMlp, LayerNorm2d, gelu
 from model.networks.transformer import Shared, TwoWayTransformer
 from model.sizes import Size
 
-CACHED_BYTES = 32 << 20  # of cells a CPU works on at a time: what they become should not leave the last-level cache
+CACHED_BYTES = 32 << 20  # of cells that a CPU works on at a time, so that results stay in the last-level cache
 MASK_TOKENS = 4  # token 0 is the single-mask answer, 1..3 are whole, part, subpart
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Masks as yet without pixels: N prompts, M masks each (1 or 3)."""
+    """Masks without their pixels: N prompts, M masks each (1 or 3)."""
 
     hyper: Tensor  # (N, M, C/8): the dot product with the upscaled cells gives the logits
     source: Tensor  # (N, h*w, C): the cells after the transformer
@@ -81,7 +81,7 @@ class MaskDecoder(nn.Module):
         return self.read_out(tokens, cells, asked)
 
     def nothing(self, cells: Tensor, multimask: bool) -> Decoded:
-        """The answer to no prompts at all."""
+        """The result for no prompts."""
         masks, width = (3 if multimask else 1), cells.shape[-1]
         iou = torch.empty(0, masks, device=cells.device)
         return Decoded(cells.new_empty(0, masks, width // 8), cells.new_empty(0, cells.shape[-2], width), iou)
@@ -95,9 +95,8 @@ class MaskDecoder(nn.Module):
     def upscale(self, source: Tensor) -> Tensor:
         """(N, h*w, C) -> features of the low-resolution pixels, (N, h*w, 2, 2, 2, 2, C/8).
 
-        A transposed convolution whose kernel is its stride is one matrix product per cell. The axes after the
-        cell are y, x of the first step, then y, x of the second; `to_image` puts them in place later, once
-        few channels are left.
+        A transposed convolution whose kernel equals its stride is one matrix product per cell. The axes after the cell
+        are y, x of the first step, then y, x of the second. `to_image` moves them later, when few channels are left.
         """
         first, norm, _, second, _ = self.output_upscaling
         assert isinstance(norm, LayerNorm2d)
@@ -108,14 +107,14 @@ class MaskDecoder(nn.Module):
     def logits(self, decoded: Decoded, prompts: Tensor | None = None, masks: Tensor | None = None) -> Tensor:
         """Low-resolution logits, float32: (N, M, 4h, 4w); or (K, 4h, 4w) of K chosen (prompt, mask) pairs only.
 
-        Indices on the host: what is to be done with them is decided there, without waiting for a device.
+        Indices are on the host, so that nothing waits for a device.
         """
         if prompts is None or masks is None:
             return self._some_logits(decoded, torch.arange(len(decoded.iou), device="cpu"), None)
         return self._some_logits(decoded, prompts, masks)
 
     def _some_logits(self, decoded: Decoded, prompts: Tensor, masks: Tensor | None) -> Tensor:
-        """Of every prompt that is named its cells are upscaled once, a few prompts at a time."""
+        """The cells of each prompt are upscaled once, a few prompts at a time."""
         kept, at = torch.unique(prompts, return_inverse=True)
         side = 4 * self.grid
         out = decoded.iou.new_empty(len(prompts), *([decoded.hyper.shape[1]] if masks is None else []), side, side)
@@ -132,14 +131,14 @@ class MaskDecoder(nn.Module):
     def _dot(self, hyper: Tensor, features: Tensor) -> Tensor:
         """(k, M, C/8) and `upscale`'s features (k, L, 2, 2, 2, 2, C/8) -> (k, M, L*16)."""
         count = hyper.shape[1]
-        if count == 3:  # MKL takes twice as long for three rows as for four
+        if count == 3:  # MKL is slower for three rows than for four
             hyper = F.pad(hyper, (0, 0, 0, 1))
         return torch.matmul(hyper, features.flatten(1, 5).mT)[:, :count]
 
     def to_image(self, x: Tensor) -> Tensor:
         """(..., h*w*16) in the order of `upscale` -> (..., 4h, 4w) float32."""
         g = self.grid
-        # The innermost two stay neighbours: moved as one value a pair, fifteen times faster than one by one.
+        # The innermost two stay neighbours, and moving each pair as one value is far faster.
         pairs = torch.view_as_complex(torch.unflatten(x.float().contiguous(), -1, (g, g, 2, 2, 2, 2)))  # h w y1 x1 y2
         moved = torch.movedim(pairs, (-5, -3, -1, -4, -2), (-5, -4, -3, -2, -1)).contiguous()  # h y1 y2 w x1
         return torch.view_as_real(moved).reshape(*x.shape[:-1], 4 * g, 4 * g)
@@ -153,13 +152,13 @@ def _per_cell(up: nn.Module, x: Tensor) -> Tensor:
 
 
 def _index(rows: Tensor, device: torch.device) -> slice | Tensor:
-    """Sorted rows as what picks them: a slice, which copies nothing, where they follow each other."""
+    """Sorted rows as an index: a slice where they follow each other, because it copies nothing."""
     first, last = int(rows[0]), int(rows[-1])
     return slice(first, last + 1) if last - first + 1 == len(rows) else rows.to(device)
 
 
 def prompts_at_a_time(cells: Tensor) -> int:
-    """How many prompts (..., L, C) to work on together: all, but on a CPU in inference as many as stay cached."""
+    """How many prompts (..., L, C) to work on together: all, or on a CPU in inference as many as the cache holds."""
     if cells.is_cuda or torch.is_grad_enabled():
         return 1 << 30
     return max(1, CACHED_BYTES // (cells.shape[-2] * cells.shape[-1] * cells.element_size()))

@@ -1,7 +1,7 @@
 """Points, boxes and masks as embeddings. Source: SAM paper, appendix A; names as published.
 
-Coordinates are model pixels, xy, 0..S, of pixel corners: half a pixel is added here. All positional
-arithmetic is float32, whatever the weights' dtype.
+Coordinates are model pixels, xy, 0..S, of pixel corners; half a pixel is added here. Positions are computed in
+float32, whatever the dtype of the weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from model.networks.layers import LayerNorm2d
 from model.sizes import Size
 
-PADDING = -1  # label of a point that is not one
+PADDING = -1  # label of a padding point
 
 
 class PositionEmbedding(nn.Module):
@@ -54,15 +54,15 @@ class PromptEncoder(nn.Module):
         self._dense: tuple[object, Tensor] | None = None
 
     def dense_pe(self) -> Tensor:
-        """Positional embedding of every cell of the image embedding: (h*w, C) float32, kept until weights move."""
+        """Positional embedding of every cell of the image embedding, (h*w, C) float32. Cached until weights change."""
         matrix = self.pe_layer.positional_encoding_gaussian_matrix
-        version = None if matrix.is_inference() else matrix._version  # such tensors count no versions
+        version = None if matrix.is_inference() else matrix._version  # inference tensors have no version
         key = (matrix.data_ptr(), version, matrix.device, matrix.dtype, self.grid)
         if self._dense is None or self._dense[0] != key:
             self._dense = (key, self._compute_dense(matrix.device))
         return self._dense[1]
 
-    @torch.inference_mode(False)  # what is kept may be asked for by training later
+    @torch.inference_mode(False)  # training may use the cached tensor later
     def _compute_dense(self, device: torch.device) -> Tensor:
         at = (torch.arange(self.grid, device=device, dtype=torch.float32) + 0.5) / self.grid
         y, x = torch.meshgrid(at, at, indexing="ij")
@@ -72,8 +72,8 @@ class PromptEncoder(nn.Module):
     def tokens(self, points: Tensor, labels: Tensor, boxes: Tensor | None) -> Tensor:
         """points (N, P, 2), labels (N, P) of 1, 0 or PADDING, boxes (N, 4) x0 y0 x1 y1 -> (N, T, C) float32.
 
-        Without a box, points get one more padding point (the reference does so, and weights expect it);
-        a box is two more tokens. Neither points nor a box: T is 0.
+        Without a box, points get one more padding point, as published weights expect. A box is two more tokens. With
+        neither, T is 0.
         """
         if boxes is None and points.shape[1]:
             points = torch.cat([points, points.new_zeros(len(points), 1, 2)], 1)
@@ -100,7 +100,7 @@ class PromptEncoder(nn.Module):
         return out
 
     def dense(self, masks: Tensor | None) -> Tensor:
-        """What is added to the image embedding: (1, 1, C) without masks; (N, h*w, C) from (N, 1, 4h, 4w) logits."""
+        """The summand of the image embedding: (1, 1, C) without masks, (N, h*w, C) from (N, 1, 4h, 4w) logits."""
         if masks is None:
             return self.no_mask_embed.weight.unsqueeze(0)
         dtype = self.no_mask_embed.weight.dtype

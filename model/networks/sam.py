@@ -1,7 +1,6 @@
 """SAM as one module: `encode` images once, `decode` any number of prompts against them.
 
-Holds no image and no prompt: embeddings are values handed from one call to the next. Knows nothing of
-original pixels, resizing, thresholds or files.
+It holds no image and no prompt. Embeddings are values that `encode` returns and `decode` takes.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ class Sam(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights, and of the embeddings."""
+        """The dtype of weights and embeddings."""
         return self.mask_decoder.iou_token.weight.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.mask_decoder.iou_token.weight.device
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -57,8 +56,8 @@ class Sam(nn.Module):
 
         embeddings (B, C, h, w) from `encode`; image_index (N,) integers, on the host; points (N, P, 2) xy in
         model pixels 0..S (half a pixel is added here); labels (N, P): 1 foreground, 0 background, -1 padding;
-        boxes (N, 4) x0 y0 x1 y1 in the same frame; masks (N, 1, 4h, 4w) logits. All N prompts have the same
-        number of points and agree on having a box or a mask: callers group them.
+        boxes (N, 4) x0 y0 x1 y1 in the same frame; masks (N, 1, 4h, 4w) logits. Callers group prompts: all N have
+        the same number of points, and either all have a box or none, all a mask or none.
         """
         decoded = self.decode_tokens(embeddings, image_index, points, labels, boxes, masks, multimask)
         return self.upscale(decoded), decoded.iou
@@ -73,7 +72,7 @@ class Sam(nn.Module):
         masks: Tensor | None = None,
         multimask: bool = True,
     ) -> Decoded:
-        """The first half of `decode`, same arguments: predicted IoU is known, no pixel is computed yet."""
+        """The first half of `decode`, with the same arguments: predicted IoU, but no pixels."""
         sparse = self.prompt_encoder.tokens(points, labels, boxes)
         dense = self.prompt_encoder.dense(masks)
         cells = embeddings.to(self.dtype).flatten(2).mT  # (B, L, C)
@@ -84,7 +83,7 @@ class Sam(nn.Module):
         return self._decode_shared(sparse, (cells + dense).unsqueeze(1), pe, image_index.tolist(), multimask)
 
     def _decode_shared(self, sparse: Tensor, cells: Tensor, pe: Tensor, images: list[int], multimask: bool) -> Decoded:
-        """Runs of prompts on the same image share work; runs of one length go through together."""
+        """Neighbouring prompts on the same image share work. If every image has equally many, they go together."""
         if not images:
             return self.mask_decoder.nothing(cells, multimask)
         runs = [(image, len(list(run))) for image, run in groupby(images)]
@@ -100,8 +99,7 @@ class Sam(nn.Module):
         return concatenate(parts)
 
     def upscale(self, decoded: Decoded, prompts: Tensor | None = None, masks: Tensor | None = None) -> Tensor:
-        """The second half: logits float32 (N, M, 4h, 4w) of all, or (K, 4h, 4w) of K (prompt, mask) index pairs,
-        given on the host."""
+        """The second half: logits float32 (N, M, 4h, 4w), or (K, 4h, 4w) of K pairs of prompt and mask on the host."""
         return self.mask_decoder.logits(decoded, prompts, masks)
 
 

@@ -1,7 +1,7 @@
 """The TinyViT family of image encoders: MobileSAM's, and `sam_tiny`'s smaller one.
 
 Source: TinyViT (arXiv 2207.10666), MobileSAM (arXiv 2306.14289). State-dict names are those of the
-published mobile_sam.pt. Strides are explicit per stage, where the published class ties them to a width.
+published mobile_sam.pt. Each stage states its stride; the published class derives it from a width.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EXPANSION = 4  # of MBConv's hidden channels
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, then BatchNorm; outside training the norm is folded into the weights."""
+    """Convolution without bias, then BatchNorm. Outside training one convolution does both."""
 
     def __init__(self, dim: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ConvNorm(nn.Module):
         return F.conv2d(x, weight, bias, self.c.stride, self.c.padding, groups=self.c.groups)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the one convolution that equals both, in the weights' dtype."""
+        """Weight and bias of the one convolution, in the weights' dtype."""
         mean, var = self.bn.running_mean, self.bn.running_var
         assert mean is not None and var is not None
         scale = self.bn.weight * torch.rsqrt(var + self.bn.eps)
@@ -84,7 +84,7 @@ class PatchMerging(nn.Module):
 
 
 class Attention(nn.Module):
-    """Window attention with a learned bias per absolute offset. Its norm runs inside: padding is normed too."""
+    """Window attention with a learned bias per absolute offset. The norm is part of it, so it covers padding too."""
 
     def __init__(self, dim: int, heads: int, window: int) -> None:
         super().__init__()
@@ -108,12 +108,12 @@ class Attention(nn.Module):
 
 
 @lru_cache
-@torch.inference_mode(False)  # the cached tensor may be wanted by training as well
+@torch.inference_mode(False)  # training may use the cached tensor too
 def offset_indexes(side: int, device: torch.device, window: int | None = None) -> Tensor:
-    """Index of |dy|, |dx| between every two cells of a square, (side², side²): first come, first numbered.
+    """Index of the offset |dy|, |dx| between every two cells of a square, (side², side²).
 
-    Scanning cell pairs row by row meets every offset in the first row, so the number is |dy|*window + |dx|.
-    A square smaller than the window (training at low resolution) looks up the window's own numbers.
+    Published weights number offsets in the order of a scan over cell pairs, which is |dy|*window + |dx|. A square
+    smaller than the window, as in training at low resolution, uses the window's numbers.
     """
     at = torch.arange(side, device=device)
     y, x = torch.meshgrid(at, at, indexing="ij")
@@ -155,7 +155,7 @@ class TinyVitBlock(nn.Module):
 
 
 class Layer(nn.Module):
-    """The blocks of one stage and the merge into the next one, if there is a next one."""
+    """The blocks of one stage, and the merge into the next if there is one."""
 
     def __init__(self, stage: Stage, after: Stage | None, mlp_ratio: float) -> None:
         super().__init__()

@@ -1,9 +1,8 @@
 """The mask decoder's two-way transformer: a few tokens and the image's cells attend to each other.
 
-Source: SAM paper, appendix A ("lightweight mask decoder"). What is rearranged here gives the same values up
-to rounding: what prompts of one image share is computed once, and projections between image and
-attention width are folded into the tokens, which are few, instead of being applied to the cells, which
-are many.
+Source: SAM paper, appendix A ("lightweight mask decoder"). Two rearrangements give the same values up to rounding.
+Prompts of one image share their common work. Projections between image and attention width apply to the tokens, which
+are few, instead of to the cells, which are many.
 
 Shapes: G images, n prompts each, T tokens a prompt, L = h*w cells, C the width, H heads. A cell tensor is
 (G, m, L, C) with m = 1 while the prompts of an image still share it, m = n afterwards.
@@ -23,7 +22,7 @@ from model.sizes import Size
 
 @dataclass(frozen=True)
 class Shared:
-    """What all prompts of an image have in common as long as its cells are the encoder's."""
+    """What all prompts of an image share while no block has changed its cells."""
 
     keys: Tensor  # (G, H, L, d) for tokens that look at cells
     values: Tensor  # (G, H, L, d)
@@ -31,7 +30,7 @@ class Shared:
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose inner width may be less than C, in the shapes the decoder needs."""
+    """Multi-head attention in the shapes of the decoder. Its inner width may be less than C."""
 
     def __init__(self, dim: int, heads: int, inner: int) -> None:
         super().__init__()
@@ -43,7 +42,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(inner, dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q (..., A, C), k and v (..., B, C) -> (..., A, C), as it is written in the paper."""
+        """q (..., A, C), k and v (..., B, C) -> (..., A, C), as the paper writes it."""
         q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
         return self._merge(F.scaled_dot_product_attention(q, k, v))
 
@@ -51,22 +50,22 @@ class Attention(nn.Module):
         """Tokens (G, n, T, C) look at the cells: keys `cells_pe`, values `cells` (G, n, L, C) -> (G, n, T, C)."""
         if not self._folds(q.shape[2]):
             return self.forward(q, cells_pe, cells)
-        # k_proj moves to the queries; its bias adds the same to a query's every score: softmax drops it.
+        # k_proj moves to the queries. Its bias shifts all scores of a query alike, which softmax ignores.
         queries = self._split(self.q_proj(q)) * self.scale  # (G, n, H, T, d)
         folded = torch.matmul(queries, self._heads_weight(self.k_proj)).flatten(2, 3)  # (G, n, H*T, C)
         weights = torch.matmul(folded, cells_pe.mT).softmax(-1)
         seen = torch.unflatten(torch.matmul(weights, cells), 2, (self.heads, -1))  # (G, n, H, T, C)
-        # v_proj comes after the average; rows of `weights` sum to one, so its bias is added as it is.
+        # v_proj comes after the average. Rows of `weights` sum to one, so its bias is added once.
         values = torch.matmul(seen, self._heads_weight(self.v_proj).mT)
         return self._merge(values + self.v_proj.bias.view(self.heads, 1, -1))
 
     def from_tokens_shared(self, q: Tensor, shared: Shared) -> Tensor:
-        """The same while the prompts share the cells: every token is one more query of one attention."""
+        """The same while prompts share the cells: all tokens are queries of one attention."""
         queries = self._split(self.q_proj(q.flatten(1, 2)))  # (G, H, n*T, d)
         return self._merge(F.scaled_dot_product_attention(queries, shared.keys, shared.values)).view_as(q)
 
     def weights_of_cells(self, cells_pe: Tensor, k: Tensor) -> Tensor:
-        """How much each cell (G, n, L, C) takes from each token k (G, n, T, C): (G, n, H, T, L)."""
+        """Attention weights of cells (G, n, L, C) over tokens k (G, n, T, C): (G, n, H, T, L)."""
         keys = self._split(self.k_proj(k)) * self.scale  # (G, n, H, T, d)
         if self._folds(k.shape[2]):
             folded = torch.matmul(keys, self._heads_weight(self.q_proj)).flatten(0, 1).flatten(1, 2)
@@ -77,20 +76,20 @@ class Attention(nn.Module):
         return scores.softmax(-2)
 
     def weights_of_cells_shared(self, shared: Shared, k: Tensor) -> Tensor:
-        """The same while the prompts share the cells."""
+        """The same while prompts share the cells."""
         keys = self._split(self.k_proj(k.flatten(1, 2)))  # (G, H, n*T, d)
         scores = torch.unflatten(torch.matmul(keys, shared.queries), 2, k.shape[1:3])  # (G, H, n, T, L)
         return scores.softmax(-2).transpose(1, 2)
 
     def add_to_cells(self, cells: Tensor, weights: Tensor, v: Tensor, overwrite: bool = False) -> Tensor:
-        """cells (G, 1 or n, L, C) + what they take of the tokens v (G, n, T, C) -> (G, n, L, C).
+        """Add attention over the tokens v (G, n, T, C) to cells (G, 1 or n, L, C): (G, n, L, C).
 
-        With `overwrite` the cells, n of them, may hold the result: the product starts from a copy otherwise.
+        With `overwrite` the result may be written into the cells, of which there are then n.
         """
         values = self._split(self.v_proj(v))  # (G, n, H, T, d)
         if not self._folds(v.shape[2]):
             return cells + self._merge(torch.matmul(weights.mT, values))
-        # out_proj moves to the tokens; each head's weights of a cell sum to one, so H-th parts of its bias do.
+        # out_proj moves to the tokens. The weights of each head sum to one, so each adds 1/H of the bias.
         out = torch.matmul(values, self._heads_weight(self.out_proj)) + self.out_proj.bias / self.heads
         start = cells.expand(*v.shape[:2], -1, -1).flatten(0, 1)
         flat = weights.flatten(2, 3).flatten(0, 1).mT  # (G*n, L, H*T)
@@ -144,7 +143,7 @@ class TwoWayBlock(nn.Module):
         self, tokens: Tensor, cells: Tensor, prompt: Tensor, pe: Tensor, shared: Shared | None = None
     ) -> tuple[Tensor, Tensor]:
         """tokens and prompt (G, n, T, C), cells (G, 1 or n, L, C), pe (L, C) -> tokens, cells (G, n, L, C)."""
-        if self.first:  # the tokens still are the prompt: neither residual nor position is added
+        if self.first:  # the tokens still are the prompt, so neither residual nor position is added
             tokens = self.norm1(self.self_attn(tokens, tokens, tokens))
         else:
             query = tokens + prompt
@@ -159,7 +158,9 @@ class TwoWayBlock(nn.Module):
         tokens = self.norm3(tokens + self.mlp(tokens))
         key = tokens + prompt
         weights = to_token.weights_of_cells_shared(shared, key) if shared else to_token.weights_of_cells(cells_pe, key)
-        own = not self.first and not torch.is_grad_enabled()  # the block before made them for these prompts alone
+        own = (
+            not self.first and not torch.is_grad_enabled()
+        )  # the block before made these cells for these prompts alone
         return tokens, self.norm4(to_token.add_to_cells(cells, weights, tokens, overwrite=own))
 
 
@@ -174,7 +175,7 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(dim)
 
     def share(self, cells: Tensor, pe: Tensor) -> Shared:
-        """The first block's, for calls of `forward` with a few prompts of the same images at a time."""
+        """The shared work of the first block, for several calls of `forward` on the same images."""
         first = self.layers[0]
         assert isinstance(first, TwoWayBlock)
         return first.share(cells, pe)
@@ -189,7 +190,7 @@ class TwoWayTransformer(nn.Module):
         return self.last_look(tokens[:, :, wanted], prompt[:, :, wanted], cells, pe), cells
 
     def last_look(self, tokens: Tensor, prompt: Tensor, cells: Tensor, pe: Tensor) -> Tensor:
-        """The final attention, of any subset of the tokens (they no longer see each other)."""
+        """The final attention of any subset of the tokens, which no longer attend to each other."""
         attn = self.final_attn_token_to_image.from_tokens(tokens + prompt, cells, cells + pe)
         out: Tensor = self.norm_final_attn(tokens + attn)
         return out

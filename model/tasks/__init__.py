@@ -1,1 +1,1 @@
-"""What may be asked of a model: the steps before, in and after the networks. One file a task."""
+"""The kinds of task, one file each: the steps before, in and after the networks. `bounds` is torch-free."""

@@ -21,7 +21,7 @@ from model.tasks.survivors import Survivors, survivors
 
 @dataclass(frozen=True)
 class AutomaticPlan:
-    """Where to look in one image, the whole image first, and by which parameters."""
+    """The crops of one image, the whole image first, and the parameters."""
 
     parameters: Parameters
     crops: tuple[Crop, ...]
@@ -38,7 +38,7 @@ def pre(task: Automatic, image: tuple[int, int], row: Size) -> AutomaticPlan:
 
 
 def core(sam: Sam, plans: list[AutomaticPlan], embeddings: list[list[Tensor]]) -> list[Survivors]:
-    """One image after the other, each crop against its embedding."""
+    """Search each crop of each image."""
     return [_core(sam, plan, seen) for plan, seen in zip(plans, embeddings, strict=True)]
 
 
@@ -49,7 +49,7 @@ def _core(sam: Sam, plan: AutomaticPlan, embeddings: list[Tensor]) -> Survivors:
 
 
 def post(found: Survivors) -> list[Mask]:
-    """Small regions, areas, order, no mask twice, the best `max_masks`, compressed runs. CPU only."""
+    """Clean small regions, drop duplicates and masks of other areas, and take the best `max_masks`. CPU only."""
     parameters = found.parameters
     index, runs = _clean(found) if parameters.min_mask_region_area else (np.arange(len(found.runs)), found.runs)
     best_first = _first_of_equal(np.argsort(-found.iou[index], kind="stable"), runs)
@@ -62,10 +62,9 @@ def post(found: Survivors) -> list[Mask]:
 
 
 def _first_of_equal(order: NDArray[np.int64], runs: list[rle.Runs]) -> list[int]:
-    """Indexes in `order` without those whose mask came before.
+    """Indexes in `order` without duplicates of earlier masks.
 
-    Suppression looks at boxes from first to last pixel. Those of masks one pixel wide or high have no area, so that
-    equal ones are not seen there.
+    Suppression does not see duplicates that are one pixel wide or high, because their boxes have no area.
     """
     seen: dict[bytes, int] = {}
     for i in order:
@@ -74,7 +73,7 @@ def _first_of_equal(order: NDArray[np.int64], runs: list[rle.Runs]) -> list[int]
 
 
 def _clean(found: Survivors) -> tuple[NDArray[np.int64], list[rle.Runs]]:
-    """Holes and islands removed; then suppression in which unchanged masks win. Which are left, in order."""
+    """Remove holes and islands, then suppress; unchanged masks win. Returns indexes and runs of what is left."""
     parameters, height = found.parameters, found.image[0]
     runs, scores, boxes = [], [], []
     for old in found.runs:

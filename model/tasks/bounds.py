@@ -1,8 +1,8 @@
-"""Which prompts can be answered for an image of a given size, and boxes cut to it. Torch-free.
+"""Fit prompts to an image of a given size. Torch-free.
 
-Points may lie on the outer edge (x = width, y = height). A box that reaches out of the image is clipped where it meets
-the image: on each axis the two share a length, or the box has no length there and lies on or inside the edge. A mask
-given as RLE has the image's size exactly; given as logits, the model's.
+A point may lie on the outer edge (x = width, y = height). A box that reaches out of the image is clipped. A box that
+does not meet the image fails: on each axis the two must share a length, or the box must have no length there and lie
+on or inside the edge. A mask given as RLE must have the image's size; one given as logits, the model's.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from model.spec import Box, Prompt, Prompted, Task, corners, how_read
 
 @dataclass(frozen=True)
 class Note:
-    """Something about one prompt, for its owner to read."""
+    """A message about one prompt."""
 
     prompt_id: str
     detail: str
@@ -23,10 +23,10 @@ class Note:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A task beside its image.
+    """A task that fits its image.
 
-    `task`: the prompts that can be answered, every box as x0, y0, x1, y1 inside the image; None where no prompt can be.
-    `clipped`: prompts whose box was cut. `failed`: prompts that are left out.
+    `task`: without the prompts that do not fit, and with boxes as x0, y0, x1, y1; None where no prompt is left.
+    `clipped`: prompts whose box was clipped. `failed`: prompts that are left out.
     """
 
     task: Task | None
@@ -61,7 +61,7 @@ def fit(task: Task, height: int, width: int, mask_size: int | None = None) -> Fi
 
 
 def fit_all(task: Task, height: int, width: int, mask_size: int | None = None) -> Task:
-    """As `fit`, for callers that want every prompt answered. Raises PromptOutOfBounds naming those that cannot be."""
+    """As `fit`, but raise PromptOutOfBounds if any prompt does not fit."""
     fitted = fit(task, height, width, mask_size)
     if fitted.task is None or fitted.failed:
         raise cannot_be_answered(fitted)
@@ -88,7 +88,7 @@ def _problem(prompt: Prompt, height: int, width: int, mask_size: int | None) -> 
 
 
 def _cut(box: Box, height: int, width: int) -> Box | None:
-    """A box cut to the image; None where they do not meet."""
+    """A box clipped to the image; None where they do not meet."""
     x = _cut_span(box[0], box[2], width)
     y = _cut_span(box[1], box[3], height)
     return None if x is None or y is None else (x[0], y[0], x[1], y[1])
@@ -104,5 +104,5 @@ def _area(height: int, width: int) -> str:
 
 
 def _shown(*numbers: float) -> str:
-    """With all their digits: 300.00003 must not read as 300."""
+    """The numbers with all their digits: 300.00003 must not read as 300."""
     return f"({', '.join(repr(float(v)).removesuffix('.0') for v in numbers)})"

@@ -1,4 +1,4 @@
-"""Masks that passed the filters of automatic generation, waiting for suppression."""
+"""Masks of one crop that passed the filters and wait for suppression."""
 
 import numpy as np
 import torch
@@ -13,11 +13,10 @@ HELD_BYTES = 1 << 29
 
 
 class Candidates:
-    """The candidates of one crop, kept as low-resolution logits while those fit in HELD_BYTES, or in `room` bytes
-    where a device has more.
+    """Candidates, held as low-resolution logits up to HELD_BYTES, or up to `room` bytes where that is more.
 
-    Suppression leaves few of them, so their full-size runs are worked out only then; past the budget, at once:
-    runs are small, and memory stays flat in the number of points.
+    Suppression leaves few of them, so runs at full size are computed after it. Candidates beyond the budget become
+    runs at once. Runs are small, so memory does not grow with the number of points.
     """
 
     def __init__(self, frame: Frame, side: int, room: int = 0) -> None:
@@ -50,17 +49,17 @@ class Candidates:
         self._held += list(logits) if self._bytes <= self._budget else runs(logits, self.frame, self.side)
 
     def keep(self, index: NDArray[np.int64]) -> None:
-        """Only these remain, in this order."""
+        """Drop all but these, and put them in this order."""
         self.boxes, self.iou, self.stability = self.boxes[index], self.iou[index], self.stability[index]
         self.points = self.points[index]
         self._held = [self._held[i] for i in index]
         kept = [h for h in self._held if isinstance(h, Tensor)]
-        if kept:  # copies: a slice would keep the whole batch alive
+        if kept:  # copies, because a slice keeps its whole batch in memory
             fresh = iter(torch.stack(kept))
             self._held = [next(fresh) if isinstance(h, Tensor) else h for h in self._held]
 
     def runs(self) -> list[rle.Runs]:
-        """Each one's runs over the crop."""
+        """The runs of each candidate over the crop."""
         waiting = [h for h in self._held if isinstance(h, Tensor)]
         fresh = iter(runs(torch.stack(waiting), self.frame, self.side) if waiting else [])
         return [next(fresh) if isinstance(h, Tensor) else h for h in self._held]

@@ -1,4 +1,4 @@
-"""Where automatic masks are looked for: crop windows and point grids (reference behaviour). numpy only."""
+"""Crop windows and point grids of automatic masks (reference behaviour). numpy only."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -15,7 +15,7 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Crop:
-    """One window of the image and the layer whose grid it gets."""
+    """One window of the image, and the layer whose grid it uses."""
 
     frame: Frame
     layer: int
@@ -30,7 +30,7 @@ def crops(image: tuple[int, int], parameters: Parameters, side: int) -> tuple[Cr
 def windows(height: int, width: int, layers: int, overlap_ratio: float) -> list[tuple[Window, int]]:
     """(x0, y0, x1, y1), layer: the whole image, then 2^i x 2^i overlapping windows for each layer i ≥ 1.
 
-    Windows that a tiny image leaves empty are not listed.
+    Windows without a pixel, in tiny images, are left out.
     """
     found = [((0, 0, width, height), 0)]
     for layer in range(1, layers + 1):
@@ -62,9 +62,9 @@ def grid(parameters: Parameters, layer: int) -> NDArray[np.float64]:
 
 
 def near_inner_edge(boxes: NDArray[np.int64], window: Window, height: int, width: int) -> NDArray[np.bool_]:
-    """(N, 4) boxes in image pixels → (N,): within 20 px of an edge of the window that is no edge of the image.
+    """(N, 4) boxes in image pixels → (N,): whether within 20 px of a window's edge that is no edge of the image.
 
-    Such masks are cut off by the window; another window sees them whole.
+    The window cuts such masks off. Another window sees them whole.
     """
     at_window = np.abs(boxes - np.asarray(window)) <= 20
     at_image = np.abs(boxes - np.asarray([0, 0, width, height])) <= 20

@@ -1,4 +1,4 @@
-"""The parameters of one run of automatic masks: the task's own, else the model row's."""
+"""Parameters of automatic masks with every default filled in."""
 
 from dataclasses import asdict, dataclass
 

@@ -1,4 +1,7 @@
-"""Masks for given prompts, batched across images by token count (ragged padding is not neutral)."""
+"""Masks for given prompts, batched across images.
+
+A batch holds prompts with the same number of tokens, because padding changes the result.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -32,7 +35,7 @@ class Question:
 
     @property
     def shape(self) -> tuple[int, bool, bool, bool]:
-        """Only questions of one shape go through the decoder together."""
+        """The decoder takes questions of one shape together."""
         return len(self.points), self.box is not None, self.mask is not None, self.three
 
 
@@ -50,7 +53,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class PromptedPlan:
-    """The prompts of one image, and as questions to the decoder."""
+    """The prompts of one image, and the same as questions to the decoder."""
 
     prompts: tuple[Prompt, ...]
     frame: Frame
@@ -62,7 +65,7 @@ class PromptedPlan:
 
 
 def pre(task: Prompted, image: tuple[int, int], row: Size) -> PromptedPlan:
-    """The plan for an image of (H, W). Prompts are as `model.tasks.bounds.fit` leaves them."""
+    """The plan for an image of (H, W). Raises ValueError for a task that has not been fitted (`model.tasks.bounds`)."""
     if task.box_format != "xyxy":
         raise ValueError("prompts go through model.tasks.bounds.fit first: boxes are taken as corners here")
     frame = whole(*image, row.image_size)
@@ -71,14 +74,14 @@ def pre(task: Prompted, image: tuple[int, int], row: Size) -> PromptedPlan:
 
 
 def core(sam: Sam, plans: list[PromptedPlan], embeddings: list[list[Tensor]]) -> list[Answered]:
-    """The prompts of all images together."""
+    """Decode the prompts of all images together."""
     questions = [list(plan.questions) for plan in plans]
     found = _decode(sam, torch.cat([whole_image for (whole_image,) in embeddings]), questions, PROMPTS_AT_ONCE)
     return [_answered(plan, sam.row.image_size, answers) for plan, answers in zip(plans, found, strict=True)]
 
 
 def _question(prompt: Prompt, frame: Frame, side: int, low: int) -> Question:
-    """A prompt in original pixels that fits its image (`model.tasks.bounds`), as the decoder takes it."""
+    """A fitted prompt in original pixels, as the decoder takes it."""
     mask = prompt.mask
     if mask is not None and not isinstance(mask, np.ndarray):
         mask = mask_logits(mask, frame, side, low)
@@ -96,7 +99,7 @@ def _question(prompt: Prompt, frame: Frame, side: int, low: int) -> Question:
 def _decode(
     sam: Sam, embeddings: Tensor, questions: list[list[Question]], step: int
 ) -> list[list[tuple[Tensor, Tensor]]]:
-    """embeddings (B, C, h, w), B lists of questions → per image and prompt its logits (M, low, low), iou (M,)."""
+    """embeddings (B, C, h, w), B lists of questions → logits (M, low, low), iou (M,) of each prompt of each image."""
     places: dict[tuple[int, bool, bool, bool], list[tuple[int, int]]] = defaultdict(list)
     for image, asked in enumerate(questions):
         for i, one in enumerate(asked):
@@ -111,7 +114,7 @@ def _decode(
 
 
 def _decode_alike(sam: Sam, embeddings: Tensor, alike: list[Question], images: list[int]) -> tuple[Tensor, Tensor]:
-    """N questions of one shape."""
+    """Decode N questions of one shape."""
     device = embeddings.device
 
     def gathered(arrays: list[NDArray[np.float32]]) -> Tensor:
@@ -140,7 +143,7 @@ def _answered(plan: PromptedPlan, side: int, found: list[tuple[Tensor, Tensor]])
 
 
 def post(found: Answered) -> list[Mask]:
-    """Compressed runs and their measures, prompt by prompt. CPU only."""
+    """The masks with their measures, prompt by prompt. CPU only."""
     height, width = found.frame.image
     owners = [p for p, n in zip(found.prompts, found.counts, strict=True) for _ in range(n)]
     return [

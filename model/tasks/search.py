@@ -1,6 +1,6 @@
-"""The search of one crop: a grid of points, the networks, the filters, and suppression within the crop.
+"""Search one crop: a grid of points, the networks, the filters, and suppression within the crop.
 
-The order is the reference's except where masks stay the same. Predicted IoU filters before the up-convolutions, and
+Two steps differ from the reference and give the same masks: predicted IoU filters before the up-convolutions, and
 stability and boxes come from low-resolution logits.
 """
 
@@ -18,8 +18,8 @@ from model.tasks.candidates import Candidates
 from model.tasks.crops import Crop, grid, near_inner_edge
 from model.tasks.parameters import Parameters
 
-MOST_POINTS = 128  # decoded at a time on a CPU, whatever a task asks for: 4 MB of cells each
-LIVE_CELLS = 8  # times the cells of a prompt that decoding and upscaling it hold at their worst
+MOST_POINTS = 128  # at a time on a CPU, whatever a task asks for: 4 MB of cells each
+LIVE_CELLS = 8  # decoding and upscaling hold at most this many times the cells of a prompt
 
 
 def search(sam: Sam, embedding: Tensor, crop: Crop, parameters: Parameters) -> Candidates:
@@ -38,8 +38,8 @@ def search(sam: Sam, embedding: Tensor, crop: Crop, parameters: Parameters) -> C
 def points_at_a_time(embedding: Tensor, parameters: Parameters) -> int:
     """How many points of an embedding (1, C, h, w) to decode together.
 
-    The host waits for a device twice a batch, so a GPU takes as many as half of its free memory has room for
-    (a whole 32×32 grid on 80 GB); a CPU as many as the task asks for.
+    The host waits for a device twice a batch, so a GPU takes as many as fit into half of its free memory. A CPU takes
+    as many as the task asks for.
     """
     free = free_bytes(embedding.device)
     if free is None:
@@ -50,7 +50,7 @@ def points_at_a_time(embedding: Tensor, parameters: Parameters) -> int:
 def _try_points(
     sam: Sam, embedding: Tensor, points: NDArray[np.float64], parameters: Parameters, found: Candidates
 ) -> None:
-    """Three masks for each of (N, 2) crop points; those that pass join `found`, point by point."""
+    """Decode three masks for each of (N, 2) crop points, and add those that pass the filters to `found`."""
     frame, device = found.frame, embedding.device
     xy = torch.from_numpy(to_model(points, frame)).to(device, torch.float32)[:, None]
     labels = torch.ones(len(points), 1, dtype=torch.int64, device=device)

@@ -1,4 +1,4 @@
-"""What is left of one image's candidates after suppression across its crops."""
+"""Suppression across the crops of one image."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from model.tasks.parameters import Parameters
 
 @dataclass(frozen=True)
 class Survivors:
-    """The masks of one image in the order of suppression. Runs are over the whole image."""
+    """The masks that are left, in the order of suppression. Runs are over the whole image."""
 
     parameters: Parameters
     image: tuple[int, int]
@@ -26,7 +26,7 @@ class Survivors:
 
 
 def survivors(found: list[Candidates], parameters: Parameters, image: tuple[int, int]) -> Survivors:
-    """Suppression across crops, smaller crops first; then runs of what is left."""
+    """Suppress across crops; masks of smaller crops win. Then compute the runs of what is left."""
     order = _suppress_across(found, parameters)
     runs = [rle.placed(r, c.frame.size, c.frame.crop[:2], image) for c in found for r in c.runs()]
     seen = [c.frame.crop for c in found for _ in range(len(c))]
@@ -42,7 +42,7 @@ def survivors(found: list[Candidates], parameters: Parameters, image: tuple[int,
 
 
 def _suppress_across(found: list[Candidates], parameters: Parameters) -> NDArray[np.int64]:
-    """Drops from each crop what a smaller crop has too; the order of what is left, over all crops end to end."""
+    """Drop from each crop what a smaller crop has too. Returns the order of what is left, over all crops end to end."""
     if len(found) == 1:
         return np.arange(len(found[0]))
     areas = np.concatenate([np.full(len(c), c.frame.size[0] * c.frame.size[1]) for c in found])

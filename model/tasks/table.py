@@ -1,4 +1,4 @@
-"""The tasks by the type that asks for them. A new kind of prompt is a class in `model.spec` and a row here."""
+"""The table of tasks, by type. A new kind of task is a class in `model.spec`, a file here and a row in TASKS."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -24,14 +24,14 @@ class Plan(Protocol):
 
 
 class Steps(Protocol):
-    """What a task does around the image encoder. `pre` and `post` run on the CPU and are thread-safe."""
+    """The steps of a kind of task. `pre` and `post` run on the CPU and are thread-safe."""
 
     def pre(self, task: Any, image: tuple[int, int], row: Size) -> Plan:
         """The plan for an image of (H, W)."""
         ...
 
     def core(self, sam: Sam, plans: list[Any], embeddings: list[list[Tensor]]) -> list[Any]:
-        """The networks for several images: one input of `post` each. Embeddings are those of the plan's frames."""
+        """Run the networks for several images. `embeddings` follow the plans' frames. Returns inputs of `post`."""
         ...
 
     def post(self, found: Any) -> list[Mask]:

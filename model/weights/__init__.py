@@ -1,1 +1,1 @@
-"""Where a network's numbers come from: files, downloads, seeds. `python -m model.weights` fetches them."""
+"""Weights of the networks, from files, downloads or seeds. `python -m model.weights fetch` downloads them."""

@@ -1,4 +1,4 @@
-"""Checkpoints of the known models.
+"""List and fetch checkpoints.
 
 python -m model.weights list
 python -m model.weights fetch sam_vit_b
@@ -15,7 +15,7 @@ from model.weights.files import BUNDLED
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line; MASKWORKS_CACHE is where fetched files go unless --cache says otherwise."""
+    """The command line. Files go to --cache, by default MASKWORKS_CACHE."""
     parser = argparse.ArgumentParser(prog="python -m model.weights", description="Checkpoints of the known models.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names, sizes, licences and addresses")

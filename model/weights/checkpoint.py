@@ -1,4 +1,4 @@
-"""Checkpoints into the network."""
+"""Read checkpoints, and load them into networks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from model.sizes import Size
 from model.weights.files import Download, find, split_digest, verify
 
 REVISION_DIGITS = 12
-# In published files and of no use here: MobileSAM's classifier, an index that is computed, and statistics
-# that are in the row.
+# Tensors of published files that are not needed: MobileSAM's classifier, an index that is computed here, and
+# statistics that are in the row.
 IGNORED = ("image_encoder.norm_head.", "image_encoder.head.", "pixel_mean", "pixel_std")
 COUNTER = ".num_batches_tracked"
 IGNORED_ENDINGS = (".attention_bias_idxs",)
@@ -28,21 +28,21 @@ UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.Unpi
 def load(
     row: Size, checkpoint: str | Path | None = None, *, cache: Path | None = None, download: Download | None = None
 ) -> tuple[Sam, str]:
-    """The network of `row` with trained weights, float32 on the CPU in eval mode, and the weights' revision.
+    """The network of `row` with trained weights, and their revision. float32, on the CPU, in eval mode.
 
-    `checkpoint`: a .safetensors or .pth/.pt file, an s3:// URI (needs `cache` and `download`), or None to
-    search; `#<sha256>` behind it is checked. Raises CheckpointError with what to do.
+    `checkpoint`: a .safetensors or .pth/.pt file, or an s3:// URI, which needs `cache` and `download`. None searches.
+    A digest appended as `#<sha256>` is checked. Raises CheckpointError, which says what to do.
     """
     path = find(row, checkpoint, cache=cache, download=download)
     digest = verify(row, path, split_digest(checkpoint)[1])
-    with torch.device("meta"):  # no time spent on weights that are about to be replaced
+    with torch.device("meta"):  # no time for weights that are replaced below
         sam = Sam(row)
     fit(sam, read(path), path)
     return sam.eval(), digest[:REVISION_DIGITS]
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Names and tensors of a checkpoint; no code from the file is run. CheckpointError where it cannot be read."""
+    """Names and tensors of a checkpoint. Runs no code from the file. Raises CheckpointError if it cannot be read."""
     try:
         if path.suffix == ".safetensors":
             content: object = load_file(path)
@@ -56,9 +56,9 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def fit(sam: Sam, state: Mapping[str, Tensor], source: object) -> None:
-    """Put the tensors in their places as float32. CheckpointError names what is missing, left over or misshapen."""
+    """Load the tensors as float32. CheckpointError names those that are missing, unexpected or of another shape."""
     state = {name: tensor for name, tensor in state.items() if not _ignored(name)}
-    # A BatchNorm's batch counter matters to training alone: a file that was exported for inference may leave it out.
+    # Only training uses a BatchNorm's batch counter, so exported files may leave it out.
     counters = {name: torch.zeros((), dtype=torch.long) for name in sam.state_dict() if name.endswith(COUNTER)}
     state, own = counters | state, sam.state_dict()
     missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())

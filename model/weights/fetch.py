@@ -1,7 +1,4 @@
-"""Bring a published checkpoint from its published address into a folder: resumed, verified, atomic.
-
-Knows nothing of what is in the file.
-"""
+"""Download a published checkpoint: resumed after interruptions, verified, and complete or not there."""
 
 from __future__ import annotations
 
@@ -22,14 +19,14 @@ BLOCK = 1 << 20
 TIMEOUT_SECONDS = 30
 RANGE_NOT_SATISFIABLE = 416
 
-Progress = Callable[[int, int | None], None]  # octets so far, octets in all
+Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all
 
 
 def fetch(row: Size, folder: Path, url: str | None = None, progress: Progress | None = None) -> Path:
-    """The verified file in `folder`, fetched only as far as it is not there yet.
+    """The verified file in `folder`, downloaded if it is not there.
 
-    An interrupted transfer leaves `<file>.part` and goes on from there the next time. Raises CheckpointError
-    when the address cannot be reached or what came is not the published file.
+    An interrupted download leaves `<file>.part`, and the next call goes on from there. Raises CheckpointError if the
+    address cannot be reached or does not give the published file.
     """
     address = url or row.url
     if address is None or row.filename is None or row.sha256 is None:
@@ -57,14 +54,14 @@ def _transfer(address: str, partial: Path, progress: Progress) -> None:
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-            resumed = response.status == 206  # 200: the server knows no ranges and starts over
+            resumed = response.status == 206  # 200: the server does not support ranges and starts over
             have = have if resumed else 0
             length = response.headers.get("Content-Length")
             total = have + int(length) if length else None
             with partial.open("ab" if resumed else "wb") as file:
                 _copy(response, file, have, total, progress)
     except urllib.error.HTTPError as error:
-        if error.code != RANGE_NOT_SATISFIABLE:  # 416: all of it is here already
+        if error.code != RANGE_NOT_SATISFIABLE:  # 416: everything is here already
             raise CheckpointError(f"{address} answered {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
         raise CheckpointError(f"{address} broke off ({error}); run again to go on from {partial}") from error
@@ -82,7 +79,7 @@ def _copy(source: IO[bytes], file: IO[bytes], have: int, total: int | None, prog
 
 
 def _show(have: int, total: int | None) -> None:
-    """One line on a terminal, rewritten in place; a line a minute elsewhere would be noise in a log."""
+    """Rewrite one line on a terminal. Print nothing elsewhere, where it would fill a log."""
     if sys.stderr.isatty():
         share = f" of {total / 1e6:.0f} MB ({have / total:.0%})" if total else " MB"
         end = "\n" if have == total else ""

@@ -1,7 +1,7 @@
-"""Checkpoint files: where they are, and whether they are what they claim. Knows nothing of torch.
+"""Find and verify checkpoint files. Torch-free.
 
-Order of search: the path or URI that was asked for → the cache, under the published file name → the
-file bundled with this package. The digest of the file names the weights in every result (`revision`).
+The search takes the path or URI that was asked for. Without one it looks in the cache, under the published file name,
+and then among the files bundled with this package. The file's digest is the `revision` in every result.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from model.sizes import Size
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 
-Download = Callable[[str, Path], None]  # an s3:// URI into a file; the caller knows endpoint and credentials
+Download = Callable[[str, Path], None]  # downloads an s3:// URI into a file, with the caller's endpoint and credentials
 
 
 def find(
     row: Size, checkpoint: str | Path | None = None, *, cache: Path | None = None, download: Download | None = None
 ) -> Path:
-    """The checkpoint's file. CheckpointError lists the places that were searched."""
+    """The path of the checkpoint. CheckpointError lists the places that were searched."""
     checkpoint = split_digest(checkpoint)[0]
     if checkpoint is not None and str(checkpoint).startswith("s3://"):
         return _from_s3(row, str(checkpoint), cache, download)
@@ -39,13 +39,13 @@ def find(
 
 
 def split_digest(checkpoint: str | Path | None) -> tuple[str | Path | None, str | None]:
-    """A place and the sha256 that its file must have: `weights.pth#<64 hexadecimal digits>`, or None without one."""
+    """The checkpoint without its digest, and the digest or None: `weights.pth#<64 hexadecimal digits>`."""
     found = re.fullmatch(r"(.+)#([0-9a-fA-F]{64})", str(checkpoint or ""))
     return (found[1], found[2].lower()) if found else (checkpoint, None)
 
 
 def verify(row: Size, path: Path, expected: str | None = None) -> str:
-    """The file's sha256, which must be `expected`; a file under the published name must be the published file."""
+    """The file's sha256. Raises CheckpointError if it is not `expected`, or not the published one under that name."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if row.sha256 and path.name == row.filename and digest != row.sha256:
@@ -65,7 +65,7 @@ def _advice(row: Size) -> str:
 
 
 def _from_s3(row: Size, uri: str, cache: Path | None, download: Download | None) -> Path:
-    """Fetched anew at every load: an object may have been replaced under its key."""
+    """Download at every load, because the object may have been replaced."""
     if cache is None or download is None:
         raise CheckpointError(f"{uri}: an s3:// checkpoint of {row.name} needs a cache folder and S3 settings")
     folder, name = cache / hashlib.sha256(uri.encode()).hexdigest()[:16], uri.rpartition("/")[2]

@@ -1,6 +1,4 @@
-"""A Sam without a checkpoint: torch's own initialisation, or deterministic random weights at a realistic scale.
-
-Knows nothing of which module a tensor belongs to beyond its name and shape."""
+"""A Sam without a checkpoint: torch's own initialisation, or deterministic random weights at a realistic scale."""
 
 from __future__ import annotations
 
@@ -16,9 +14,8 @@ from model.sizes import Size, size
 def build(row: Size | str, seed: int | None = None) -> Sam:
     """A Sam of this row on the CPU, in eval mode, float32.
 
-    Without a seed: torch's default initialisation (for training, or to be overwritten by a checkpoint).
-    With one: every tensor drawn deterministically at a realistic scale, none of them zero, so that parity
-    tests and benchmarks exercise every term. Such a model's masks mean nothing.
+    Without a seed it has torch's default initialisation. With a seed every tensor is drawn at a realistic scale and
+    none is zero, so that tests and benchmarks exercise every term. The masks of such a model mean nothing.
     """
     row = size(row) if isinstance(row, str) else row
     return (Sam(row) if seed is None else seeded(row, seed)).eval()

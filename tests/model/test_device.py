@@ -7,7 +7,7 @@ from model.backends.sam import Segmenter
 from model.device import device_errors, free_bytes
 from model.errors import DeviceLost, ModelError, OutOfMemory
 from model.load import check_device
-from model.masks import upsample
+from model.masks import dense
 from model.masks.frames import whole
 from model.networks import image_encoder, mask_decoder
 from model.networks.sam import Sam
@@ -64,9 +64,9 @@ def test_the_networks_never_wait_for_a_value(dtype: torch.dtype, monkeypatch: py
 
 def test_measures_of_all_masks_cross_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is measured of a chunk has no value that the host reads: it waits once, however many chunks there are."""
-    monkeypatch.setattr(upsample, "DENSE_PIXELS", 1)
+    monkeypatch.setattr(dense, "PIXELS", 1)
     with torch.device("meta"):
-        measured = upsample._figures(torch.zeros(5, 256, 256), whole(300, 400, 1024), 1024, 1.0)
+        measured = dense.figures(torch.zeros(5, 256, 256), whole(300, 400, 1024), 1024, 1.0)
     assert measured.shape == (6, 5)
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from model.masks import rle
+from model.masks import dense, rle, sparse
 from model.masks.frames import frame_of, mask_logits, resize, to_model, whole
 from model.masks.nms import nms
 from model.masks.regions import without_small_regions
-from model.masks.upsample import _measure_cells, _measure_dense, _trace_cells, _trace_dense, dense, runs
+from model.masks.upsample import runs
 from model.tasks.crops import windows
 from tests.model import plain
 
@@ -88,14 +88,14 @@ def test_cells_equal_dense_upsampling(size: tuple[int, int], sharpness: float) -
     noise = torch.randn(6, 1, 9, 9, generator=torch.Generator().manual_seed(0))
     logits = torch.nn.functional.interpolate(noise, (64, 64), mode="bicubic")[:, 0].contiguous() * sharpness
     logits[0], logits[1] = 5, -5
-    plainly, sparsely = (m(logits, frame, 256, 1.0, 0.0) for m in (_measure_dense, _measure_cells))
+    plainly, sparsely = (path.measure(logits, frame, 256, 1.0, 0.0) for path in (dense, sparse))
     assert (plainly.index == sparsely.index).all()
     assert np.allclose(plainly.stability, sparsely.stability, atol=1e-4, equal_nan=True)
     assert (plainly.boxes == sparsely.boxes).all()
-    expected = [rle.runs(mask.numpy()).tolist() for mask in dense(logits, frame, 256) > 0]
+    expected = [rle.runs(mask.numpy()).tolist() for mask in dense.upsampled(logits, frame, 256) > 0]
     assert [r.tolist() for r in runs(logits, frame, 256)] == expected
-    for trace in (_trace_dense, _trace_cells):
-        stability, lengths = trace(logits, frame, 256, 1.0)
+    for path in (dense, sparse):
+        stability, lengths = path.trace(logits, frame, 256, 1.0)
         assert np.allclose(stability, plainly.stability, atol=1e-4, equal_nan=True)
         assert [r.tolist() for r in lengths] == expected
 
@@ -105,11 +105,11 @@ def test_cells_stability_filter(offset: float) -> None:
     frame = whole(90, 120, 256)
     logits = torch.randn(8, 64, 64, generator=torch.Generator().manual_seed(1)) * 2
     logits[3] = -50  # no pixel above −offset: stability NaN, which passes no threshold
-    every = _measure_dense(logits, frame, 256, offset, 0.0)
+    every = dense.measure(logits, frame, 256, offset, 0.0)
     assert np.isnan(every.stability[3])
     threshold = float(np.sort(every.stability)[4])
-    for measure in (_measure_dense, _measure_cells):
-        some = measure(logits, frame, 256, offset, threshold)
+    for path in (dense, sparse):
+        some = path.measure(logits, frame, 256, offset, threshold)
         assert some.index.tolist() == np.flatnonzero(every.stability >= threshold).tolist()
         assert (some.boxes == every.boxes[some.index]).all()
 
