@@ -1,6 +1,6 @@
-"""`python -m evaluation --images DIR --ground-truth DIR`: how good are the masks, and than what better.
+"""`python -m evaluation --images DIR --ground-truth DIR`: measure the masks of prompts beside classical methods.
 
-Prints one table and, with --json, writes every region's row. See ground_truth.py for the label maps it reads.
+Prints a table. With --json it writes the row of every region. ground_truth.py describes the label maps.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def table(found: dict[str, float]) -> str:
-    """The figures as text, mean IoU by prompt, ours first."""
+    """The figures as text: mean IoU by prompt, the model first."""
     lines = [f"{round(found['regions'])} regions; predicted against true IoU: r = {found['correlation']:.3f}"]
     for title, ours, *others in TABLE:
         rivals = [f"{name} {found[name]:.3f}" for name in others if name in found]

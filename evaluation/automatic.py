@@ -1,8 +1,8 @@
-"""`python -m evaluation.automatic`: the automatic mode against known regions, over a grid of thresholds.
+"""`python -m evaluation.automatic`: measure automatic masks against known regions, over a grid of thresholds.
 
-Without arguments on held-out procedural scenes (that is how the defaults of `sam_tiny` were chosen); with
---images and --ground-truth on pictures. Found: the share of regions that some mask outlines at IoU .5 and .7.
-Right: the share of masks that outline, at IoU .5, a region that no better one outlines already: a double is wrong.
+It uses held-out procedural scenes, which chose the defaults of `sam_tiny`, or pictures with --images and
+--ground-truth. Found: the share of regions that a mask outlines, at IoU .5 and .7. Right: the share of masks that
+outline a region at IoU .5. If two masks outline one region, the worse is wrong.
 """
 
 import argparse
@@ -66,8 +66,10 @@ def pairwise_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.float
 
 
 def distinct(iou: NDArray[np.float64]) -> int:
-    """(K, m), masks in their order → how many regions are outlined at IoU .5, each by a mask of its own: a mask
-    takes the best region that is left."""
+    """(K, m), masks in their order → how many regions have a mask of their own at IoU .5.
+
+    Each mask takes the best region that is left.
+    """
     left, found = iou.copy(), 0
     for mask in left:
         if mask.max(initial=0) >= 0.5:
@@ -77,14 +79,14 @@ def distinct(iou: NDArray[np.float64]) -> int:
 
 
 def scored(wanted: NDArray[np.float64], allowed: NDArray[np.float64]) -> Score:
-    """From the IoU of K masks, in their order, with the regions to be found (n, K) and those that count as right
-    (K, m)."""
+    """The score from IoUs of K masks in their order: with the regions to be found (n, K), and with those that count as
+    right (K, m)."""
     best = wanted.max(1, initial=0)
     return Score(len(wanted), int((best >= 0.5).sum()), int((best >= 0.7).sum()), wanted.shape[1], distinct(allowed))
 
 
 def score(masks: NDArray[np.bool_], wanted: NDArray[np.bool_], allowed: NDArray[np.bool_]) -> Score:
-    """Masks (K, H, W) against the regions to be found and those that count as right, (n, H, W) each."""
+    """The score of masks (K, H, W): `wanted` are to be found, `allowed` count as right, (n, H, W) each."""
     return scored(pairwise_iou(wanted, masks), pairwise_iou(masks, allowed))
 
 
@@ -102,7 +104,7 @@ def held_out(folder: Path, scenes: int, min_share: float) -> Iterable[tuple[Pict
         scene = store[k]
         levels = [scene.table[:, level][scene.leaves] for level in range(LEVELS)]
         regions = [[ids == n for n in np.unique(ids) if n and (ids == n).mean() >= min_share] for ids in levels]
-        every = {mask.tobytes(): mask for level in regions for mask in level}  # what has no parts is on every level
+        every = {mask.tobytes(): mask for level in regions for mask in level}  # a thing without parts is on every level
         yield Picture(str(k), scene.image, np.stack(regions[0])), np.stack(list(every.values()))
 
 
@@ -117,7 +119,7 @@ class Everything:
     allowed: NDArray[np.float64]  # (K, m) true IoU with the regions that count as right
 
     def kept(self, iou: float, stability: float, suppression: float, most: int) -> Score:
-        """What the generator would answer with these thresholds, scored."""
+        """The score of the generator with these thresholds."""
         passed = np.flatnonzero((self.iou > iou) & (self.stability >= stability))
         left = passed[nms(self.boxes[passed], self.iou[passed], suppression)][:most] if len(passed) else passed
         return scored(self.wanted[:, left], self.allowed[left])
@@ -155,7 +157,7 @@ def sweep(
     most: int,
     points: int | None = None,
 ) -> dict[tuple[float, float, float], Score]:
-    """The score of every combination of thresholds, from one run a picture."""
+    """The score of every combination of thresholds, from one run of each picture."""
     each = [everything(segmenter, picture, allowed, offset, points) for picture, allowed in asked]
     combinations = product(IOU_THRESHOLDS, STABILITIES, SUPPRESSION)
     return {(i, s, n): sum((one.kept(i, s, n, most) for one in each), Score()) for i, s, n in combinations}

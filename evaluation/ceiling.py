@@ -1,7 +1,7 @@
-"""`python -m evaluation.ceiling`: how well the drawn regions can be outlined at all by low-resolution logits.
+"""`python -m evaluation.ceiling`: the best IoU that low-resolution logits can reach on drawn regions.
 
-A region is turned into what training asks for, a value for each cell of 4x4 model pixels, and brought back to the
-picture as the mask decoder's logits are. Hard: 0 or 1, as most of a cell says. Shares: how much of it is covered.
+A region becomes one value for each cell of 4x4 model pixels, and then a mask of the picture as logits do. Hard values
+are 0 or 1, by the majority of a cell. Shares say how much of the cell is covered.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from model.masks.frames import whole
 from training.clicks import Mask, iou
 
 CELL = 4  # model pixels a side
-SURE = 1 / 32  # half a pixel of a cell: the logit of a share stays finite
+SURE = 1 / 32  # half a pixel of a cell, which keeps the logit of a share finite
 
 
 def shares(region: Mask, side: int) -> NDArray[np.float32]:
@@ -30,7 +30,7 @@ def shares(region: Mask, side: int) -> NDArray[np.float32]:
 
 
 def best(region: Mask, side: int) -> tuple[float, float]:
-    """IoU of the region with itself by hard cells, and by shares."""
+    """IoU of the region with its own mask, by hard values and by shares."""
     cover = np.clip(shares(region, side), SURE, 1 - SURE)
     hard = np.where(cover >= 0.5, np.float32(1), np.float32(-1))
     logits = torch.from_numpy(np.stack([hard, np.log(cover / (1 - cover))]))

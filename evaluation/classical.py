@@ -1,6 +1,6 @@
-"""What one click or one box gives without learning: the methods that a trained model has to beat.
+"""Classical methods for one click or one box, to compare with a trained model.
 
-Each answers with one mask per setting; which setting is best is decided over a whole data set, in its favour.
+Each gives one mask for each setting. The best setting of a whole data set counts.
 """
 
 from typing import Any
@@ -14,13 +14,13 @@ from training.clicks import Mask
 Image = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
-TOLERANCES = (4, 8, 12, 20, 32, 48)  # of flood fill, 8-bit Lab units
-THREE_TOLERANCES = (8, 20, 32)  # its best of three
+TOLERANCES = (4, 8, 12, 20, 32, 48)  # of flood fill, in 8-bit Lab units
+THREE_TOLERANCES = (8, 20, 32)  # for its best of three
 SCALES = (100, 300, 1000)  # of Felzenszwalb's regions
 
 
 def flood_fill(image: Image, x: int, y: int) -> dict[int, Mask]:
-    """Pixels connected to (x, y) whose Lab colour lies within a tolerance of the clicked one's, after a light blur."""
+    """Pixels connected to (x, y) with a Lab colour within a tolerance of the clicked one, after a light blur."""
     lab = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.0), cv2.COLOR_RGB2LAB)
     found = {}
     for tolerance in TOLERANCES:
@@ -41,7 +41,7 @@ def felzenszwalb_regions(image: Image) -> dict[int, NDArray[np.intp]]:
 
 
 def grab_cut(image: Image, box: Box) -> Mask:
-    """GrabCut from the box, five rounds; where it has no outside to learn from, or finds nothing, the box."""
+    """GrabCut from the box, five rounds. The box itself where it finds nothing or has no outside."""
     x0, y0, x1, y1 = box
     everything = filled_box(image, box)
     if x0 <= 0 and y0 <= 0 and x1 >= image.shape[1] and y1 >= image.shape[0]:

@@ -1,8 +1,8 @@
-"""Regions that people drew, from any data set of plain label maps.
+"""Regions that people drew, from data sets of plain label maps.
 
-A picture `NAME.ext` owns every map whose file name is `NAME.*`: `NAME.png`, `NAME.2.png` (layers that overlap),
-`NAME.npy`, `NAME.mat`. A map is integers (H, W), 0 = not labelled; in a .mat, every such matrix found in it,
-cells and structs included (BSDS500's `groundTruth{k}.Segmentation` is found so). Pixels are original pixels.
+The maps of a picture `NAME.ext` have file names `NAME.*`: `NAME.png`, `NAME.2.png` (layers that overlap), `NAME.npy`,
+`NAME.mat`. A map is integers (H, W) in original pixels, where 0 is not labelled. A .mat file may hold several, also
+inside cells and structs, such as BSDS500's `groundTruth{k}.Segmentation`.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ MAPS = (".png", ".npy", ".mat")
 
 
 class GroundTruthError(ValueError):
-    """A label map that cannot be read, or does not have its picture's size."""
+    """A label map cannot be read, or has another size than its picture."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def read_maps(path: Path) -> list[NDArray[np.integer]]:
 
 
 def _matrices(value: object) -> Iterator[NDArray[np.integer]]:
-    """Every integer matrix with both sides above 1, however deep; double matrices of whole numbers too."""
+    """Every matrix of whole numbers with both sides above 1, at any depth."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if not str(name).startswith("__") and name != "Boundaries":
@@ -72,7 +72,7 @@ def _matrices(value: object) -> Iterator[NDArray[np.integer]]:
 
 
 def regions_of(maps: list[NDArray[np.integer]], min_share: float) -> list[NDArray[np.bool_]]:
-    """One mask per label and map, those below `min_share` of the picture left out."""
+    """One mask for each label and map, without those below `min_share` of the picture."""
     masks = [labels == number for labels in maps for number in np.unique(labels) if number != 0]
     return [mask for mask in masks if mask.mean() >= min_share]
 

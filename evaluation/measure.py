@@ -1,7 +1,7 @@
-"""The protocol: one click, one box, and clicks until it is right, for every region of a picture.
+"""Measure every region of a picture: one click, one box, and clicks until the mask is right.
 
-A row is one region's IoUs by method. `summary` turns rows into the figures of the SAM paper's section 7.1
-(1-click, top-predicted and oracle) and RITM's number of clicks.
+A row holds one region's IoU by method. `summary` computes the figures of the SAM paper's section 7.1 (one click, top
+predicted and oracle) and RITM's number of clicks.
 """
 
 from dataclasses import dataclass
@@ -37,11 +37,11 @@ class Row:
     ious: dict[str, float]
     predicted: tuple[float, ...] = ()  # of the three click masks
     true: tuple[float, ...] = ()
-    clicks: dict[str, int] | None = None  # to reach each target; MAX_CLICKS where it is not reached
+    clicks: dict[str, int] | None = None  # to reach each target, or MAX_CLICKS
 
 
 def number_of_clicks(predictor: Predictor, wanted: Mask) -> dict[str, int]:
-    """RITM's protocol, the previous low-resolution logits fed back; three masks after the first click only."""
+    """RITM's protocol, with the previous logits as a prompt. Only the first click gives three masks."""
     clicked = [next_click(wanted, np.zeros_like(wanted), [])]
     answer = predictor.ask(clicked)
     reached = {f"noc{round(100 * t)}": MAX_CLICKS for t in TARGETS}
@@ -107,7 +107,7 @@ def correlation(rows: list[Row]) -> float:
 
 
 def summary(rows: list[Row]) -> dict[str, float]:
-    """Means over regions. A classical method's "top" is its best single setting on these very regions."""
+    """Means over regions. The "top" of a classical method is its best single setting on these regions."""
     mean = {name: float(np.mean([row.ious[name] for row in rows])) for name in rows[0].ious}
     found = {"regions": float(len(rows)), "correlation": correlation(rows), **mean}
     if "grabcut" in mean:

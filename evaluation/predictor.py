@@ -1,4 +1,4 @@
-"""A Sam asked about one picture in its own pixels: logits come back at the picture's size."""
+"""Prompts for one picture, in and out in the picture's own pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from training.clicks import Click, Mask
 class Answer:
     masks: NDArray[np.bool_]  # (M, H, W)
     scores: NDArray[np.float32]  # (M,) predicted IoU
-    low: Tensor  # (M, 4h, 4w) logits, to be fed back
+    low: Tensor  # (M, 4h, 4w) logits, for the next round
 
 
 class Predictor:
-    """One picture's embedding and the way to and from its pixels."""
+    """One picture's embedding, and its frame."""
 
     def __init__(self, sam: Sam, image: NDArray[np.uint8]) -> None:
         self.sam, self.row = sam, sam.row
@@ -46,7 +46,7 @@ class Predictor:
         previous: Tensor | None = None,
         multimask: bool = True,
     ) -> Answer:
-        """One prompt: clicks and a box in picture pixels, and the low-resolution logits of the round before."""
+        """Masks of one prompt: clicks and a box in picture pixels, and the logits of the round before."""
         device = self.sam.device
         at = np.array([[c.x, c.y] for c in clicks], np.float64).reshape(-1, 2)
         points = torch.from_numpy(to_model(at, self.frame)).float().to(device)[None]

@@ -1,10 +1,10 @@
 """`python -m training --minutes N`: render scenes, train, stop and resume.
 
-    python -m training render --scenes 20000     scenes first (about 200 ms each on a core)
+    python -m training render --scenes 20000     render scenes (about 200 ms each on a core)
     python -m training --minutes 360             train; SIGTERM saves and stops
-    python -m training --minutes 720 --resume    go on, from before the learning rate fell
+    python -m training --minutes 720 --resume    go on, from the state before the learning rate fell
 
-Everything is kept in --folder (default ~/.cache/maskworks/training): scenes, state, log, overlays, best export.
+--folder (default ~/.cache/maskworks/training) holds scenes, state, log, overlays and the best export.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""An exponential moving average of a model's floating-point state, BatchNorm's buffers included."""
+"""An exponential moving average of a model's floating-point state, including BatchNorm's buffers."""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Towards the model; faster at first, so that the start is forgotten."""
+        """Move towards the model, faster at first so that the initial weights fade."""
         self.updates += 1
         decay = min(DECAY, (1 + self.updates) / (10 + self.updates))
         mine: list[Tensor] = []

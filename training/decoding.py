@@ -1,6 +1,6 @@
-"""The decoder as training runs it: all four tokens, an early exit for deep supervision, a quarter of the pixels.
+"""The mask decoder in training: all four tokens, an early exit for deep supervision, a quarter of the pixels.
 
-It runs the published modules, not copies of them, so what is learned here is what `Sam.decode` uses.
+It runs the modules that `Sam.decode` runs, not copies of them.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ Phase = tuple[int, int] | None  # which of the last up-convolution's 2x2 pixels;
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     logits: Tensor  # (B, n, 4, P)
     iou: Tensor  # (B, n, 4) predicted
 
 
 def sparse_tokens(encoder: PromptEncoder, points: Tensor, kinds: Tensor) -> Tensor:
-    """points (…, T, 2) model pixels xy, kinds (…, T) → (…, T, C): the published embeddings, clicks and boxes mixed."""
+    """points (…, T, 2) xy in model pixels, kinds (…, T) → (…, T, C), with clicks and boxes in one batch."""
     kinds_of = [encoder.not_a_point_embed.weight, *encoder.point_embeddings.parameters()]
     table = torch.cat(kinds_of)
     position: Tensor = encoder.pe_layer((points + 0.5) / encoder.image_size)
@@ -33,7 +33,7 @@ def sparse_tokens(encoder: PromptEncoder, points: Tensor, kinds: Tensor) -> Tens
 
 
 def upscaled(decoder: MaskDecoder, source: Tensor, phase: Phase) -> Tensor:
-    """source (N, h·w, C) → features (N, P, C/8); of one phase: every second pixel of the 4h x 4w grid, row by row."""
+    """source (N, h·w, C) → features (N, P, C/8). A phase takes every second pixel of the 4h x 4w grid, row by row."""
     if phase is None:
         features = decoder.upscale(source)  # (N, L, y1, x1, y2, x2, c)
         g = decoder.grid
@@ -57,20 +57,22 @@ def pick_phase(masks: Tensor, phase: Phase) -> Tensor:
     return masks.flatten(-2) if phase is None else masks[..., phase[0] :: 2, phase[1] :: 2].flatten(-2)
 
 
-def _read(decoder: MaskDecoder, tokens: Tensor, prompt: Tensor, cells: Tensor, pe: Tensor, phase: Phase) -> Answer:
+def _read(decoder: MaskDecoder, tokens: Tensor, prompt: Tensor, cells: Tensor, pe: Tensor, phase: Phase) -> Prediction:
     seen = decoder.transformer.last_look(tokens[:, :, TOKENS], prompt[:, :, TOKENS], cells, pe)
     groups, prompts = seen.shape[:2]
     decoded = decoder.read_out(seen, cells.expand(groups, prompts, -1, -1), list(range(MASK_TOKENS)))
     features = upscaled(decoder, decoded.source, phase)
     logits = torch.matmul(decoded.hyper, features.mT)
-    return Answer(logits.view(groups, prompts, *logits.shape[1:]), decoded.iou.view(groups, prompts, -1))
+    return Prediction(logits.view(groups, prompts, *logits.shape[1:]), decoded.iou.view(groups, prompts, -1))
 
 
-def answer(
+def predict(
     sam: Sam, embedding: Tensor, points: Tensor, kinds: Tensor, masks: Tensor | None, phase: Phase, deep: bool
-) -> list[Answer]:
-    """embedding (B, C, h, w), points (B, n, T, 2), kinds (B, n, T), masks (B, n, 4h, 4w) logits of a previous
-    round or None → the decoder's answer, preceded by the early exit's if `deep`."""
+) -> list[Prediction]:
+    """The decoder's prediction; with `deep`, the early exit's before it.
+
+    embedding (B, C, h, w), points (B, n, T, 2), kinds (B, n, T), masks (B, n, 4h, 4w): logits of a previous round.
+    """
     decoder, prompts = sam.mask_decoder, points.shape[1]
     prompt = decoder.prompt(sparse_tokens(sam.prompt_encoder, points, kinds))
     cells = embedding.flatten(2).mT.unsqueeze(1)  # (B, 1, L, C)
@@ -80,9 +82,9 @@ def answer(
         dense = sam.prompt_encoder.dense(masks.flatten(0, 1).unsqueeze(1))
         cells = cells + dense.view(len(cells), prompts, *dense.shape[1:])
     pe = sam.prompt_encoder.dense_pe()
-    tokens, answers = prompt, []
+    tokens, states = prompt, []
     for layer in decoder.transformer.layers:
         tokens, cells = layer(tokens, cells, prompt, pe)
-        answers.append((tokens, cells))
-    wanted = answers if deep else answers[-1:]
+        states.append((tokens, cells))
+    wanted = states if deep else states[-1:]
     return [_read(decoder, t, prompt, c, pe, phase) for t, c in wanted]

@@ -1,4 +1,4 @@
-"""From training state to the file that ships: float16 safetensors under the published state-dict names."""
+"""Write trained weights as float16 safetensors under the published state-dict names."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def export(state: dict[str, Tensor], path: Path) -> None:
-    """Write `state` (a Sam's; the auxiliary head is not in it) in float16; BatchNorm's step counters stay out."""
+    """Write the state of a Sam in float16, without BatchNorm's step counters."""
     half = {name: value.to(torch.float16).contiguous() for name, value in state.items() if value.is_floating_point()}
     part = path.with_name("." + path.name)
     save_file(half, part, metadata={"format": "pt", "licence": "Apache-2.0"})

@@ -1,8 +1,7 @@
 """People, animals and dolls: a trunk, a head and jointed limbs in a few colours of clothing or fur.
 
-Shapes alone teach that a thing is one outline; a figure is many outlines that move together, and most of the
-photographs that people point at have one. Its parts are what shares a colour: jacket, trousers, head; a detail
-is hair or print.
+A figure is many outlines that move together, and most photographs show one. A part is what shares a colour: jacket,
+trousers, head. A detail is hair or print.
 """
 
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ BODY, LEGS, HEAD = 1, 2, 3  # parts
 
 @dataclass(frozen=True)
 class Piece:
-    """A tapered limb's coverage and the part that it belongs to."""
+    """The coverage of a tapered limb, and its part."""
 
     mask: Mask
     part: int
@@ -39,7 +38,7 @@ def taper(side: int, a: Point, b: Point, wide: float, narrow: float) -> Mask:
 
 
 def _limb(rng: np.random.Generator, side: int, root: Point, angle: float, length: float, part: int) -> list[Piece]:
-    """Two tapered segments with a joint, thick to thin; now and then a hand or hoof of the head's colour."""
+    """Two tapered segments with a joint, and sometimes a hand or hoof in the head's colour."""
     radius = length * float(rng.uniform(0.09, 0.2))
     bend = angle + float(rng.normal(0, 0.6))
     knee = root + 0.5 * length * np.array([np.cos(angle), np.sin(angle)])
@@ -82,7 +81,7 @@ def _pieces(rng: np.random.Generator, side: int, size: float) -> list[Piece]:
 
 
 def _hair(canvas: Canvas) -> None:
-    """The upper side of the head in another colour: a detail of it."""
+    """A detail: the upper side of the head in another colour."""
     head = canvas.parts == HEAD
     ys, _ = np.nonzero(head)
     if len(ys) < 60:
@@ -97,11 +96,11 @@ def _hair(canvas: Canvas) -> None:
 def make_figure(
     rng: np.random.Generator, bank: Image, palette: Palette, size: float, base: Floats | None = None
 ) -> Sprite:
-    """A figure about `size` px long; its whole is one object however its parts are coloured."""
+    """A figure of about `size` px. It is one object, whatever the colours of its parts."""
     side = int(1.3 * size) + 8
     pieces = _pieces(rng, side, size)
     whole = np.maximum.reduce([piece.mask for piece in pieces])
-    canvas = begin(rng, bank, palette, whole, base)  # painted all over once: what is not repainted stays of one cloth
+    canvas = begin(rng, bank, palette, whole, base)  # parts that are not repainted keep this surface
     own = {part: rng.random() < chance for part, chance in ((BODY, 0.4), (LEGS, 0.6), (HEAD, 0.85))}
     colours = {part: random_colour(rng, palette) for part in own}
     canvas.n_parts = HEAD

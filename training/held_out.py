@@ -1,7 +1,7 @@
-"""Figures on scenes that training never sees: one click and one box per region, through `Sam` as it ships.
+"""Figures on scenes that training never sees: one click and one box for each region.
 
-Regions are drawn once by seed: wholes, parts and fine details of at least 0.3 % of the image. A click is the
-point farthest from the region's boundary; IoU is taken at model resolution.
+Regions are drawn by seed: wholes, parts and fine details of at least 0.3 % of the image. A click is the point
+farthest from the region's boundary. IoU is taken at model resolution.
 """
 
 from dataclasses import asdict, dataclass
@@ -48,7 +48,7 @@ class Question:
 
 
 def question(scene: Scene, side: int, seed: int) -> Question | None:
-    """The regions asked about in one scene; None if it has none large enough."""
+    """The regions of one scene; None if none is large enough."""
     rng = np.random.default_rng([SEED, seed])
     image = np.asarray(cv2.resize(scene.image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
     leaves = np.asarray(cv2.resize(scene.leaves, (side, side), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)

@@ -1,10 +1,9 @@
-"""The training loop of one process: batches in, weights out, state on disk every few minutes.
+"""The training loop of one process.
 
-Stops and resumes anywhere: `state.pt` holds weights, average, optimiser and clock. `constant.pt` is the state
-just before the learning rate falls; a later session with more minutes goes on from there.
+It stops and resumes at any step: `state.pt` holds weights, average, optimiser and clock. `constant.pt` is the state
+before the learning rate falls; a later run with more minutes goes on from there.
 """
 
-import ctypes
 import signal
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from model.memory import keep_freed_memory
 from model.sizes import Size, size
 from training.average import Average
 from training.initialise import fresh
@@ -29,7 +29,6 @@ from training.store import Store
 
 SAVE_EVERY = 180.0  # active seconds
 CORRECTION_SHARE = 0.3
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # mallopt's option numbers
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Loop:
         self.store = Store(plan.folder / "scenes")
 
     def _optimiser(self) -> torch.optim.AdamW:
-        """No weight decay on embeddings, norms, biases."""
+        """AdamW without weight decay on embeddings, norms and biases."""
         decayed: list[nn.Parameter] = []
         free: list[nn.Parameter] = []
         for name, p in self.model.named_parameters():
@@ -86,9 +85,9 @@ class Loop:
         return torch.optim.AdamW(groups, lr=self.plan.peak, betas=(0.9, 0.98), foreach=True)
 
     def run(self) -> None:
-        """Train until the minutes are used up or a signal asks to stop; the first process saves and reports."""
-        report = Progress(self.plan.folder, self.plan.row) if self.rank == 0 else None
+        """Train until the minutes are over or a signal asks to stop. The first process saves and reports."""
         self._listen()
+        report = Progress(self.plan.folder, self.plan.row) if self.rank == 0 else None
         measured = self.clock.seconds
         while True:
             began = time.monotonic()
@@ -114,7 +113,7 @@ class Loop:
     def _step(self) -> tuple[dict[str, float], bool]:
         plan, row = self.plan, self.plan.row
         rng = np.random.default_rng([plan.seed, self.step, self.rank])
-        together = np.random.default_rng([plan.seed, self.step])  # decisions every process must share
+        together = np.random.default_rng([plan.seed, self.step])  # for decisions that all processes share
         if self.step % 50 == 0:
             self.store.refresh()
         wanted = max(side_at(row.image_size, self.progress), self.least_side)
@@ -142,7 +141,7 @@ class Loop:
         return {name: float(value) for name, value in parts.items()} | {"norm": norm, "lr": rate}, stop
 
     def _listen(self) -> None:
-        """SIGTERM and SIGINT: finish the step, save, stop. The first process decides for all."""
+        """On SIGTERM and SIGINT finish the step, save and stop. The first process decides for all."""
 
         def ask(_signal: int, _frame: FrameType | None) -> None:
             self.stop = True
@@ -166,8 +165,7 @@ class Loop:
         part.rename(self.plan.folder / name)
 
     def _load(self) -> None:
-        """The last state; but if it was decaying and these minutes are so many that the decay lies ahead again,
-        the one from before it."""
+        """Load the last state, or the one before the decay if this run has so many minutes that its decay is ahead."""
         state = torch.load(self.plan.folder / "state.pt", weights_only=True)
         constant = self.plan.folder / "constant.pt"
         ahead = state["seconds"] < DECAY_FROM * 60 * self.plan.minutes
@@ -178,22 +176,14 @@ class Loop:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.clock.seconds = state["step"], state["seconds"]
         self.progress = self.clock.seconds / (60 * self.plan.minutes)
-        self.least_side = state["side"]  # more minutes do not send a run back to a lower resolution
+        self.least_side = state["side"]  # a run never returns to a lower resolution
         self.kept_constant = self.progress >= DECAY_FROM
 
 
-def keep_memory() -> None:
-    """Let glibc keep freed memory: a step frees and asks for gigabytes, and page faults were 15 % of its time."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 << 20)):
-            libc.mallopt(option, value)
-
-
 def train(plan: Plan, rank: int, world: int, port: int) -> None:
-    """One process's whole run; a spawned process starts here."""
+    """The whole run of one process. A spawned process starts here."""
     cv2.setNumThreads(1)
-    keep_memory()
+    keep_freed_memory()
     join(rank, world, port)
     Loop(plan, rank, world).run()
     leave(world)

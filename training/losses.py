@@ -1,9 +1,8 @@
-"""What training minimises. Every loss takes logits of T tokens against G right masks and returns (…, G, T).
+"""The losses of training, for logits of T tokens against G right masks.
 
-Source: SAM paper, section 3 and appendix A (focal + dice, least loss over the masks, IoU by MSE). A target is
-the share of a cell that the mask covers, so focal is the quality focal loss (arXiv 2006.04388) and dice has
-squares below (arXiv 1606.04797): both are least where the probability equals the share, and a border that runs
-through a cell is learned to a fraction of it. The pixel-affinity loss on the neck is ours, dropped at export.
+Source: SAM paper, section 3 and appendix A (focal and dice, least loss over the masks, IoU by MSE). A target is the
+share of a cell that the mask covers, so that borders are learned to a fraction of a cell. For such targets focal is the
+quality focal loss (arXiv 2006.04388), and dice has squares below (arXiv 1606.04797). The affinity loss is ours.
 """
 
 import torch
@@ -11,15 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FOCAL, DICE = 20.0, 2.0
-EVERY_TOKEN = 0.03  # a little of each token's best, so that no token dies
-BALANCE = 0.5  # of the quality focal loss: the mean weight of the published focal loss
+EVERY_TOKEN = 0.03  # weight of each token's own best mask, so that every token learns
+BALANCE = 0.5  # of the quality focal loss, as the published focal loss weighs on average
 
 
 def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """logits (…, T, P), targets (…, G, P) in 0..1 → weighted focal + dice of every pair, (…, G, T).
 
-    (t - p)² · cross entropy is a polynomial of the third degree in t, so a pair's sum over pixels is three
-    matrix products and none of it is ever held for every pair and pixel.
+    (t - p)² · cross entropy is a polynomial of degree three in t. So the sum over pixels is three matrix products, and
+    no tensor has an entry for every pair and pixel.
     """
     p, x, empty = logits.sigmoid(), logits, F.softplus(logits)  # cross entropy = softplus(x) - t·x
     square, overlap = p.square(), targets @ p.mT
@@ -31,7 +30,7 @@ def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def least_loss(pairs: Tensor, valid: Tensor) -> Tensor:
-    """pairs (…, G, T) of the three tokens, valid (…, G) → (…): the mean over right masks of their best token."""
+    """pairs (…, G, T) of the three tokens, valid (…, G) → (…): the mean over right masks of the least loss."""
     best = pairs.min(-1).values * valid
     own = pairs.masked_fill(~valid.unsqueeze(-1), torch.inf).min(-2).values
     own = torch.where(torch.isfinite(own), own, 0.0).sum(-1)
@@ -40,7 +39,7 @@ def least_loss(pairs: Tensor, valid: Tensor) -> Tensor:
 
 @torch.no_grad()
 def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
-    """IoU of every pair as masks of cells, logits (…, T, P) against targets (…, G, P) → (…, G, T)."""
+    """IoU of every pair, in cells: logits (…, T, P), targets (…, G, P) → (…, G, T)."""
     masks, targets = (logits > 0).to(targets.dtype), (targets >= 0.5).to(targets.dtype)
     overlap = targets @ masks.mT
     union = targets.sum(-1).unsqueeze(-1) + masks.sum(-1).unsqueeze(-2) - overlap
@@ -48,9 +47,9 @@ def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def affinity_loss(embedding: Tensor, anchors: Tensor, targets: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
-    """Pixels of one mask should lie close together: a mask around each click by distance in embedding space.
+    """Focal and dice of the mask around each click by distance in embedding space: pixels of a mask should be close.
 
-    embedding (B, D, h, w); anchors (B, n) flat pixel index of each click; targets (B, n, h·w) → focal + dice.
+    embedding (B, D, h, w); anchors (B, n) flat pixel index of each click; targets (B, n, h·w).
     """
     flat = embedding.flatten(2)  # (B, D, P)
     at = torch.gather(flat, 2, anchors.unsqueeze(1).expand(-1, flat.shape[1], -1))  # (B, D, n)

@@ -1,4 +1,4 @@
-"""One step's loss: a round of prompts, and on some steps a round of correction clicks with the mask fed back."""
+"""The loss of one step: a round of prompts, and on some steps a second round of correction clicks."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.networks.sam import Sam
-from training.decoding import Answer, Phase, answer, pick_phase
+from training.decoding import Phase, Prediction, pick_phase, predict
 from training.losses import affinity_loss, least_loss, mask_loss, true_iou
 from training.prompts import BACKGROUND, CORNER_0, FOREGROUND, PADDING, Batch
 
@@ -18,7 +18,7 @@ CORRECTED = 5  # prompts of an image that get a correction click
 
 
 class AffinityHead(nn.Module):
-    """The auxiliary head: an embedding per low-resolution pixel, read straight off the neck. Never exported."""
+    """An auxiliary head that reads an embedding for each low-resolution pixel off the neck. It is not exported."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,13 +32,15 @@ class AffinityHead(nn.Module):
 
 @dataclass(frozen=True)
 class Weights:
-    """What changes over a run."""
+    """Weights of the loss that change over a run."""
 
     iou: float
     corrections: bool
 
 
-def _round_loss(found: Answer, targets: Tensor, batch: Batch, iou_weight: float) -> tuple[Tensor, dict[str, Tensor]]:
+def _round_loss(
+    found: Prediction, targets: Tensor, batch: Batch, iou_weight: float
+) -> tuple[Tensor, dict[str, Tensor]]:
     """found: logits (B, n, 4, P), predicted IoU (B, n, 4); targets (B, n, LEVELS, P)."""
     pairs = mask_loss(found.logits, targets)  # (B, n, LEVELS, 4)
     index = batch.sampled[..., None, None]
@@ -68,7 +70,7 @@ def step_loss(
     embedding = sam.encode(batch.pixels)
     phase: Phase = (int(rng.integers(2)), int(rng.integers(2)))
     targets = pick_phase(batch.targets, phase)
-    early, last = answer(sam, embedding, batch.points, batch.kinds, None, phase, deep=True)
+    early, last = predict(sam, embedding, batch.points, batch.kinds, None, phase, deep=True)
     loss, parts = _round_loss(last, targets, batch, weights.iou)
     loss = loss + EARLY * _round_loss(early, targets, batch, weights.iou)[0]
     affinity = _affinity(head, embedding, batch)
@@ -80,7 +82,7 @@ def step_loss(
 
 
 def _affinity(head: AffinityHead, embedding: Tensor, batch: Batch) -> Tensor:
-    """Anchored at the clicks; the smallest right mask that is not a box's."""
+    """The affinity loss around the clicks, for their whole objects."""
     pixels = head(embedding)
     side = pixels.shape[-1]
     at = (batch.points[:, :, 0] / 4).long().clamp(0, side - 1)
@@ -91,23 +93,23 @@ def _affinity(head: AffinityHead, embedding: Tensor, batch: Batch) -> Tensor:
 
 
 def _error_click(rng: np.random.Generator, wrong: Tensor, inside: Tensor) -> tuple[tuple[float, float], int]:
-    """A random pixel of the error, in model pixels: foreground where the mask is missing, else background."""
+    """A click on a random pixel of the error, in model pixels: foreground where mask is missing, else background."""
     found = torch.nonzero(wrong)
     y, x = found[int(rng.integers(len(found)))].tolist()
     return (4.0 * x + 1.5, 4.0 * y + 1.5), FOREGROUND if bool(inside[y, x]) else BACKGROUND
 
 
 def _corrections(sam: Sam, embedding: Tensor, batch: Batch, rng: np.random.Generator, weights: Weights) -> Tensor:
-    """A second round: a click in the error of the best mask, that mask fed back, the sampled level wanted alone.
+    """The loss of a second round: a click in the error of the best mask, with that mask as a prompt.
 
-    Every pixel is needed, to find errors and to feed masks back, so a few prompts have to do.
+    Only the sampled level is a right answer. Finding errors takes every pixel, so only few prompts take part.
     """
     side = batch.targets.shape[-1]
     targets = batch.targets.flatten(-2)
     asked = batch.sampled[..., None, None]
     wanted = targets.gather(2, asked.expand(-1, -1, 1, targets.shape[-1]))  # (B, n, 1, P)
     with torch.no_grad():
-        (before,) = answer(sam, embedding, batch.points, batch.kinds, None, None, deep=False)
+        (before,) = predict(sam, embedding, batch.points, batch.kinds, None, None, deep=False)
         chosen = true_iou(before.logits, wanted).squeeze(2).argmax(-1)
         previous = before.logits.gather(2, chosen[..., None, None].expand(-1, -1, 1, before.logits.shape[-1])).squeeze(
             2
@@ -120,7 +122,7 @@ def _corrections(sam: Sam, embedding: Tensor, batch: Batch, rng: np.random.Gener
     for b, n in torch.nonzero(wrong.flatten(-2).any(-1)).tolist():
         xy, kind = _error_click(rng, wrong[b, n], inside[b, n])
         points[b, n, 0], kinds[b, n, 0] = torch.tensor(xy), kind
-    (found,) = answer(sam, embedding, points, kinds, previous, None, deep=False)
+    (found,) = predict(sam, embedding, points, kinds, previous, None, deep=False)
     only = batch.valid & (torch.arange(batch.valid.shape[-1]) == batch.sampled.unsqueeze(-1))
     again = Batch(batch.pixels, points, kinds, batch.targets, only, batch.sampled)
     return _round_loss(found, targets, again, weights.iou)[0]

@@ -1,7 +1,6 @@
-"""What a run leaves to look at: a log of losses, held-out figures, overlays, and the best average so far.
+"""The record of a run: `log.jsonl`, `overlays/*.png` and `best.safetensors` in its folder.
 
-In the run's folder: `log.jsonl` (one object a line), `overlays/*.png`, `best.safetensors` (the average with
-the best held-out figures, exported as it would ship).
+The log has losses and held-out figures, one object a line. The best export is the average with the best figures.
 """
 
 import json
@@ -63,7 +62,7 @@ class Progress:
             self.summed = 0
 
     def measure(self, step: int, seconds: float, average: Average, side: int) -> Figures:
-        """Held-out figures of the average; an overlay; the export, if it is the best so far."""
+        """Measure the average on held-out scenes, paint an overlay, and export the average if it is the best so far."""
         sam = Sam(self.row)
         sam.load_state_dict(average.state)
         sam.eval()
@@ -85,9 +84,9 @@ def _outlined(image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[i
 
 
 def overlay(sam: Sam, questions: list[Question]) -> NDArray[np.uint8]:
-    """BGR sheet: for each scene the image, the first region's click with its three masks, its box with its mask.
+    """A BGR sheet. For each scene: the image, a click with its three masks, and a box with its mask.
 
-    White is the right outline; red, green and blue the three answers, best-ranked first.
+    The right outline is white. The three masks are red, green and blue, by predicted IoU.
     """
     cells = []
     for asked in questions:

@@ -1,7 +1,7 @@
 """Batches: scenes cropped and recoloured, prompts drawn on them, and the right masks of every prompt.
 
-Frames: model pixels, xy, 0..S; targets live on the decoder's low-resolution grid (S/4 a side). A click may
-have up to three right masks: whole, part, fine; a box has one.
+Coordinates are xy in model pixels, 0..S. Targets lie on the decoder's low-resolution grid, S/4 a side. A click has up
+to three right masks: whole, part and fine. A box has one.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from training.store import Store
 
 PADDING, BACKGROUND, FOREGROUND, CORNER_0, CORNER_1 = -1, 0, 1, 2, 3  # kinds of sparse tokens
 LEVELS = 3
-NOWHERE = 255  # the leaf of padding: never used by a scene
-MIN_AREA = 40  # model pixels; smaller things are not asked for
+NOWHERE = 255  # the leaf of padding; no scene uses it
+MIN_AREA = 40  # model pixels; smaller things get no prompt
 BOX_SHARE = 0.5
-LOOSE = (0.0, 0.08)  # a box's corners lie off by this share of its sides (one sigma), from tight to sloppy
+LOOSE = (0.0, 0.08)  # range of a box's error, one sigma, as a share of its sides
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Batch:
     points: Tensor  # (B, n, T, 2) float32 xy in model pixels
     kinds: Tensor  # (B, n, T) int64: PADDING … CORNER_1
     targets: Tensor  # (B, n, LEVELS, S/4, S/4) float32, share of the cell
-    valid: Tensor  # (B, n, LEVELS) bool: is this level a right answer to this prompt?
-    sampled: Tensor  # (B, n) int64: the level that the single-mask token is asked for
+    valid: Tensor  # (B, n, LEVELS) bool: whether the level is a right answer to the prompt
+    sampled: Tensor  # (B, n) int64: the level for the single-mask token
 
     def first(self, prompts: int) -> "Batch":
-        """The same images with only their first so many prompts."""
+        """The same images with only their first `prompts` prompts."""
         per_prompt = (self.points, self.kinds, self.targets, self.valid, self.sampled)
         return Batch(self.pixels, *(tensor[:, :prompts] for tensor in per_prompt))
 
@@ -88,7 +88,7 @@ def _recolour(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.
 
 
 class Pixels:
-    """The pixels of a view grouped by leaf: areas, boxes and random picks without scanning masks."""
+    """The pixels of a view, grouped by leaf: areas, boxes and random picks without reading masks."""
 
     def __init__(self, leaves: NDArray[np.uint8]) -> None:
         flat = leaves.ravel()
@@ -109,7 +109,7 @@ class Pixels:
         self.boxes[present, 3] = np.maximum.reduceat(y, at) + 1
 
     def pick(self, rng: np.random.Generator, leaf: int) -> tuple[int, int]:
-        """xy of a pixel of this leaf: any, or the deepest of four, so that clicks near the middle are common."""
+        """xy of a random pixel of this leaf, or the deepest of four, so that clicks near the middle are common."""
         tries = 1 if rng.random() < 0.4 else 4
         found = self.order[self.starts[leaf] + rng.integers(self.areas[leaf], size=tries)]
         best = int(found[self.depth[found].argmax()])
@@ -124,7 +124,7 @@ class Pixels:
 def right_masks(table: NDArray[np.uint8], areas: NDArray[np.intp], leaf: int) -> NDArray[np.bool_]:
     """(LEVELS, 256) membership of leaves in the whole, the part and the fine detail around `leaf`.
 
-    A level that is absent, too small, or nearly all of the level above it, is all False.
+    A level is all False if it is absent, too small, or nearly the same as the level above it.
     """
     members = np.zeros((LEVELS, 256), np.bool_)
     above = np.inf
@@ -141,7 +141,7 @@ def right_masks(table: NDArray[np.uint8], areas: NDArray[np.intp], leaf: int) ->
 
 
 def low_resolution(leaves: NDArray[np.uint8], members: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(K, 256) memberships → (K, S/4, S/4) in 0..1: the share of each 4x4 cell that lies inside."""
+    """(K, 256) memberships → (K, S/4, S/4) in 0..1: the share of each 4x4 cell that is inside."""
     cells = leaves.shape[0] // 4
     present = np.flatnonzero(np.bincount(leaves.ravel(), minlength=256))
     number = np.zeros(256, np.int32)
@@ -156,7 +156,7 @@ def low_resolution(leaves: NDArray[np.uint8], members: NDArray[np.bool_]) -> NDA
 def draw_prompts(
     rng: np.random.Generator, view: View, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
-    """points (n, 2, 2), kinds (n, 2), members (n, LEVELS, 256), sampled (n): clicks and boxes, mixed."""
+    """Clicks and boxes: points (n, 2, 2), kinds (n, 2), members (n, LEVELS, 256), sampled (n)."""
     pixels = Pixels(view.leaves)
     areas = pixels.areas.copy()
     areas[NOWHERE] = 0
@@ -196,7 +196,7 @@ def make_batch(
     std: tuple[float, float, float],
     scenes: int | None = None,
 ) -> Batch:
-    """One batch of `images` scenes with `prompts` prompts each, drawn with this generator from the first `scenes`."""
+    """A batch of `images` scenes with `prompts` prompts each, drawn from the first `scenes` of the store."""
     count = min(scenes or len(store), len(store))
     views = [augment(rng, store[int(rng.integers(count))], side) for _ in range(images)]
     rows = [_example(rng, view, prompts, mean, std) for view in views]

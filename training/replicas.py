@@ -1,7 +1,7 @@
-"""Two processes of one thread each beat one process of two threads: gradients averaged by one all-reduce.
+"""Training in several processes that average their gradients by one all-reduce.
 
-The gradients live in one flat tensor, followed by two words from the first process to the others: how far
-the run is, and whether to stop. So everyone takes the same decisions at the same step.
+Processes of one thread each are faster than one process of several threads. All gradients are one flat tensor. Two more
+numbers tell the others the first process's progress and whether to stop, so that all decide alike at each step.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Gradients:
-    """Every parameter's gradient as a view of one tensor."""
+    """The gradients of all parameters, as views of one tensor."""
 
     def __init__(self, parameters: list[nn.Parameter], rank: int, world: int) -> None:
         self.rank, self.world = rank, world
@@ -25,7 +25,7 @@ class Gradients:
         self.flat.zero_()
 
     def share(self, progress: float, stop: bool) -> tuple[float, bool]:
-        """Average over the processes; returns the first process's progress and wish to stop."""
+        """Average over the processes. Returns the first process's progress, and whether it stops."""
         self.flat[-2:] = torch.tensor([progress, float(stop)]) if self.rank == 0 else 0.0
         if self.world > 1:
             dist.all_reduce(self.flat)
@@ -33,7 +33,7 @@ class Gradients:
         return float(self.flat[-2]), bool(self.flat[-1] > 0)
 
     def clip(self, limit: float) -> float:
-        """Scale down to a norm of `limit`; returns the norm before."""
+        """Scale down to a norm of at most `limit`. Returns the norm before."""
         gradient: Tensor = self.flat[:-2]
         norm = float(gradient.norm())
         if norm > limit:
@@ -42,7 +42,7 @@ class Gradients:
 
 
 def join(rank: int, world: int, port: int) -> None:
-    """Meet the other processes on this machine; nothing to do alone."""
+    """Connect to the other processes on this machine, if there are any."""
     if world > 1:
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
 
@@ -53,7 +53,7 @@ def leave(world: int) -> None:
 
 
 def broadcast(model: nn.Module, world: int) -> None:
-    """Everyone starts from the first process's weights."""
+    """Copy the first process's weights to all."""
     if world > 1:
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, 0)

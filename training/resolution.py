@@ -1,7 +1,7 @@
-"""Low resolution first: the same weights run at a smaller side, at a fraction of the cost a picture.
+"""Run the same weights at a lower resolution, which costs a fraction for each picture.
 
-A decoder's positions are in the unit square and the encoder is convolutional but for its attention windows, so
-only those change: a window never exceeds its stage's grid (padding would be attended to), and divides it.
+The decoder's positions are in the unit square, and the encoder is convolutional apart from its attention windows. So
+only the windows change. Each divides the grid of its stage, because attention would include padding.
 """
 
 from model.networks.sam import Sam
@@ -9,12 +9,12 @@ from model.networks.tiny_vit import TinyVit, TinyVitBlock
 
 
 def _window(grid: int, trained: int) -> int:
-    """The largest window up to the trained one that tiles the grid."""
+    """The largest window, up to the trained one, that tiles the grid."""
     return max(w for w in range(1, min(grid, trained) + 1) if grid % w == 0)
 
 
 def set_side(sam: Sam, side: int) -> None:
-    """Let `sam` take (B, 3, side, side) in place; side is a multiple of the patch size."""
+    """Change `sam` in place to take (B, 3, side, side). `side` is a multiple of the patch size."""
     encoder, row = sam.image_encoder, sam.row
     assert isinstance(encoder, TinyVit)
     grid = side // row.patch_size

@@ -1,8 +1,7 @@
-"""Endless seeded scenes: textured grounds, things with parts, shadows, and a camera's faults.
+"""Seeded scenes: textured grounds, things with parts, shadows, and the faults of a camera.
 
-A scene is an image and its answers. Every pixel carries one leaf number; a table says which object, part
-and fine detail each leaf belongs to, so the masks of all three levels cost one look-up. Procedural from the
-first pixel: no third-party image, no licence question.
+A scene is an image and its right masks. Every pixel has a leaf number, and a table says to which object, part and fine
+detail a leaf belongs. Scenes are drawn by code alone, so no image of others is used.
 """
 
 from dataclasses import dataclass
@@ -26,11 +25,11 @@ from training.textures import (
     surface,
 )
 
-SIDE = 448  # px; training crops out of it, and a photograph at 384 is as sharp as this
-UNIT = SIDE / 320  # sizes of things are given for a picture of 320 px
+SIDE = 448  # px; training crops it, and crops are as sharp as a photograph at 384
+UNIT = SIDE / 320  # sizes below are for a picture of 320 px
 MAX_LEAVES = 255
-FIGURES, FIGURE_FROM = 0.3, 45.0  # share of the larger things that have limbs, and the px from which they may
-BANK_SEED = 20_260_101  # one bank of surfaces for every scene; the scenes differ by their own seeds
+FIGURES, FIGURE_FROM = 0.3, 45.0  # share of things with limbs, and the least px of one
+BANK_SEED = 20_260_101  # all scenes share one bank of surfaces and differ by their own seeds
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Stage:
         self.rows.append((self.objects, 0, 0, 1))
 
     def add(self, sprite: Sprite, cx: float, cy: float, shadow: tuple[float, float, float, float] | None) -> None:
-        """Paint a sprite centred at (cx, cy), its shadow first; give its leaves fresh numbers."""
+        """Paint a shadow, then a sprite centred at (cx, cy), and give its leaves new numbers."""
         h, w = sprite.alpha.shape
         x, y = round(cx - w / 2), round(cy - h / 2)
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, SIDE), min(y + h, SIDE)
@@ -93,7 +92,7 @@ class Stage:
             )
 
     def _cast(self, alpha: Mask, x: int, y: int, shadow: tuple[float, float, float, float]) -> None:
-        """Darken what lies under the shape's blurred, shifted silhouette."""
+        """Darken the pixels under the blurred and shifted silhouette."""
         dx, dy, blur, strength = shadow
         rim = int(2 * blur) + 2
         soft = cv2.GaussianBlur(cv2.copyMakeBorder(alpha, rim, rim, rim, rim, cv2.BORDER_CONSTANT), (0, 0), blur)
@@ -108,14 +107,14 @@ class Stage:
 
 
 def _lit(rng: np.random.Generator, image: Image, strength: float) -> Image:
-    """Uneven light: a low-resolution random field, enlarged."""
+    """Uneven light: an enlarged random field of low resolution."""
     field = rng.normal(0, strength, (3, 3)).astype(np.float32)
     gain = np.asarray(cv2.resize(field, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC))
     return np.asarray(np.clip(image * (1 + gain)[..., None], 0, 255), np.uint8)
 
 
 def _skyline(rng: np.random.Generator, level: float) -> Floats:
-    """y of a wavy line for each x: flat as a table's edge or rough as hills."""
+    """y of a wavy line for each x, from flat like a table's edge to rough like hills."""
     rough = float(rng.choice([0, 0.01, 0.05, 0.12]))
     x = np.linspace(0, 1, SIDE, dtype=np.float32)
     line = np.full(SIDE, level, np.float32) + float(rng.normal(0, 0.06)) * (x - 0.5)
@@ -125,7 +124,7 @@ def _skyline(rng: np.random.Generator, level: float) -> Floats:
 
 
 def _grounds(stage: Stage) -> None:
-    """What everything stands on: one surface, layers with a skyline, or a few large patches."""
+    """The ground: one surface, layers with a skyline, or a few large patches."""
     rng = stage.rng
     whole = np.full((SIDE, SIDE), 255, np.uint8)
 
@@ -170,7 +169,7 @@ def _shadow(rng: np.random.Generator, size: float, light: tuple[float, float]) -
 
 
 def _place(stage: Stage, size: float, light: tuple[float, float], shadows: float, centre: tuple[float, float]) -> None:
-    """One thing; one in seven borrows its colour from the ground it stands on."""
+    """Add one thing. One in seven takes its colour from the ground."""
     rng = stage.rng
     base = None
     if rng.random() < 0.14:
@@ -183,7 +182,7 @@ def _place(stage: Stage, size: float, light: tuple[float, float], shadows: float
 
 
 def _cluster(stage: Stage, light: tuple[float, float], shadows: float) -> None:
-    """Coins on a table, windows on a wall, fruit in a crate: one design many times, rows or a heap."""
+    """One design many times, in rows or in a heap, like coins on a table or windows on a wall."""
     rng = stage.rng
     count = int(rng.integers(6, 40))
     columns = int(np.ceil(np.sqrt(count * rng.uniform(0.5, 2))))
@@ -220,7 +219,7 @@ def _cluster_sprite(stage: Stage, palette: Palette, size: float, kind: str, roun
 
 
 def _vary(rng: np.random.Generator, sprite: Sprite) -> Sprite:
-    """Another instance of a design: mirrored, turned by quarters, resized and lit a little differently."""
+    """Another instance of a design: mirrored, turned by quarters, resized, and lit a little differently."""
     turns, flip, scale = int(rng.integers(4)), bool(rng.integers(2)), float(rng.uniform(0.75, 1.1))
     gain = float(rng.uniform(0.8, 1.15))
 
@@ -267,7 +266,7 @@ def _populate(stage: Stage) -> None:
 
 
 def _camera(rng: np.random.Generator, image: Image) -> Image:
-    """Light, lens, sensor and JPEG, in the order a picture meets them."""
+    """The effects of light, lens, sensor and JPEG, in this order."""
     if rng.random() < 0.6:
         image = _lit(rng, image, float(rng.uniform(0.02, 0.2)))
     if rng.random() < 0.15:
@@ -294,9 +293,9 @@ def _camera(rng: np.random.Generator, image: Image) -> Image:
 
 
 def _separate(stage: Stage) -> None:
-    """A thing cut in two by what lies before it stays one only if the main piece is most of it.
+    """Make fragments of covered things into things of their own, unless the main piece is most of the thing.
 
-    A person shown a click on a lone far fragment would outline the fragment, so it becomes a thing of its own.
+    A person who sees a click on a distant fragment would outline the fragment.
     """
     table = np.array(stage.rows, np.uint8)
     owner = table[:, 0][stage.leaves]
@@ -321,7 +320,7 @@ def _separate(stage: Stage) -> None:
                     return
                 ground = stage.rows[leaf][3]
                 view[inside & (view == leaf)] = len(stage.rows)
-                stage.rows.append((stage.objects, 0, 0, ground))  # its parts' names stay with the main piece
+                stage.rows.append((stage.objects, 0, 0, ground))  # the parts stay with the main piece
 
 
 def render_scene(seed: int, bank: Image) -> Scene:
@@ -331,7 +330,7 @@ def render_scene(seed: int, bank: Image) -> Scene:
     blank = np.zeros((SIDE, SIDE, 3), np.uint8)
     stage = Stage(rng, bank, random_palette(rng), blank, np.zeros((SIDE, SIDE), np.uint8), [])
     _grounds(stage)
-    if rng.random() < 0.35:  # depth of field: the ground is out of focus, the things are not
+    if rng.random() < 0.35:  # depth of field: only the ground is out of focus
         stage.image = blurred(stage.image, float(rng.uniform(1, 5)))
     _populate(stage)
     _separate(stage)

@@ -1,18 +1,23 @@
-"""Warm-up, constant, decay, by time: a run is given minutes, not steps, because it shares its machine.
+"""The schedule of a run by active minutes: warm-up, constant rate, decay; resolution and correction clicks.
 
-Only active time counts: a pause (SIGSTOP while somebody measures) shows as one absurdly long step, which is
-counted as a usual one.
+Runs are measured in minutes, not steps, because they may share their machine. A pause by SIGSTOP shows as one very long
+step, which counts as a usual one.
 """
 
 import math
 from dataclasses import dataclass, field
 
 DECAY_FROM = 0.7  # share of the run at which the learning rate starts to fall
-CORRECT_FROM = 0.6  # and at which correction clicks begin
-SIDES = ((0.0, 1 / 3), (0.2, 1 / 2), (0.4, 2 / 3), (0.65, 1.0))  # from this share of the run on: this of the full side
+CORRECT_FROM = 0.6  # share of the run at which correction clicks begin
+SIDES = (
+    (0.0, 1 / 3),
+    (0.2, 1 / 2),
+    (0.4, 2 / 3),
+    (0.65, 1.0),
+)  # share of the run from which a share of the full side is used
 WARM_UP_STEPS = 150
 FLOOR = 0.01
-PAUSE = 20.0  # seconds; a step longer than this and five usual ones was a pause
+PAUSE = 20.0  # seconds; a step longer than this, and than five usual ones, was a pause
 
 
 def learning_rate(peak: float, step: int, progress: float) -> float:
@@ -23,13 +28,13 @@ def learning_rate(peak: float, step: int, progress: float) -> float:
 
 
 def side_at(full: int, progress: float) -> int:
-    """Model pixels a side: low resolution first, where a picture costs a quarter and shapes are learned as well."""
+    """Model pixels a side. Low resolution comes first: pictures cost less, and shapes are learned as well."""
     return round(full * next(share for start, share in reversed(SIDES) if progress >= start))
 
 
 @dataclass
 class ActiveClock:
-    """Seconds of training so far, pauses left out."""
+    """Seconds of training so far, without pauses."""
 
     seconds: float = 0.0
     usual: float = field(default=1.0)

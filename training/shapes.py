@@ -1,6 +1,6 @@
 """Outlines: closed contours, strokes and glyphs drawn as uint8 coverage on a canvas of their own size.
 
-Coordinates are canvas pixels, xy. Shapes know nothing of colour, parts or scenes.
+Coordinates are xy in canvas pixels.
 """
 
 import cv2
@@ -40,7 +40,7 @@ def _superellipse(power: float, n: int = 64) -> Points:
 
 
 def _blob(rng: np.random.Generator) -> Points:
-    """Radius = a few random harmonics; roughness decides between pebble and amoeba."""
+    """A radius of a few random harmonics. Roughness leads from pebble to amoeba."""
     t = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     radius = np.ones_like(t)
     rough = rng.uniform(0.1, 0.45)
@@ -59,7 +59,7 @@ def _polygon(rng: np.random.Generator) -> Points:
 
 
 def _smooth(rng: np.random.Generator) -> Points:
-    """A polygon with its corners cut three times (Chaikin): organic, with concavities."""
+    """A polygon with its corners cut three times (Chaikin), which gives organic shapes with concavities."""
     points = _polygon(rng) * rng.uniform(0.5, 1, (1, 1))
     n = len(points)
     points = points * np.where(rng.random(n) < 0.25, 0.45, 1)[:, None]
@@ -112,7 +112,7 @@ def fill(mask: Mask, points: Points, value: int = 255) -> None:
 
 
 def _stroke(rng: np.random.Generator, mask: Mask) -> None:
-    """A thick wandering line: cable, branch, tail, road."""
+    """A thick curved line, like a cable, branch, tail or road."""
     h, w = mask.shape
     knots = rng.uniform(0.12, 0.88, (int(rng.integers(2, 5)), 2)) * (w, h)
     knots[0], knots[-1] = (w * 0.1, h * rng.uniform(0.2, 0.8)), (w * 0.9, h * rng.uniform(0.2, 0.8))
@@ -139,7 +139,7 @@ def _glyph(rng: np.random.Generator, mask: Mask) -> None:
 
 
 def roughen(rng: np.random.Generator, mask: Mask, noise: Mask) -> Mask:
-    """Fur, foliage, torn paper: move the edge in and out with `noise` (0-255, the mask's shape)."""
+    """Move the edge in and out with `noise` (0-255, the mask's shape), like fur, foliage or torn paper."""
     sigma = max(0.8, min(mask.shape) * float(rng.uniform(0.01, 0.05)))
     soft = cv2.GaussianBlur(mask, (0, 0), sigma).astype(np.float32)
     reach = float(rng.uniform(0.3, 1.2))
@@ -154,7 +154,7 @@ def roughen(rng: np.random.Generator, mask: Mask, noise: Mask) -> Mask:
 
 
 def draw(rng: np.random.Generator, size: float, kind: str | None = None, aspect: float | None = None) -> Mask:
-    """One random shape, longest extent about `size` px, on the tightest canvas that holds it with a rim of 2."""
+    """A random shape of about `size` px in its longest extent, on the smallest canvas with a rim of 2 px."""
     kind = str(rng.choice(KINDS, p=ODDS)) if kind is None else kind
     if kind == "circle":
         aspect = 1.0

@@ -1,7 +1,7 @@
-"""One thing on a canvas of its own: an outline made of parts, parts made of fine details, painted and shaded.
+"""One thing on a canvas of its own: an outline with parts and fine details, painted and shaded.
 
-A sprite carries its own answer: which pixel belongs to which part and which detail, so that a click on it
-has up to three right masks (whole, part, fine). Texture, shading and highlights are deliberately not parts.
+A sprite says which pixel belongs to which part and detail, so that a click on it has up to three right masks: whole,
+part and fine. Texture, shading and highlights are no parts.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def blend(under: Image, over: Image, alpha: Mask) -> None:
 
 
 def stamp(shape: tuple[int, int], mask: Mask, cx: float, cy: float) -> Mask:
-    """`mask` centred at (cx, cy) on an empty canvas of `shape` (h, w); what falls outside is lost."""
+    """`mask` centred at (cx, cy) on an empty canvas of `shape` (h, w), clipped to it."""
     out = np.zeros(shape, np.uint8)
     h, w = mask.shape
     x, y = round(cx - w / 2), round(cy - h / 2)
@@ -75,7 +75,7 @@ def begin(rng: np.random.Generator, bank: Image, palette: Palette, mask: Mask, b
 
 
 def _attach(canvas: Canvas, size: float) -> None:
-    """Limbs, handles, ears, wheels: shapes centred on the outline, behind or in front, sometimes mirrored."""
+    """Add limbs, handles, ears or wheels: shapes centred on the outline, behind or in front, sometimes mirrored."""
     rng = canvas.rng
     contours, _ = cv2.findContours((canvas.alpha > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
@@ -100,7 +100,7 @@ def _attach(canvas: Canvas, size: float) -> None:
 
 
 def _bands(rng: np.random.Generator, h: int, w: int) -> Labels:
-    """A partition of the canvas: bent parallel bands, or the cells of a few points."""
+    """A partition of the canvas: bent parallel bands, or cells around a few points."""
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     if rng.random() < 0.65:
         angle = float(rng.choice([0, np.pi / 2, rng.uniform(0, np.pi)]))
@@ -115,7 +115,7 @@ def _bands(rng: np.random.Generator, h: int, w: int) -> Labels:
 
 
 def _divide(canvas: Canvas) -> None:
-    """Cut the body into parts; a part may keep the colour and show only its seam."""
+    """Cut the body into parts. A part may keep the colour and show only its seam."""
     rng = canvas.rng
     h, w = canvas.alpha.shape
     labels = _bands(rng, h, w)
@@ -134,7 +134,7 @@ def _divide(canvas: Canvas) -> None:
 
 
 def _inset(canvas: Canvas) -> None:
-    """A plate's middle, a wheel's hub, a window's pane: the body shrunk by a share of its thickness."""
+    """Add a part in the middle, like a wheel's hub: the body shrunk by a share of its thickness."""
     depth = cv2.distanceTransform((canvas.alpha > 127).astype(np.uint8), cv2.DIST_L2, 3)
     inner = depth > depth.max() * float(canvas.rng.uniform(0.12, 0.6))
     if inner.sum() < 40:
@@ -146,7 +146,7 @@ def _inset(canvas: Canvas) -> None:
 
 
 def decals(canvas: Canvas, region: NDArray[np.bool_], size: float, fine: bool) -> None:
-    """Eyes, buttons, windows, print: small shapes inside `region`, one design repeated or all different."""
+    """Add small shapes inside `region`, like buttons or windows: one design repeated, or all different."""
     rng = canvas.rng
     ys, xs = np.nonzero(region)
     if len(ys) < 60:
@@ -174,7 +174,7 @@ def decals(canvas: Canvas, region: NDArray[np.bool_], size: float, fine: bool) -
 
 
 def shade(canvas: Canvas) -> None:
-    """Light from one side over a domed or flat body, and at times a highlight: never a boundary of its own."""
+    """Light from one side over a domed or flat body, and sometimes a highlight. Neither makes a boundary."""
     rng = canvas.rng
     h, w = canvas.alpha.shape
     light = rng.normal(0, 1, 2)
@@ -207,7 +207,7 @@ def make_sprite(
     base: Floats | None = None,
     kind: str | None = None,
 ) -> Sprite:
-    """A thing about `size` px long. Small ones are plain; from 26 px they may have parts, from 40 px details."""
+    """A thing of about `size` px. From 26 px it may have parts, from 40 px details."""
     attach = kind is None and size > 30 and rng.random() < 0.35
     mask = shapes.draw(rng, size * (0.65 if attach else 1.0), kind)
     if attach:

@@ -1,7 +1,6 @@
-"""Scenes rendered ahead of time, on disk: chunks of up to 500 as plain .npy files that are memory-mapped back.
+"""Rendered scenes on disk, in chunks of memory-mapped .npy files.
 
-Rendering costs a core about 200 ms a scene, reading one costs nothing, and training sees each several times
-under fresh crops, flips and colours. The folder is outside git; `default_folder` says where.
+Rendering a scene is slow, so training uses each several times, with other crops, flips and colours.
 """
 
 import os
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from training.scenes import SIDE, Scene, render_scene, scene_bank
 
 CHUNK = 500
-HELD_OUT_SEED = 1_000_000_000  # training seeds count up from 0; scenes held out for measuring, from here
+HELD_OUT_SEED = 1_000_000_000  # seeds of held-out scenes count up from here, those of training from 0
 
 
 def default_folder() -> Path:
-    """Where scenes, optimiser state and logs live: $XDG_CACHE_HOME or ~/.cache, then maskworks/training."""
+    """The folder for scenes, state and logs: maskworks/training in $XDG_CACHE_HOME or ~/.cache."""
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "maskworks" / "training"
 
@@ -32,7 +31,7 @@ class Chunk:
 
 
 def render_chunk(folder: Path, number: int, bank: NDArray[np.uint8], first_seed: int, size: int = CHUNK) -> None:
-    """Render one chunk; the files take their names only when complete, so an interrupted run leaves no half."""
+    """Render one chunk. Files get their names when they are complete, so an interruption leaves no partial chunk."""
     folder.mkdir(parents=True, exist_ok=True)
     images = np.empty((size, SIDE, SIDE, 3), np.uint8)
     leaves = np.empty((size, SIDE, SIDE), np.uint8)
@@ -47,7 +46,7 @@ def render_chunk(folder: Path, number: int, bank: NDArray[np.uint8], first_seed:
 
 
 def render(folder: Path, scenes: int, first_seed: int = 0) -> None:
-    """Render until at least `scenes` are there, keeping chunks already there; fewer than a chunk make a small one."""
+    """Render until there are at least `scenes`, and keep chunks that exist. Fewer than a chunk make a smaller one."""
     cv2.setNumThreads(1)
     bank = scene_bank()
     for number in range(-(-scenes // CHUNK)):
@@ -56,7 +55,7 @@ def render(folder: Path, scenes: int, first_seed: int = 0) -> None:
 
 
 class Store:
-    """Random access to the rendered chunks of a folder; chunks rendered later are found by `refresh`."""
+    """Random access to the rendered chunks of a folder. `refresh` finds chunks that were rendered later."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -76,6 +75,6 @@ class Store:
             self.chunks.append(Chunk(*load))
 
     def __getitem__(self, index: int) -> Scene:
-        size = len(self.chunks[0].images)  # every chunk has the first one's size
+        size = len(self.chunks[0].images)  # all chunks have the size of the first
         chunk, k = self.chunks[index // size], index % size
         return Scene(np.array(chunk.images[k]), np.array(chunk.leaves[k]), np.array(chunk.tables[k]))

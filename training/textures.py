@@ -1,7 +1,7 @@
 """Procedural surfaces: a bank of periodic grey tiles, and colour ramps that turn them into materials.
 
-A tile is made once (FFT noise costs milliseconds) and then used thousands of times: scaled, rotated and
-shifted by one affine warp, coloured by one table look-up. It knows nothing of shapes or scenes.
+A tile is made once and used thousands of times: one affine warp scales, rotates and shifts it, and one table look-up
+colours it.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ TILE = 256  # px, a side; every tile repeats seamlessly
 
 @dataclass(frozen=True)
 class Palette:
-    """Where a scene's colours come from: real scenes rarely hold every hue at every saturation."""
+    """The colours of a scene. Real scenes rarely have every hue at every saturation."""
 
     hue: float  # centre, 0-1
     hue_spread: float  # 1 = any hue
@@ -69,7 +69,7 @@ def cellular(rng: np.random.Generator, cells: int, style: str) -> Image:
 
 
 def periodic(rng: np.random.Generator, kind: str) -> Image:
-    """Stripes, checks, bricks, dots, weave; edges softened and warped a little, as cloth and walls are."""
+    """Stripes, checks, bricks, dots or weave, with edges softened and warped a little."""
     count = int(rng.integers(4, 24))
     y, x = np.mgrid[0:TILE, 0:TILE].astype(np.float32) / TILE
     bend = float(rng.choice([0, 0, 0.01, 0.03]))
@@ -100,7 +100,7 @@ def periodic(rng: np.random.Generator, kind: str) -> Image:
 
 
 def make_bank(rng: np.random.Generator, tiles: int = 192) -> Image:
-    """(tiles, TILE, TILE) uint8: about half 1/f noise, the rest cellular, periodic and their mixtures."""
+    """(tiles, TILE, TILE) uint8: about half 1/f noise, the rest cellular, periodic and mixtures."""
     bank = []
     for _ in range(tiles):
         draw = rng.random()
@@ -117,7 +117,7 @@ def make_bank(rng: np.random.Generator, tiles: int = 192) -> Image:
         else:
             kinds = ["stripes", "sine", "checks", "bricks", "dots", "weave"]
             tile = periodic(rng, str(rng.choice(kinds)))
-        if rng.random() < 0.35:  # wear: nothing real is perfectly regular
+        if rng.random() < 0.35:  # wear: real surfaces are not perfectly regular
             other = spectral_noise(rng, float(rng.uniform(0.8, 1.8)))
             share = float(rng.uniform(0.15, 0.5))
             tile = np.asarray(cv2.addWeighted(tile, 1 - share, other, share, 0), np.uint8)
@@ -163,7 +163,7 @@ def ramp(rng: np.random.Generator, palette: Palette, base: Floats | None = None)
 
 
 def surface(rng: np.random.Generator, bank: Image, table: Image, height: int, width: int) -> Image:
-    """(height, width, 3) uint8: a random tile at a random scale, turn and shift, seen through `table`."""
+    """(height, width, 3) uint8: a random tile at a random scale, turn and shift, coloured by `table`."""
     tile = bank[rng.integers(len(bank))]
     scale = float(np.exp(rng.uniform(np.log(0.4), np.log(3.0))))
     angle = float(rng.choice([0, 0, np.pi / 2, rng.uniform(0, np.pi)]))

@@ -22,7 +22,7 @@ from model.weights.checkpoint import load
 from model.weights.seeding import build
 from training import store as stores
 from training.average import Average
-from training.decoding import answer, pick_phase
+from training.decoding import pick_phase, predict
 from training.export import export
 from training.initialise import fresh
 from training.loop import Loop, Plan
@@ -170,7 +170,7 @@ def test_training_decodes_as_sam_does(phase: tuple[int, int] | None) -> None:
     index = torch.tensor([0, 0, 0, 1, 1, 1])
     labels = torch.ones(6, 1)
     with torch.inference_mode():
-        (found,) = answer(sam, embedding, padded, kinds, None, phase, deep=False)
+        (found,) = predict(sam, embedding, padded, kinds, None, phase, deep=False)
         several, iou = sam.decode(embedding, index, points.flatten(0, 1), labels)
         one, _ = sam.decode(embedding, index, points.flatten(0, 1), labels, multimask=False)
     logits = torch.cat([one, several], 1)
@@ -187,7 +187,7 @@ def test_training_feeds_masks_back_as_sam_does() -> None:
     tokens = torch.cat([point, box.view(1, 2, 2)], 1)[None]
     kinds = torch.tensor([[[FOREGROUND, CORNER_0, CORNER_0 + 1]]])
     with torch.inference_mode():
-        (found,) = answer(sam, embedding, tokens, kinds, mask, None, deep=False)
+        (found,) = predict(sam, embedding, tokens, kinds, mask, None, deep=False)
         wanted, _ = sam.decode(embedding, torch.zeros(1, dtype=torch.long), point, torch.ones(1, 1), box, mask)
     torch.testing.assert_close(found.logits[0, 0, 1:], wanted[0].flatten(1), rtol=1e-4, atol=1e-3)
 
@@ -325,10 +325,17 @@ def _run(folder: Path, *more: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
+def _wait_for(path: Path) -> None:
+    """Training makes this folder once it listens to signals."""
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 def test_two_processes_stop_and_go_on(folder: Path) -> None:
     run = _run(folder, "--minutes", "60")
     try:
-        time.sleep(30)
+        _wait_for(folder / "overlays")
         run.send_signal(signal.SIGTERM)
         assert run.wait(120) == 0
     finally:
