@@ -1,7 +1,7 @@
 """`python -m deploy.demo` (`make demo`): the whole service once, on photographs, over its own REST API.
 
-Starts the embedded stack, uploads, submits one automatic and one prompted job, draws what came back,
-stops everything. Exit code 0 means that all of it worked.
+It starts the local stack, uploads photographs, submits an automatic and a prompted job, draws the masks, and stops
+everything. Exit code 0 means that all of it worked.
 """
 
 import argparse
@@ -32,7 +32,7 @@ WORK = ("fetch", "decode", "encode", "mask", "rle", "store")
 
 @dataclass(frozen=True)
 class Finished:
-    """A job that succeeded: `lines` are its items with their masks, `coco` the whole as COCO JSON."""
+    """A job that succeeded: `lines` are its items with their masks, `coco` is the job as COCO JSON."""
 
     title: str
     lines: list[dict[str, Any]]
@@ -51,16 +51,16 @@ def main(arguments: list[str] | None = None) -> int:
         with stack(options.data, say=progress(console)) as running:
             show(running, options.out, console)
     except StackError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"the demo failed: {error}")
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"The demo failed. {error}")
         return 1
     except KeyboardInterrupt:
-        console.print("interrupted; everything is stopped")
+        console.print("Interrupted. Everything is stopped.")
         return 130
     return 0
 
 
 def show(running: Stack, out: Path, console: Console) -> None:
-    """Everything that happens while the stack is up. Raises StackError when anything is not as it should."""
+    """Run both jobs and write what they found. Raises StackError if anything is not as it should be."""
     upload(running)
     with running.client() as client:
         jobs = [run(running, client, title, body, console) for title, body in bodies(running)]
@@ -71,7 +71,7 @@ def show(running: Stack, out: Path, console: Console) -> None:
         console.print(table(job))
     if warning:
         console.print(f"\n[bold yellow]{warning}[/]")
-    console.print(f"\noverlays and COCO JSON are in {out.resolve()}\n")
+    console.print(f"\nThe pictures and the COCO files are in {out.resolve()}.\n")
 
 
 def upload(running: Stack) -> None:
@@ -102,21 +102,21 @@ def run(running: Stack, client: httpx.Client, title: str, body: dict[str, Any], 
     seconds = time.monotonic() - start
     if job["state"] != "succeeded":
         raise StackError(
-            f"the {title} job ended {job['state']}: {job['error'] or job['failures']}\n{worker_log(running)}"
+            f"The {title} job ended as {job['state']}: {job['error'] or job['failures']}\n{worker_log(running)}"
         )
     results = f"/v1/jobs/{job['id']}/results"
     text = answer(client.get(results, params={"format": "jsonl"})).text
     lines = [line for line in map(json.loads, text.splitlines()) if "job" not in line]
     if sorted(name_of(line) for line in lines) != expected(title):
-        raise StackError(f"the {title} job answered for {sorted(name_of(line) for line in lines)}")
+        raise StackError(f"The {title} job has results of {sorted(name_of(line) for line in lines)} only.")
     if not any(line["masks"] for line in lines):
-        raise StackError(f"the {title} job found nothing in any of the {len(lines)} pictures")
+        raise StackError(f"The {title} job found nothing in any of the {len(lines)} pictures.")
     coco = answer(client.get(results, params={"format": "coco"})).content
     return Finished(title, lines, coco, seconds)
 
 
 def watch(running: Stack, client: httpx.Client, job_id: str, title: str, console: Console) -> dict[str, Any]:
-    """Follow a job to its end with a bar, by the API's long poll."""
+    """Follow a job to its end by the API's long poll, and show a bar."""
     deadline = time.monotonic() + JOB_SECONDS
     columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
@@ -133,7 +133,9 @@ def watch(running: Stack, client: httpx.Client, job_id: str, title: str, console
                 if job["done"]:
                     return job
             if time.monotonic() > deadline:
-                raise StackError(f"the {title} job has not ended after {JOB_SECONDS:.0f} s\n{worker_log(running)}")
+                raise StackError(
+                    f"The {title} job has not ended after {JOB_SECONDS:.0f} seconds.\n{worker_log(running)}"
+                )
 
 
 def answer(response: httpx.Response) -> httpx.Response:
@@ -156,15 +158,15 @@ def expected(title: str) -> list[str]:
 
 
 def about_weights(client: httpx.Client) -> str:
-    """A plain word about the bundled model, whose masks are not what the published weights would give."""
+    """A warning about the bundled model, whose masks are worse than those of the published weights."""
     models = answer(client.get("/v1/models")).json()["models"]
     if not any(model["name"] == "sam_tiny" and model["loaded"] for model in models):
         return ""
-    return "sam_tiny is small and was trained on procedural scenes alone: rough masks, for trying things out."
+    return "sam_tiny is small and was trained on drawn scenes only. Its masks are rough. Use it to try things out."
 
 
 def write(job: Finished, out: Path) -> None:
-    """Overlays and COCO JSON of one job into a folder, over what an earlier run left."""
+    """Write the pictures and the COCO file of one job, and delete those of an earlier run."""
     for old in (*out.glob(f"{job.title}-*.png"), *out.glob(f"{job.title}.coco.json")):
         old.unlink()
     (out / f"{job.title}.coco.json").write_bytes(job.coco)

@@ -1,4 +1,4 @@
-"""Masks over their picture: each in a colour of its own, blended, with an outline."""
+"""Draw masks over their picture: each in a colour of its own, blended, with an outline."""
 
 import colorsys
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""The demo's pictures, out of the scikit-image wheel, and objects in them that a person pointed at.
+"""The pictures of the demo, from the scikit-image package, and objects in them that a person pointed at.
 
-Only files that the wheel itself ships; scikit-image fetches its others from the internet. All are free to
-use, see the README beside them.
+Only files that the package itself contains: scikit-image fetches its others from the internet. All are free to use, see
+the README beside them.
 """
 
 from dataclasses import dataclass
@@ -65,12 +65,12 @@ PHOTOGRAPHS: dict[str, tuple[Object, ...]] = {
 
 
 def folder() -> Path:
-    """Where the wheel has put them. Raises StackError when one is missing."""
+    """Where they are installed. Raises StackError if one is missing."""
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        raise StackError("scikit-image, whose photographs the demo uses, is not installed: `make install`")
+        raise StackError("scikit-image, whose photographs the demo uses, is not installed. Run `make install`.")
     found = Path(spec.submodule_search_locations[0]) / "data"
     missing = [name for name in PHOTOGRAPHS if not (found / name).is_file()]
     if missing:
-        raise StackError(f"this scikit-image does not ship {', '.join(missing)}")
+        raise StackError(f"The installed scikit-image does not contain {', '.join(missing)}.")
     return found

@@ -1,4 +1,4 @@
-"""`python -m deploy.demo.sheet`: some overlays of `make demo` side by side, as docs/masks.jpg, the README's picture."""
+"""`python -m deploy.demo.sheet`: make docs/masks.jpg, the picture of the README, from four pictures of `make demo`."""
 
 import sys
 from pathlib import Path

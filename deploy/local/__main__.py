@@ -1,4 +1,4 @@
-"""`python -m deploy.local up | down | put | env | reset`: the embedded stack from the command line."""
+"""`python -m deploy.local up | down | put | env | reset`: the local stack from the command line."""
 
 import argparse
 import json
@@ -45,7 +45,7 @@ def up(options: argparse.Namespace, console: Console) -> int:
     except KeyboardInterrupt:
         words = DataFolder(options.data).words
         console.print(
-            f"stopped; `make up{words}` continues where this left off, `make reset{words}` forgets everything",
+            f"Stopped. `make up{words}` continues with the same data. `make reset{words}` deletes it.",
             markup=False,
         )
     return 0
@@ -59,14 +59,14 @@ def down(options: argparse.Namespace, console: Console) -> int:
         folder.stack_file.unlink(missing_ok=True)  # a crash may have left it
         console.print(str(error), markup=False)
         return 0
-    console.print(f"stopped the stack (pid {pid})")
+    console.print(f"Stopped the stack (pid {pid}).")
     return 0
 
 
 def reset(options: argparse.Namespace, console: Console) -> int:
     folder = DataFolder(options.data)
     folder.forget()
-    console.print(f"forgot everything in {folder.path}", markup=False)
+    console.print(f"Deleted the data in {folder.path}.", markup=False)
     return 0
 
 
@@ -76,13 +76,13 @@ def upload(options: argparse.Namespace, console: Console) -> int:
     client = s3_client(access["endpoint_url"], access["access_key"], access["secret_key"])
     keys = put(client, access["bucket"], options.folder)
     prefix = f"s3://{access['bucket']}/{keys[0].split('/', 1)[0]}/"
-    console.print(f"{len(keys)} objects in {prefix}; to segment them all:\n", markup=False)
+    console.print(f"{len(keys)} objects are in {prefix}. To segment them all:\n", markup=False)
     console.print(submit_line(description["api_url"], description["api_key"], prefix), markup=False)
     return 0
 
 
 def env(options: argparse.Namespace, console: Console) -> int:
-    """Lines for a shell to evaluate: what a client of the running stack is configured by."""
+    """Print variables for a shell to evaluate: the address and the key of the running stack."""
     description = running_stack(options.data)
     console.print(f"export MASKWORKS_URL={shlex.quote(description['api_url'])}", markup=False)
     console.print(f"export MASKWORKS_API_KEY={shlex.quote(description['api_key'])}", markup=False)
@@ -93,9 +93,9 @@ def running_stack(data: Path) -> dict[str, Any]:
     """stack.json of a stack that runs."""
     folder = DataFolder(data)
     if folder.holder() is None:
-        raise NotRunning(f"no stack is running over {folder.path}; `make up{folder.words}` starts one")
+        raise NotRunning(f"No stack runs in {folder.path}. Start one with `make up{folder.words}`.")
     if not folder.stack_file.exists():
-        raise NotRunning(f"the stack over {folder.path} is not ready yet")
+        raise NotRunning(f"The stack in {folder.path} is not ready yet. Try again in a few seconds.")
     loaded: dict[str, Any] = json.loads(folder.stack_file.read_text())
     return loaded
 
@@ -109,7 +109,7 @@ def submit_line(api_url: str, api_key: str, prefix: str) -> str:
 
 
 def stop_at_signals() -> None:
-    """Ctrl-C, `kill` and a closed terminal all end the stack in order; a second one changes nothing."""
+    """Stop in order on Ctrl-C, `kill` or a closed terminal. A second signal changes nothing."""
     stopping = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -123,7 +123,7 @@ def stop_at_signals() -> None:
 
 
 def progress(console: Console) -> Callable[[str], None]:
-    """Each step on a line of its own, with the seconds since the start."""
+    """Print each step on a line of its own, with the seconds since the start."""
     start = time.monotonic()
 
     def say(step: str) -> None:
@@ -139,7 +139,7 @@ def _summary(running: Stack, console: Console) -> None:
         f"  docs      {url}/docs\n"
         f"  API key   {key}\n"
         f"  logs      {running.folder.logs}\n"
-        f"  all else  {running.folder.stack_file}\n\n"
+        f"  details   {running.folder.stack_file}\n\n"
     )
     console.print(
         "Put pictures into the bucket (in another terminal):\n"
@@ -162,12 +162,12 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     started = command("up", up, "run the stack in the foreground")
-    started.add_argument("--port", type=int, default=8000, help="the API's port; 0 takes a free one")
-    started.add_argument("--workers", type=int, default=1, help="how many workers")
-    command("env", env, "print the running stack's address and API key for a shell")
-    command("down", down, "stop a stack that was started elsewhere")
-    command("reset", reset, "forget a stopped stack's data")
-    added = command("put", upload, "upload a folder's pictures into the bucket")
+    started.add_argument("--port", type=int, default=8000, help="port of the API (default 8000); 0 is any free one")
+    started.add_argument("--workers", type=int, default=1, help="number of workers (default 1)")
+    command("env", env, "print the address and the API key of the running stack for a shell")
+    command("down", down, "stop the stack that another terminal started")
+    command("reset", reset, "delete the data of a stopped stack")
+    added = command("put", upload, "upload the pictures of a folder into the bucket")
     added.add_argument("folder", type=Path)
     return parser
 

@@ -26,9 +26,9 @@ class User:
 class Command:
     """Everything needed to start a program again exactly as before.
 
-    `argv[0]` is an absolute path. `ending` lists the signals of a graceful stop with the seconds each is
-    given; SIGKILL to the whole session follows. `orphaned` is what the program gets when its supervisor
-    dies. `environment` is complete: nothing else is inherited. `nice` is how far it stands back for others.
+    `argv[0]` is an absolute path. `ending` lists the signals of a graceful stop with the seconds for each; SIGKILL to
+    the whole session follows. `orphaned` is the signal that the program gets when its supervisor dies. `environment`
+    is complete: nothing else is inherited. `nice` is its niceness.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Command:
 
 
 class Child:
-    """A started Command. Start it from a thread that lives as long as the child may."""
+    """A started Command. The thread that starts it must live as long as the child."""
 
     def __init__(self, command: Command) -> None:
         self.command = command

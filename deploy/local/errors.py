@@ -1,12 +1,12 @@
-"""What can go wrong with the embedded stack. Every message is meant for the person at the terminal.
+"""What can go wrong with the local stack. Every message is for the person at the terminal.
 
 StackError
 ├── AlreadyRunning    another supervisor holds the data folder
 ├── NotRunning        nothing holds it
 ├── PortTaken         the port asked for belongs to somebody else
-├── Misconfigured     a setting, or the weights of a model, are not what our programs can run with
-├── Unreachable       the account that runs Postgres under root can reach no place for it
-└── ChildFailed       a program ended, or never became ready; carries its log's tail
+├── Misconfigured     a setting is wrong, or the weights of a model are missing
+├── Unreachable       no place is open to the account that runs Postgres under root
+└── ChildFailed       a program ended, or never became ready; has the end of its log
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ TAIL_LINES = 25
 
 
 class StackError(Exception):
-    """The embedded stack cannot go on; the text says why and what to do."""
+    """The local stack cannot go on. The text says why and what to do."""
 
 
 class AlreadyRunning(StackError):
@@ -39,7 +39,7 @@ class Unreachable(StackError):
 
 
 class ChildFailed(StackError):
-    """A child process ended or stalled. `log` is where the whole story stands."""
+    """A child process ended or stalled. `log` has the details."""
 
     def __init__(self, what: str, log: Path) -> None:
         super().__init__(f"{what}\n--- the end of {log} ---\n{tail(log)}")

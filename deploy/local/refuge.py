@@ -23,7 +23,7 @@ PLACES = (Path("/var/lib"), Path("/var/tmp"))
 PREFIX = "maskworks-"
 PROGRAMS = "postgres-programs-"
 _OWNER = "data-folder"
-"""The file that says whose place it is."""
+"""The file that names the data folder that a place belongs to."""
 
 
 def settle(cluster: Path, programs: Path, account: User) -> tuple[Path, Path]:
@@ -51,9 +51,9 @@ def forget(cluster: Path) -> None:
 def _check_link(cluster: Path) -> None:
     target = cluster.resolve()
     if not target.parent.exists():
-        raise StackError(f"{cluster} leads to {target}, which is gone: put it back, or `make reset` to start anew")
+        raise StackError(f"{cluster} leads to {target}, which is gone. Put it back, or start anew with `make reset`.")
     if not _is_ours(target.parent):
-        raise StackError(f"{cluster} leads to {target}, which this program has not made: remove the link")
+        raise StackError(f"{cluster} leads to {target}, which this program has not made. Remove the link.")
     (target.parent / _OWNER).write_text(str(cluster.parent))  # the clone may have moved
 
 
@@ -81,7 +81,7 @@ def _move_out(cluster: Path, account: User) -> None:
 
 
 def _new_place(data: Path, account: User) -> Path:
-    """A folder of ours with a name that nobody can have foreseen; mkdtemp never takes one that exists."""
+    """A new folder. Nobody can foresee its name, and mkdtemp takes none that exists."""
     for parent in PLACES:
         if _enters(parent, account) and os.access(parent, os.W_OK):
             place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
@@ -89,8 +89,8 @@ def _new_place(data: Path, account: User) -> Path:
             (place / _OWNER).write_text(str(data))
             return place
     raise Unreachable(
-        f"Postgres refuses to run as root, and {account.name!r}, who runs it, can enter neither {data} nor "
-        f"{' nor '.join(map(str, PLACES))}: choose a data folder that everybody may enter (DATA=…)"
+        f"Postgres refuses to run as root. The account {account.name!r}, which runs it, can enter neither {data} nor "
+        f"{' nor '.join(map(str, PLACES))}. Choose a folder that everybody may enter, with DATA=…"
     )
 
 
@@ -106,7 +106,7 @@ def _copy_programs(programs: Path, home: Path, account: User) -> Path:
         fresh.rename(target)
     copied = target / programs.relative_to(programs.parents[2])
     if not _runs(copied / "postgres", account):
-        raise Unreachable(f"{account.name!r}, who runs Postgres, cannot run {copied}/postgres: is it on `noexec`?")
+        raise Unreachable(f"The account {account.name!r} cannot run {copied}/postgres. Is it mounted with `noexec`?")
     return copied
 
 
@@ -118,7 +118,7 @@ def _parts(programs: Path) -> list[Path]:
 
 
 def _open_to_all(folder: Path) -> None:
-    """What the owner may read and run, others may: pip under a strict umask keeps its files to itself."""
+    """Let others read and run what the owner may. Under a strict umask pip keeps its files to the owner."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
@@ -134,7 +134,7 @@ def _runs(program: Path, account: User) -> bool:
 
 
 def _as(account: User, *words: str) -> bool:
-    """Whether a command succeeds for that account. Tried, because modes alone do not tell (ACLs, mounts)."""
+    """Whether a command succeeds for that account. It is tried, because ACLs and mounts count besides modes."""
     try:
         done = subprocess.run(
             words, user=account.uid, group=account.gid, extra_groups=(), cwd="/", capture_output=True, check=False

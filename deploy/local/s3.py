@@ -1,4 +1,4 @@
-"""S3 out of a wheel: `rclone serve s3` over a folder, signature version 4, buckets are folders in it."""
+"""S3 from a Python package: `rclone serve s3` over a folder, in which buckets are folders."""
 
 import os
 import sysconfig
@@ -45,7 +45,7 @@ class S3:
             cwd=self.folder,
             environment={
                 "PATH": os.environ.get("PATH", os.defpath),
-                # Not an argument, because everybody on the machine can read those.
+                # Not an argument, because everybody on the machine can read arguments.
                 "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"',
                 "RCLONE_CONFIG": os.devnull,
                 "RCLONE_CACHE_DIR": str(self.folder.parent / "logs"),
@@ -60,7 +60,7 @@ class S3:
         return True
 
     def finish(self, port: int) -> None:
-        """Buckets are made by whoever needs them."""
+        """Nothing to create: the stack makes its bucket."""
 
     def client(self, port: int, timeout: int = 30) -> "S3Client":
         return s3_client(self.url(port), self.access_key, self.secret_key, timeout)
@@ -89,5 +89,5 @@ def s3_client(endpoint_url: str, access_key: str, secret_key: str, timeout: int 
 def _program() -> Path:
     program = Path(sysconfig.get_path("scripts")) / "rclone"
     if not program.exists():
-        raise StackError("the embedded S3 server is not installed: `make install`")
+        raise StackError("The local S3 server is not installed. Run `make install`.")
     return program

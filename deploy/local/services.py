@@ -20,17 +20,17 @@ from workers.settings import Settings as WorkerSettings
 ROOT = Path(deploy.__file__).parent.parent
 TOOL_SECONDS = 120.0
 _WORKER_NICE = 10
-"""A worker takes every core there is for hours: the front door and the stores, which need little, go first."""
+"""A worker uses every core for hours. The API and the stores need little, and get it first."""
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment with exactly these MASKWORKS_ settings in it."""
+    """The caller's environment, with these MASKWORKS_ settings and no others."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASKWORKS_")}
     return {**inherited, "PYTHONUNBUFFERED": "1", **settings}
 
 
 def check(settings: Mapping[str, str]) -> None:
-    """What our programs would refuse to start with. Raises Misconfigured."""
+    """Read the settings as our programs will. Raises Misconfigured for what they would refuse."""
     try:
         read_settings(ApiSettings, settings)
         read_settings(DispatcherSettings, settings)
@@ -49,12 +49,12 @@ def create_key(folder: DataFolder, settings: Mapping[str, str]) -> str:
     key = tail(log, 1).strip()
     log.unlink()  # it holds the key
     if not key:
-        raise ChildFailed("db.keys printed no key", log)
+        raise ChildFailed("`python -m db.keys create` printed no key.", log)
     return key
 
 
 def api(folder: DataFolder, settings: Mapping[str, str], descriptor: int) -> Command:
-    """Serves on a socket that the supervisor has bound and keeps: a restart cannot lose the port."""
+    """Serves on the supervisor's socket, so that a restart cannot lose the port."""
     words = ("api.server", "--fd", str(descriptor), "--shutdown-seconds", "3")
     return Command(
         name="api",
@@ -79,7 +79,7 @@ def dispatcher(folder: DataFolder, settings: Mapping[str, str]) -> Command:
 
 def worker(folder: DataFolder, settings: Mapping[str, str], number: int) -> Command:
     name = f"worker-{number}"
-    # Workers need not know each other; looking for neighbours costs a second at the start.
+    # Workers do not need to know each other. Looking for neighbours costs a second at the start.
     words = ("celery", "-A", "workers.main", "worker", "-n", f"{name}@%h", "-l", "INFO")
     return Command(
         name=name,
@@ -97,5 +97,5 @@ def _run(name: str, words: tuple[str, ...], folder: DataFolder, settings: Mappin
     command = Command(name, argv, folder.new_log(name), ROOT, environment(settings))
     code = run_to_end(command, TOOL_SECONDS)
     if code != 0:
-        raise ChildFailed(f"`python -m {' '.join(words)}` ended with {code}", command.log)
+        raise ChildFailed(f"`python -m {' '.join(words)}` ended with exit code {code}.", command.log)
     return command.log

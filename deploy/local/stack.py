@@ -1,5 +1,6 @@
 """The whole service on one machine: stores, migration, bucket, key, API, dispatcher, workers."""
 
+import errno
 import json
 import os
 import socket
@@ -72,12 +73,12 @@ class Stack:
         }
 
     def write(self) -> None:
-        """Tell others where everything is; again after each restart, since pids change."""
+        """Write stack.json. Called again after each restart, because pids change."""
         if self.ready:
             write_private(self.folder.stack_file, json.dumps(self.description(), indent=1))
 
     def stop_child(self, name: str, hurry: bool = False) -> None:
-        """End one program and leave it ended, until `start_child`. `hurry` is SIGKILL."""
+        """End one program until `start_child`. `hurry` is SIGKILL."""
         self._stopped[name] = self.supervisor.command(name)
         self.supervisor.stop(name, hurry)
 
@@ -88,7 +89,7 @@ class Stack:
         self.write()
 
     def add_worker(self, extra: Mapping[str, str] | None = None, keep: bool = True) -> str:
-        """One more worker, with settings of its own. Returns its name, e.g. for `supervisor.pid`."""
+        """Start one more worker, with settings of its own. Returns its name."""
         number = 1
         while f"worker-{number}" in (*self.supervisor.names(), *self._stopped):
             number += 1
@@ -101,7 +102,7 @@ class Stack:
 
 
 def _silent(step: str) -> None:
-    """The default listener to progress."""
+    """Say nothing."""
 
 
 @contextmanager
@@ -116,9 +117,9 @@ def stack(
 ) -> Iterator[Stack]:
     """Run everything over a data folder until the block ends; ready when the block begins.
 
-    `models` defaults to MASKWORKS_MODELS, else `sam_tiny`; `env` adds MASKWORKS_ settings and wins;
-    `port` 0 takes a free one; `fast` gives up durability (tests); `say` hears each step as it begins.
-    Raises StackError and its kinds, also when the stack gave up on a child during the block.
+    `models` defaults to MASKWORKS_MODELS, else `sam_tiny`. `env` adds MASKWORKS_ settings, which win. `port` 0 is any
+    free one. `fast` gives up durability, for tests. `say` is called as each step begins.
+    Raises StackError, also when a program died too often during the block.
     """
     folder = DataFolder(data)
     with folder.locked(), _listener(port) as listener:
@@ -128,7 +129,7 @@ def stack(
             say("starting Postgres, Redis and S3")
             stores = start_stores(folder, supervisor, fast)
             if (cluster := folder.path / "postgres").is_symlink():
-                say(f"keeping the database in {cluster.resolve()}, since {folder.path} is closed to its account")
+                say(f"keeping the database in {cluster.resolve()}, because its account cannot enter {folder.path}")
             started = Stack(
                 folder, supervisor, stores, _settings(folder, stores, workers, models, env), listener, BUCKET
             )
@@ -164,14 +165,19 @@ def _listener(port: int) -> Iterator[socket.socket]:
     """The API's socket, bound for as long as the stack lives."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Inherited by what it accepts: uvicorn takes a passed socket for a Unix one and would not set it.
+        # Accepted connections inherit it. uvicorn takes a passed socket for a Unix one and would not set it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind(("127.0.0.1", port))
             listener.listen(128)
         except OSError as error:
-            raise PortTaken(f"port {port} is not to be had ({error.strerror}); choose another: PORT=…") from error
+            raise PortTaken(_port_error(port, error)) from error
         yield listener
+
+
+def _port_error(port: int, error: OSError) -> str:
+    why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+    return f"Port {port} {why}. Choose another with PORT=…"
 
 
 def _start_services(stack: Stack, workers: int, say: Callable[[str], None]) -> None:
@@ -188,10 +194,10 @@ def _start_services(stack: Stack, workers: int, say: Callable[[str], None]) -> N
     ]
     for command in commands:
         stack.supervisor.start(command)
-    _wait(stack, commands, lambda: _api_ready(stack), "the API", API_SECONDS)
+    _wait(stack, commands, lambda: _api_ready(stack), "The API", API_SECONDS)
     if workers:
         say(f"loading {stack.environment['MASKWORKS_MODELS']}")
-        _wait(stack, commands, lambda: _models_loaded(stack), "the model", WORKER_SECONDS)
+        _wait(stack, commands, lambda: _models_loaded(stack), "The model", WORKER_SECONDS)
     for command in commands:
         stack.supervisor.keep(command.name)
     stack.ready = True
@@ -199,7 +205,7 @@ def _start_services(stack: Stack, workers: int, say: Callable[[str], None]) -> N
 
 
 def _stop(supervisor: Supervisor, say: Callable[[str], None]) -> None:
-    """Whoever uses the others goes first; the stores last."""
+    """Stop workers first, then the dispatcher and the API, and the stores last."""
     say("stopping")
     supervisor.let_die()
     names = supervisor.names()
@@ -217,7 +223,7 @@ def _make_bucket(stack: Stack) -> None:
         client.create_bucket(Bucket=stack.bucket)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
-            raise StackError(f"cannot create the bucket {stack.bucket!r}: {error}") from error
+            raise StackError(f"The bucket {stack.bucket!r} cannot be created: {error}") from error
     finally:
         client.close()
 
@@ -231,16 +237,16 @@ def _first_key(stack: Stack) -> str:
 
 
 def _wait(stack: Stack, commands: list[Command], is_ready: Callable[[], bool], what: str, seconds: float) -> None:
-    """Until ready; a program that ends meanwhile is reported at once, with its log."""
+    """Wait until ready. Raises ChildFailed with the log of a program that ends meanwhile, or takes too long."""
     deadline = time.monotonic() + seconds
     while not is_ready():
         for command in commands:
             code = stack.supervisor.exit_code(command.name)
             if code is not None:
-                raise ChildFailed(f"{command.name} ended with {code} while starting", command.log)
+                raise ChildFailed(f"{command.name} ended with exit code {code} while it started.", command.log)
         stack.supervisor.wait_for_failure(0.1)
         if time.monotonic() > deadline:
-            raise ChildFailed(f"{what} is not ready after {seconds:.0f} s", commands[-1].log)
+            raise ChildFailed(f"{what} is not ready after {seconds:.0f} seconds.", commands[-1].log)
 
 
 def _api_ready(stack: Stack) -> bool:

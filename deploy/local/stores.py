@@ -17,8 +17,8 @@ from deploy.local.redis import Redis
 from deploy.local.s3 import REGION, S3
 from deploy.local.supervisor import Supervisor
 
-# Below the range from which the kernel picks local ports of outgoing connections (32768 and up):
-# a server that restarts must find its port still free.
+# Below 32768, where the kernel begins to take ports for outgoing connections: a server that restarts must find its
+# port free.
 PORTS = range(15000, 32000)
 PORT_TRIES = 10
 READY_SECONDS = 60.0
@@ -83,7 +83,7 @@ def stores(data: Path, fast: bool = False) -> Iterator[Stores]:
 
 
 def start_stores(folder: DataFolder, supervisor: Supervisor, fast: bool = False) -> Stores:
-    """Start all three, which then are restarted when they die."""
+    """Start all three. From then on they are restarted when they die."""
     secrets = folder.secrets()
     postgres = Postgres(folder.path / "postgres", folder.new_log("postgres"), secrets, fast)
     redis = Redis(folder.path / "redis", folder.new_log("redis"), secrets["redis"])
@@ -106,8 +106,7 @@ def stop_stores(supervisor: Supervisor, hurry: bool = False) -> None:
 def start_store(store: Store, supervisor: Supervisor) -> int:
     """Prepare and start one, on the first random port that it can bind. Returns the port.
 
-    Only the program's own attempt to bind tells whether a port is free: a look beforehand would be
-    out of date by the time it matters.
+    Only the program's own attempt to bind shows whether a port is free. A look beforehand could be out of date.
     """
     store.prepare()
     for _ in range(PORT_TRIES):
@@ -117,7 +116,7 @@ def start_store(store: Store, supervisor: Supervisor) -> int:
             supervisor.keep(store.name)
             return port
         supervisor.stop(store.name)
-    raise ChildFailed(f"{store.name} could not bind a port in {PORT_TRIES} tries", store.log)
+    raise ChildFailed(f"{store.name} found no free port in {PORT_TRIES} tries.", store.log)
 
 
 def _comes_up(store: Store, supervisor: Supervisor, port: int) -> bool:
@@ -129,9 +128,9 @@ def _comes_up(store: Store, supervisor: Supervisor, port: int) -> bool:
         if (code := child.exit_code()) is not None:
             if _port_was_taken(store.log, start):
                 return False
-            raise ChildFailed(f"{store.name} ended with {code} while starting", store.log)
+            raise ChildFailed(f"{store.name} ended with exit code {code} while it started.", store.log)
         if time.monotonic() > deadline:
-            raise ChildFailed(f"{store.name} is not ready after {READY_SECONDS:.0f} s", store.log)
+            raise ChildFailed(f"{store.name} is not ready after {READY_SECONDS:.0f} seconds.", store.log)
         time.sleep(0.05)
     return True
 

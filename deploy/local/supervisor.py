@@ -1,7 +1,7 @@
-"""Keeps children alive: starts them, restarts the dead, gives up on those that keep dying.
+"""Starts programs, restarts those that die, and gives up on those that keep dying.
 
-A thread of its own does every fork, because the kernel's death signal follows the forking *thread*:
-it lives until the last child has been stopped. Everything else may be called from any thread.
+One thread does every fork, because the kernel sends the death signal when the forking *thread* ends. It lives until the
+last child has been stopped. Everything else may be called from any thread.
 """
 
 import queue
@@ -32,7 +32,7 @@ class Watched:
 
 
 class Supervisor:
-    """`changed` is called, on the supervising thread, after a child was started anew."""
+    """`changed` is called on the supervising thread after a child was restarted."""
 
     def __init__(self, changed: Callable[[], None] | None = None) -> None:
         self.failure: StackError | None = None
@@ -44,7 +44,7 @@ class Supervisor:
         self._thread.start()
 
     def start(self, command: Command) -> Child:
-        """Start a program; until `keep` is called its death is only noticed by whoever asks."""
+        """Start a program. Until `keep` is called it is not restarted."""
         done: Future[Child] = Future()
         self._starts.put((command, done))
         return done.result()
@@ -54,7 +54,7 @@ class Supervisor:
         self._watched[name].restarted = True
 
     def let_die(self) -> None:
-        """Restart nobody from now on: the end has begun."""
+        """Restart nothing from now on."""
         for watched in list(self._watched.values()):
             watched.restarted = False
 
@@ -77,7 +77,7 @@ class Supervisor:
             watched.child.end(hurry)
 
     def stop_together(self, names: Sequence[str], hurry: bool = False) -> None:
-        """End several children at the same time, each with its own patience."""
+        """End several children at the same time."""
         with ThreadPoolExecutor(max(1, len(names))) as pool:
             list(pool.map(lambda name: self.stop(name, hurry), names))
 
@@ -89,7 +89,7 @@ class Supervisor:
         self._thread.join()
 
     def wait_for_failure(self, seconds: float) -> None:
-        """Sleep; raise as soon as the stack is beyond repair."""
+        """Sleep. Raises as soon as a child was given up."""
         if self._failed.wait(seconds) and self.failure:
             raise self.failure
 
@@ -108,9 +108,9 @@ class Supervisor:
         try:
             child = Child(command)
         except OSError as error:
-            done.set_exception(StackError(f"cannot start {command.name} ({command.argv[0]}): {error}"))
+            done.set_exception(StackError(f"{command.name} ({command.argv[0]}) cannot be started: {error}"))
             return
-        # Here and not in the asking thread, which an interrupt may take away from its answer.
+        # Not in the asking thread, because an interrupt may end its wait.
         self._watched[command.name] = Watched(child)
         done.set_result(child)
 
@@ -122,7 +122,7 @@ class Supervisor:
     def _answer_death(self, name: str, watched: Watched) -> None:
         now = time.monotonic()
         if watched.child.exit_code() == EXIT_CONFIGURATION:
-            self._give_up(name, watched, "cannot run as it is configured")
+            self._give_up(name, watched, "refuses its settings")
             return
         if watched.restart_at is None:
             watched.deaths.append(now)
@@ -148,6 +148,6 @@ class Supervisor:
 
     def _give_up(self, name: str, watched: Watched, why: str = "") -> None:
         code = watched.child.exit_code()
-        reason = why or f"died {MAX_DEATHS} times within a minute (last exit code {code})"
-        self.failure = ChildFailed(f"{name} {reason}", watched.child.command.log)
+        reason = why or f"died {MAX_DEATHS} times within a minute, the last time with exit code {code}"
+        self.failure = ChildFailed(f"{name} {reason}.", watched.child.command.log)
         self._failed.set()

@@ -90,4 +90,4 @@ def test_a_demo_that_cannot_run_says_why_and_fails(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr.startswith("the demo failed: cannot use")) == (1, True)
+    assert (done.returncode, done.stderr.startswith("The demo failed. ")) == (1, True)

@@ -58,7 +58,7 @@ def test_a_wrong_setting_is_one_line_before_anything_of_ours_starts(
 def test_a_program_that_finds_itself_misconfigured_is_not_started_again(passable_folder: Path) -> None:
     with stack(passable_folder / "once", models="null", fast=True) as running:
         running.add_worker({"MASKWORKS_SLOTS": "none"})
-        with pytest.raises(ChildFailed, match=r"worker-2 cannot run as it is configured") as failure:
+        with pytest.raises(ChildFailed, match=r"worker-2 refuses its settings") as failure:
             running.supervisor.wait_for_failure(60)
         log = (running.folder.logs / "worker-2.log").read_text()
         assert log == "MASKWORKS_SLOTS=none: should be a valid integer, unable to parse string as an integer\n"
@@ -81,7 +81,7 @@ def test_put_takes_pictures_and_leaves_the_rest(bucket: Bucket, tmp_path: Path) 
 
 def test_put_of_nothing_is_an_error(tmp_path: Path) -> None:
     client = s3_client("http://127.0.0.1:9", "key", "secret")
-    with pytest.raises(StackError, match="no picture below"):
+    with pytest.raises(StackError, match="There is no picture in"):
         put(client, "images", tmp_path)
     with pytest.raises(StackError, match="is not a folder"):
         put(client, "images", tmp_path / "nowhere")

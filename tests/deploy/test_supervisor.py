@@ -124,7 +124,7 @@ time.sleep(60)
 
 def test_a_program_that_is_not_there_is_a_clear_error(supervisor: Supervisor, tmp_path: Path) -> None:
     command = Command("child", ("/bin/true",), tmp_path / "log", tmp_path / "nowhere")
-    with pytest.raises(StackError, match=r"cannot start child .*nowhere"):
+    with pytest.raises(StackError, match=r"child .*cannot be started: .*nowhere"):
         supervisor.start(command)
 
 

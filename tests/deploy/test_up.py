@@ -112,7 +112,7 @@ def up(passable_folder: Path) -> Iterator[Up]:
         Image.new("RGB", (64, 48), "teal").save(pictures / "one.png")
         (pictures / "notes.txt").write_text("no picture")
         code, output = _said(_local("put", "--data", data, pictures))
-        assert (code, output.split(";")[0]) == (0, "1 objects in s3://images/pictures/")
+        assert (code, output.split(";")[0]) == (0, "1 objects are in s3://images/pictures/")
         yield running
 
 
@@ -146,7 +146,7 @@ def test_a_second_start_is_refused_and_harms_nothing(up: Up) -> None:
     assert (code, f"pid {up.process.pid}" in output) == (1, True)
     assert "make down" in output
     code, output = _said(_local("reset", "--data", up.data))
-    assert (code, "is running" in output) == (1, True)
+    assert (code, "A stack runs in" in output) == (1, True)
     assert all(_alive(pid) for pid in up.pids())
 
 
@@ -167,7 +167,7 @@ def test_a_taken_port_is_a_clear_error(passable_folder: Path) -> None:
         port = other.getsockname()[1]
         code, output = _said(_local("up", "--data", passable_folder / "taken", "--port", port))
     assert code == 1
-    assert output.startswith(f"error: port {port} is not to be had")
+    assert output.startswith(f"error: Port {port} is in use. Choose another with PORT=…")
 
 
 def test_nothing_survives_a_killed_supervisor_and_the_next_start_mends(passable_folder: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_signal_stops_everything(passable_folder: Path, number: signal.Signals
         pids = running.pids()
         running.process.send_signal(number)
         code, output = _said(running.process)
-    assert (code, "stopped" in output) == (0, True)
+    assert (code, "Stopped." in output) == (0, True)
     assert not any(_alive(pid) for pid in pids)
     assert not (data / "stack.json").exists()
     assert not (data / "postgres/postmaster.pid").exists()
@@ -201,7 +201,7 @@ def test_a_signal_stops_everything(passable_folder: Path, number: signal.Signals
 def test_down_stops_it_and_reset_forgets_it(passable_folder: Path) -> None:
     data = passable_folder / "downed"
     with _up(data) as running:
-        assert _said(_local("down", "--data", data)) == (0, f"stopped the stack (pid {running.process.pid})\n")
+        assert _said(_local("down", "--data", data)) == (0, f"Stopped the stack (pid {running.process.pid}).\n")
     assert _said(_local("down", "--data", data))[0] == 0
     assert _said(_local("put", "--data", data, data))[0] == 1
     assert _said(_local("reset", "--data", data))[0] == 0
