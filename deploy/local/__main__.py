@@ -76,7 +76,9 @@ def upload(options: argparse.Namespace, console: Console) -> int:
     client = s3_client(access["endpoint_url"], access["access_key"], access["secret_key"])
     keys = put(client, access["bucket"], options.folder)
     prefix = f"s3://{access['bucket']}/{keys[0].split('/', 1)[0]}/"
-    console.print(f"{len(keys)} objects are in {prefix}. To segment them all:\n", markup=False)
+    console.print(
+        f"Uploaded {len(keys)} object{'s' * (len(keys) > 1)} to {prefix}. To segment all of them:\n", markup=False
+    )
     console.print(submit_line(description["api_url"], description["api_key"], prefix), markup=False)
     return 0
 

@@ -112,7 +112,7 @@ def up(passable_folder: Path) -> Iterator[Up]:
         Image.new("RGB", (64, 48), "teal").save(pictures / "one.png")
         (pictures / "notes.txt").write_text("no picture")
         code, output = _said(_local("put", "--data", data, pictures))
-        assert (code, output.split(";")[0]) == (0, "1 objects are in s3://images/pictures/")
+        assert (code, output.split(". ")[0]) == (0, "Uploaded 1 object to s3://images/pictures/")
         yield running
 
 
