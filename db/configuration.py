@@ -1,7 +1,7 @@
-"""Settings out of the environment's MASKWORKS_*, and what an operator reads where they are wrong.
+"""Settings from MASKWORKS_* variables, and what an operator reads if one is wrong.
 
 Each fault is one line: what, where, what to do. The process then ends with EXIT_CONFIGURATION, which tells a supervisor
-that starting it again would change nothing.
+not to restart it.
 """
 
 import logging
@@ -25,7 +25,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 class ConfigurationError(Exception):
-    """What an operator has to change: each argument is one line for one fault."""
+    """The settings cannot be used. Each argument is one line for one fault."""
 
     def __init__(self, *faults: str) -> None:
         super().__init__(*faults)
@@ -50,7 +50,7 @@ DatabaseUrlSecret = Annotated[SecretStr, AfterValidator(_checked_secret)]
 
 
 class DatabaseSettings(BaseSettings):
-    """What `python -m db.migrate` and `python -m db.keys` read."""
+    """The settings of `python -m db.migrate` and `python -m db.keys`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -58,13 +58,13 @@ class DatabaseSettings(BaseSettings):
 
 
 class KeySettings(DatabaseSettings):
-    """What creating a key needs as well."""
+    """The settings of `python -m db.keys create`."""
 
     key_pepper: str = Field(min_length=1, description="the secret that the API has under this name")
 
 
 def read_settings(settings: type[S], environment: Mapping[str, str] | None = None) -> S:
-    """Settings from the process' environment, or from one that another process will get. Raises ConfigurationError."""
+    """Settings from this process's environment, or from `environment`. Raises ConfigurationError."""
     named: dict[str, Any] = {
         name: value for name, value in (environment or {}).items() if name.startswith(PREFIX) and value
     }
@@ -87,7 +87,7 @@ def operator_errors() -> Iterator[None]:
 
 
 def _faults(settings: type[BaseSettings], error: ValidationError) -> list[str]:
-    """One line a setting: the variable, its value where that is no secret, what is wrong."""
+    """One line for each setting: the variable, its value unless it is secret, and what is wrong."""
     lines: dict[str, str] = {}
     for each in error.errors():
         name = str(each["loc"][0]).removeprefix(PREFIX).lower() if each["loc"] else ""
@@ -97,7 +97,7 @@ def _faults(settings: type[BaseSettings], error: ValidationError) -> list[str]:
             lines.setdefault(name, f"{variable} is not set: {meaning}")
             continue
         what = re.sub(r"^(Value error, |Input )", "", each["msg"])
-        if each["type"] == "string_pattern_mismatch":  # nobody wants to read a regular expression
+        if each["type"] == "string_pattern_mismatch":  # say what is expected, not the regular expression
             what = f"is not of this kind: {settings.model_fields[name].description}"
         shown = variable if any(word in name for word in _SECRET) else f"{variable}={each['input']!s}"
         lines.setdefault(name, f"{shown}: {what}" if shown != variable else f"{variable} {what}")

@@ -1,7 +1,7 @@
-"""Which keys under a prefix a job takes. The front door and the dispatcher read a glob by this one module.
+"""Which keys under a prefix a job takes. Both the front door and the dispatcher read globs here.
 
-A glob is translated into a pattern of RE2, which matches in time linear in the key's length: nothing backtracks.
-`docs/inputs.md` states the rules for people.
+A glob becomes a pattern of RE2, which matches in time linear in the length of the key.
+`docs/inputs.md` gives the rules to users.
 """
 
 import re
@@ -14,14 +14,14 @@ KNOWN_EXTENSIONS: Final = frozenset({
     "jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "bmp", "dib", "tif", "tiff", "gif", "avif", "heic", "heif",
     "hif", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "pnm", "ppm", "pgm", "pbm", "pam",
 })  # fmt: skip
-"""What a job without a glob takes, in lower case."""
+"""The files that a job without a glob takes, in lower case."""
 
 CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What no name, URI or key may hold: text that a line, a log or Postgres cannot carry."""
+"""Characters that no name, URI or key may have, because a line, a log or Postgres cannot hold them."""
 
 MAX_GLOB: Final = 1024
 _MAX_PROGRAM = 1500
-"""Instructions of RE2, each of which may cost a step for each byte of a key: some 180 `?`."""
+"""RE2 instructions. Each may cost one step for each byte of a key. About 180 `?` are allowed."""
 _MAX_DEPTH = 5
 _SLASH = ord("/")
 _TOKEN: Final = re.compile(
@@ -43,7 +43,7 @@ class GlobError(ValueError):
 
 
 def key_filter(glob: str | None) -> Callable[[str], bool]:
-    """Whether a job takes the key of which this is the part behind the prefix. Raises GlobError."""
+    """A predicate on the part of a key after the prefix: whether the job takes it. Raises GlobError."""
     if glob is None:
         return _is_plain_image
     options = re2.Options()
@@ -59,7 +59,7 @@ def key_filter(glob: str | None) -> Callable[[str], bool]:
 
 
 def _is_plain_image(name: str) -> bool:
-    """The rule without a glob: the extension of a known format, in any case, and nothing hidden."""
+    """The rule without a glob: a known extension in any case, and no hidden folder or file."""
     segments = name.split("/")
     _, dot, extension = segments[-1].rpartition(".")
     return bool(dot) and extension.lower() in KNOWN_EXTENSIONS and not any(s.startswith(".") for s in segments)
@@ -110,7 +110,7 @@ def _pattern_of(kind: str, token: "re.Match[str]") -> str:
 
 
 def _class(members: str, *, negated: bool) -> str:
-    """A class never matches the slash, which only stands between folders."""
+    """A class never matches the slash, which separates folders."""
     if members.startswith("[:"):
         raise GlobError(f"classes like {members}] are not supported: write a range, for example [a-z]")
     spans = [

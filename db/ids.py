@@ -1,4 +1,4 @@
-"""Identities: UUIDv7 for jobs, shown as `job_<32 hex digits>`."""
+"""Ids of jobs: UUIDv7, shown as `job_` and 32 hex digits."""
 
 import os
 import time
@@ -14,11 +14,12 @@ def new_job_id() -> UUID:
 
 
 def show_job_id(job_id: UUID) -> str:
+    """`job_` and 32 hex digits."""
     return _SHOWN + job_id.hex
 
 
 def read_job_id(shown: str) -> UUID | None:
-    """The id behind `job_…`, or None where the text is no job id: to a reader, an unknown job."""
+    """The id that `job_…` shows, or None if the text is not one."""
     digits = shown.removeprefix(_SHOWN)
     if digits == shown or len(digits) != 32:
         return None

@@ -1,4 +1,4 @@
-"""One mask of a result as Postgres keeps it, the composite type `mask_row`, and a list of them as a column's value."""
+"""One mask of a result as Postgres keeps it, the composite type `mask_row`, and a column of many."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple

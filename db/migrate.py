@@ -1,9 +1,9 @@
 """`python -m db.migrate`: bring the database to the newest revision. Safe to run many times, and at once.
 
-Reads MASKWORKS_DATABASE_URL. An advisory lock makes the second of two runs wait; it then finds nothing to do.
+Reads MASKWORKS_DATABASE_URL. An advisory lock makes the second of two runs wait. It then finds nothing to do.
 
-The release before goes on running on the new revision: a revision adds (tables, columns with defaults, indexes) and
-takes nothing away that the release before reads or writes; what nobody uses any more goes one release later.
+The previous release keeps running on the new revision. So a revision only adds tables, columns with defaults and
+indexes. What the new release no longer uses is dropped one release later.
 """
 
 import sys
@@ -20,8 +20,8 @@ from db.partitions import ensure_partitions
 
 _LOCK = 0x6D61736B  # "mask"
 _LOCK_SECONDS = 5
-"""A revision that must wait longer for a table fails and may be run again: while it waits behind a long download, every
-statement on that table would wait behind it."""
+"""A revision that waits longer for a table fails and can be run again. While it waits behind a long download, every
+statement on that table waits behind it."""
 
 
 def _config() -> Config:
@@ -31,7 +31,7 @@ def _config() -> Config:
 
 
 def head_revision() -> str:
-    """The newest revision that this code knows, and the oldest it runs on; revisions are numbers in order."""
+    """The newest revision that this code knows, and the oldest it runs on. Revisions are numbers in order."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:
         raise RuntimeError("db/migrations holds no revision: the installation is incomplete")
@@ -39,8 +39,10 @@ def head_revision() -> str:
 
 
 def migrate_connection(connection: Connection, revision: str = "head") -> None:
-    """Run every missing revision up to this one in the caller's transaction, and make the partitions of this month and
-    the next. Raises OperationalError where others hold a table for too long."""
+    """Run every missing revision in the caller's transaction, and make the partitions of this month and the next.
+
+    Raises OperationalError if others hold a table for too long.
+    """
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
     config = _config()
@@ -50,7 +52,7 @@ def migrate_connection(connection: Connection, revision: str = "head") -> None:
 
 
 def migrate(database_url: str) -> None:
-    """Bring the database at `database_url` to the newest revision; raises what the database raises."""
+    """Bring the database at `database_url` to the newest revision. Raises what the database raises."""
     engine = single_connection_engine(database_url)
     with engine.begin() as connection:
         migrate_connection(connection)

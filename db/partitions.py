@@ -1,7 +1,7 @@
 """Monthly partitions of `items` and `results`, by the time inside the job's UUIDv7.
 
-The key holds, a look-up by job prunes to one partition, and retention is a DROP. A row whose month has no partition
-lands in the default one: nothing is refused because nobody made a partition in time.
+A look-up by job reads one partition, and old rows are removed by a DROP. Rows of a month without a partition go into
+the default one, so nothing is refused.
 """
 
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def _month(at: datetime, ahead: int) -> datetime:
 
 
 def ensure_partitions(connection: Connection) -> None:
-    """Make the partitions of next month, and of this one where the default holds nothing of it yet."""
+    """Make the partitions of this month and the next, unless the default one holds rows of that month."""
     now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one().astimezone(UTC)
     for ahead in (0, 1):
         start, end = _month(now, ahead), _month(now, ahead + 1)
@@ -42,5 +42,5 @@ def _ensure(connection: Connection, table: str, start: datetime, end: datetime) 
     ).scalar_one()
     if not crowded:
         connection.execute(text(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ('{lo}') TO ('{hi}')"))
-        # As the parent has it, from which it is not taken over; revision 0003 says why.
+        # A partition does not inherit this from its parent. Revision 0003 says why.
         connection.execute(text(f"ALTER TABLE {name} ALTER COLUMN job_id SET STATISTICS 0"))

@@ -1,10 +1,11 @@
-"""The states of a job, a chunk and an item, who moves each on, and why an item fails. Pure: no imports of ours.
+"""The states of jobs, chunks and items, who moves each on, and why a job or an item fails.
 
     job    ingesting → pending → running → succeeded | partially_succeeded | failed | cancelled | expired
-    chunk  ready → dispatched → leased → done | dead | cancelled      leased → ready (give-back, reaper)
-    item   has no state column: a result row is final; without one it reads as its chunk does
+    chunk  ready → dispatched → leased → done | dead | cancelled; leased → ready when an attempt ends early
+    item   has no state column: its result row is final, and without one its chunk says how it stands
 
-The database repeats these rules as enums, CHECKs and a trigger (`db/tables.py`); a test holds the two together.
+The database repeats these rules as enums, CHECKs and triggers (`db/migrations`). `tests/db/test_states.py` compares
+the two.
 """
 
 from enum import StrEnum
@@ -13,47 +14,47 @@ from typing import Final
 
 class JobState(StrEnum):
     INGESTING = "ingesting"
-    """Items are being listed. The leader's ingestion moves it to pending, or to failed when nothing matches."""
+    """Items are being listed. The leader moves it to pending, or to failed if nothing matches."""
     PENDING = "pending"
-    """Chunks wait. The first claim by a worker moves it to running."""
+    """Chunks wait. A worker's first claim moves it to running."""
     RUNNING = "running"
-    """At least one chunk has been claimed. Whoever ends the last chunk, or the leader, finishes it."""
+    """A chunk has been claimed. The worker that ends the last chunk finishes it, or else the leader does."""
     SUCCEEDED = "succeeded"
-    """Final: every item has a mask result."""
+    """Final: every item succeeded."""
     PARTIALLY_SUCCEEDED = "partially_succeeded"
     """Final: some items succeeded, some failed."""
     FAILED = "failed"
-    """Final: no item succeeded, or the failure ratio was exceeded, or ingestion failed (`error` says why)."""
+    """Final: no item succeeded, too many failed, or the job was stopped for a reason that `error` gives."""
     CANCELLED = "cancelled"
-    """Final: a client cancelled it; results written before stay."""
+    """Final: a client cancelled it. Results written before stay."""
     EXPIRED = "expired"
-    """Final: its deadline passed; results written before stay."""
+    """Final: its deadline passed. Results written before stay."""
 
 
 class ChunkState(StrEnum):
     READY = "ready"
-    """Waits in Postgres. The leader's dispatch moves it to dispatched; a worker may claim it directly."""
+    """Waits in Postgres. The leader moves it to dispatched. A worker with an older message may claim it directly."""
     DISPATCHED = "dispatched"
     """A message that names it is or was in Redis. A worker's claim moves it on. A lost message is sent again."""
     LEASED = "leased"
-    """A worker holds it until `lease_until`. That worker ends it or gives it back; the reaper takes it back."""
+    """A worker holds it until `lease_until` and ends it or gives it back. After that the leader takes it back."""
     DONE = "done"
-    """Final: every item of it has a result row."""
+    """Final: each of its items has a result."""
     DEAD = "dead"
-    """Final: too many attempts without progress; the missing items were recorded as failed, WORKER_LOST."""
+    """Final: too many attempts without progress. Its missing items failed, WORKER_LOST or INTERNAL."""
     CANCELLED = "cancelled"
     """Final: its job was cancelled, expired or failed before it ended."""
 
 
 class ResultState(StrEnum):
-    """What a result row can say: it is written once and never changes."""
+    """The state of a result row, which is written once and never changes."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
 
 class ItemState(StrEnum):
-    """What a reader sees of an item; always: the six add up to the job's total."""
+    """What a reader sees of an item. The six counts always add up to the job's total."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -119,7 +120,7 @@ class ItemReason(StrEnum):
 
 
 class JobReason(StrEnum):
-    """Why a job as a whole ended early; `error.reason` of the job."""
+    """Why a job as a whole ended early: `error.reason` of the job."""
 
     INPUT_EMPTY = "INPUT_EMPTY"
     INPUT_UNREADABLE = "INPUT_UNREADABLE"
@@ -147,61 +148,60 @@ STOP_STATE: Final[dict[JobReason, JobState]] = {
 
 
 class WaitReason(StrEnum):
-    """Why a job makes no progress now; `waiting_for` of the job."""
+    """Why a job makes no progress now: `waiting_for` of the job."""
 
     NO_WORKER = "NO_WORKER"
-    """No live worker has the job's model loaded. Derived when the job is read, never stored."""
+    """No live worker has the job's model loaded. Found when the job is read, never stored."""
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
-    """The bucket cannot be listed. The leader tries again and fails the job after a bounded time."""
+    """The bucket cannot be listed. The leader tries again, and fails the job after a while."""
     INTERNAL = "INTERNAL"
-    """Listing raised an unexpected error. The leader tries again a few times, then fails the job."""
+    """Listing raised an unexpected error. The leader tries again, and fails the job after a while."""
 
 
 class WarningCode(StrEnum):
-    """What a result says about an item that succeeded, but not quite as asked; `warnings` of the item."""
+    """What differs from the request in an item that succeeded: `warnings` of the item."""
 
     BOX_CLIPPED = "BOX_CLIPPED"
-    """A box stuck out of the image and was cut to it."""
+    """A box reached beyond the image and was clipped to it."""
     PROMPT_FAILED = "PROMPT_FAILED"
-    """A prompt could not be answered; the item's other prompts were."""
+    """A prompt failed. The item's other prompts did not."""
     EMPTY_MASK = "EMPTY_MASK"
     """A prompt's mask has no pixel."""
     FRAMES_IGNORED = "FRAMES_IGNORED"
-    """The file holds several images; the first was taken."""
+    """The file holds several images. The first was taken."""
     BANDS_IGNORED = "BANDS_IGNORED"
-    """The file has more bands than three; the first three were taken."""
+    """The file has more than three bands. The first three were taken."""
     DEPTH_SCALED = "DEPTH_SCALED"
-    """Samples of more than 8 bits were scaled to 8; the detail gives the range."""
+    """Samples of more than 8 bits were scaled to 8. The detail gives the range."""
 
 
 class Depth(StrEnum):
-    """How samples of more than 8 bits become 8; `depth` of a job's input."""
+    """How samples of more than 8 bits become 8: `depth` of a job's input."""
 
     AUTO = "auto"
     """By the bit depth that the file declares, else by the fewest bits that hold every sample."""
     PERCENTILES = "percentiles"
-    """From the .1th to the 99.9th percentile of the picture."""
+    """From the 0.1th to the 99.9th percentile of the image."""
     FULL_RANGE = "full_range"
     """By the number type: the high byte of 16-bit samples."""
 
 
 WAKE_CHANNEL: Final = "maskworks_wake"
-"""The NOTIFY channel that wakes the dispatcher: a submit, an ended chunk, a give-back."""
+"""The NOTIFY channel that wakes the dispatcher: there is a new chunk, or room for one."""
 
 CHUNK_CAP_AUTO: Final = 16
 CHUNK_CAP_PROMPTED: Final = 256
 MAX_INFLIGHT: Final = 32
-"""Images of one chunk admitted to fetch, decode or GPU at a time: the most that one death can suspect."""
+"""Images of a chunk that may be in fetch, decode or GPU at a time, all of which a crash makes suspects."""
 MAX_DEATHS_ALONE: Final = 3
-"""Deaths of a worker that held this image alone, after which the image (not its job) fails: WORKER_LOST."""
+"""An image fails, WORKER_LOST, after so many crashes of a worker that held it alone."""
 MAX_STALLS: Final = 8
-"""Attempts of a chunk without one new result, after which the chunk is dead."""
-
+"""A chunk is dead after so many attempts in a row without a new result."""
 MAX_ERRORS: Final = 5
-"""The same where unexpected errors, not deaths, ended the attempts: the chunk's missing items fail, INTERNAL."""
+"""The same if an unexpected error ended the last attempt. The missing items fail, INTERNAL."""
 
 
 def chunk_size(n_items: int, *, prompted: bool) -> int:
-    """Items a chunk: small jobs spread over workers, large ones stay within the cap."""
+    """Items in a chunk: small jobs spread over many workers, large jobs stay within the cap."""
     cap = CHUNK_CAP_PROMPTED if prompted else CHUNK_CAP_AUTO
     return min(cap, max(1, -(-n_items // 64)))

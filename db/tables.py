@@ -1,7 +1,7 @@
-"""The tables as SQLAlchemy Core values, for the statements to be built from.
+"""The tables as SQLAlchemy Core values, from which statements are built.
 
-The DDL, with every CHECK, partial index, trigger and partition, is in `db/migrations`; a test migrates an empty
-database and compares it with what stands here.
+The DDL, with every CHECK, partial index, trigger and partition, is in `db/migrations`. `tests/db/test_states.py`
+compares a migrated database with these tables.
 """
 
 from sqlalchemy import (
@@ -40,7 +40,7 @@ tenants = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("weight", REAL, nullable=False, server_default="1"),
-    Column("max_open_items", BigInteger),  # backpressure: items not yet final that this tenant may have
+    Column("max_open_items", BigInteger),  # how many unfinished items this tenant may have
     Column("created_at", _TIME, nullable=False),
 )
 
@@ -68,15 +68,15 @@ jobs = Table(
     Column("precision", Text),
     Column("priority", SmallInteger, nullable=False, server_default="5"),
     Column("task", JSONB, nullable=False),
-    Column("input", JSONB, nullable=False),  # {"items": n} or {"prefix", "glob"}; "depth" too where it was given
+    Column("input", JSONB, nullable=False),  # {"items": n} or {"prefix", "glob"}, and "depth" if given
     Column("n_items", Integer, nullable=False, server_default="0"),
     Column("chunk_size", Integer, nullable=False, server_default="1"),
-    Column("ingest_cursor", Text),  # of release 0003, which listed by keys; read and written by nothing here
+    Column("ingest_cursor", Text),  # of an older release; not used any more
     Column("ingest_token", Text),  # the store's continuation token for the next page
     Column("ingest_pages", Integer, nullable=False, server_default="0"),  # guards the next page's transaction
-    Column("ingest_mark", LargeBinary),  # digest of an earlier page: the same one again is no progress
-    Column("n_passed_over", BigInteger, nullable=False, server_default="0"),  # keys that the glob left out
-    Column("waiting_for", Text),  # a `WaitReason` while something keeps the listing from going on
+    Column("ingest_mark", LargeBinary),  # digest of an earlier page; the same page again means no progress
+    Column("n_passed_over", BigInteger, nullable=False, server_default="0"),  # keys that the glob does not match
+    Column("waiting_for", Text),  # a `WaitReason` while the listing cannot go on
     Column("waiting_detail", Text),
     Column("waiting_since", _TIME),
     Column("deadline", _TIME),
@@ -109,13 +109,13 @@ chunks = Table(
     Column("lo", Integer, nullable=False),  # items lo ≤ index < hi
     Column("hi", Integer, nullable=False),
     Column("state", CHUNK_STATE, nullable=False),
-    Column("fence", BigInteger, nullable=False, server_default="0"),  # guards writes; never goes back
-    Column("attempts", Integer, nullable=False, server_default="0"),  # charged by a claim, returned by a give-back
+    Column("fence", BigInteger, nullable=False, server_default="0"),  # guards writes; only grows
+    Column("attempts", Integer, nullable=False, server_default="0"),  # claims, less give-backs
     Column("stalls", Integer, nullable=False, server_default="0"),  # attempts in a row without a new result
     Column("run_after", _TIME),
     Column("dispatched_at", _TIME),
     Column("worker", Text),
-    Column("lease_until", _TIME),  # in no index, so that a heartbeat stays a HOT update
+    Column("lease_until", _TIME),  # in no index, so that a heartbeat is a HOT update
     Column("inflight", ARRAY(Integer), nullable=False, server_default="{}"),
     Column("alone", Boolean, nullable=False, server_default="false"),
     Column("n_ok", Integer, nullable=False, server_default="0"),
@@ -128,8 +128,8 @@ tallies = Table(
     "tallies",
     metadata,
     Column("job_id", UUID(as_uuid=True), primary_key=True),
-    Column("reason", Text, primary_key=True),  # of a failure; '': items that succeeded
-    Column("n", Integer, nullable=False),  # of all chunks that are `tallied`
+    Column("reason", Text, primary_key=True),  # of the failure, or '' for items that succeeded
+    Column("n", Integer, nullable=False),  # items of the chunks that are `tallied`
 )
 
 suspects = Table(
@@ -137,7 +137,7 @@ suspects = Table(
     metadata,
     Column("job_id", UUID(as_uuid=True), primary_key=True),
     Column("index", Integer, primary_key=True),
-    Column("deaths", SmallInteger, nullable=False, server_default="0"),  # deaths of a worker that held it alone
+    Column("deaths", SmallInteger, nullable=False, server_default="0"),  # crashes of a worker that held it alone
 )
 
 results = Table(
@@ -162,7 +162,7 @@ results = Table(
     Column("precision", Text),
     Column("timings_ms", JSONB),
     Column("warnings", JSONB(none_as_null=True)),  # [{"code", "detail", "prompt_id"}, …]
-    Column("frames", Integer),  # images in the file, of which the first was taken
+    Column("frames", Integer),  # how many images the file holds
     Column("created_at", _TIME, nullable=False),
 )
 

@@ -1,7 +1,7 @@
-"""MASKWORKS_DATABASE_URL, read in one place: whatever connects (SQLAlchemy, psycopg, its pools) connects the same way.
+"""MASKWORKS_DATABASE_URL, read in one place, so that SQLAlchemy and psycopg connect in the same way.
 
-libpq reads the URL, so it means what it means to psql: several hosts, `options=`, `service=`, sockets, %20 and so on.
-One parameter is ours: `pool_mode=transaction` says that a pooler such as PgBouncer in that mode stands in between.
+libpq reads the URL, so everything that psql accepts works: several hosts, `options=`, `service=`, sockets, %20.
+One parameter is ours: `pool_mode=transaction` says that a pooler such as PgBouncer in that mode is in between.
 """
 
 import re
@@ -19,19 +19,22 @@ POOL_MODES: Final = ("session", "transaction")
 
 
 class BadDatabaseUrl(ValueError):
-    """The URL cannot be used. The text says why, and holds no part of a password."""
+    """The URL cannot be used. The text says why, without any part of a password."""
 
 
 @dataclass(frozen=True)
 class DatabaseUrl:
-    """`parameters` are libpq's. `pooled`: each transaction may get another session of the server, so nothing may be
-    kept in one: no prepared statements, no LISTEN, no settings."""
+    """What to connect with.
+
+    `parameters` are libpq's. If `pooled`, each transaction may get another session of the server, so nothing can be
+    kept in a session: no prepared statements, no LISTEN, no settings.
+    """
 
     parameters: Mapping[str, str] = field(repr=False)
     pooled: bool = False
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of psycopg.connect. What the URL says wins over our defaults."""
+        """Keyword arguments of psycopg.connect. The URL wins over our defaults."""
         ours: dict[str, Any] = {
             "connect_timeout": "5",
             "keepalives_idle": "10",
@@ -59,7 +62,7 @@ def read_database_url(text: str) -> DatabaseUrl:
 
 
 def _take_pool_mode(where: str, query: str) -> tuple[str, str]:
-    """The URL's rest without our own parameter, and its value. A name given twice would silently count once."""
+    """The URL's rest without our own parameter, and that parameter's value. Refuses a name that is given twice."""
     pairs = [pair for pair in query.split("&") if pair]
     names = [unquote(pair.partition("=")[0]) for pair in pairs]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -83,7 +86,7 @@ def _check_hosts(parameters: Mapping[str, Any]) -> None:
 
 
 def _without_secrets(message: str, rest: str) -> str:
-    """libpq quotes the part that it cannot read, which may be of the password."""
+    """libpq quotes the part that it cannot read, which may be part of the password."""
     secret = rest.rpartition("@")[0]
     return re.sub(r'"([^"]*)"', lambda quoted: '"…"' if secret and _overlap(quoted[1], secret) else quoted[0], message)
 

@@ -32,6 +32,14 @@ ALLOWED = {
 }
 # What a room (a folder or a file of a package) may import from its package, besides itself. Add a line for each room.
 ROOMS: dict[str, set[str]] = {
+    "db.api_key": set(),
+    "db.globs": set(),
+    "db.states": set(),
+    "db.mask_row": set(),
+    "db.tables": {"db.mask_row", "db.states"},
+    "db.statements": {"db.api_key", "db.states", "db.tables"},
+    "db.endings": {"db.states", "db.statements"},
+    "db.engine": {"db.url"},
     "model.masks": set(),
     "model.networks": {"model.sizes"},
     "model.weights": {"model.networks", "model.sizes", "model.errors"},

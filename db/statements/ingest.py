@@ -1,4 +1,4 @@
-"""The leader's statements for listing a prefix into items, page by page, resumable by the store's own token."""
+"""The leader's statements that list a prefix into items, page by page. The store's token of the next page is kept."""
 
 from typing import Final
 from uuid import UUID
@@ -10,13 +10,12 @@ from db.statements.clock import now, seconds
 from db.states import JobState, WaitReason
 from db.tables import items, jobs
 
-_LISTED = (jobs.c.n_items, jobs.c.ingest_pages, jobs.c.ingest_token, jobs.c.ingest_mark)
-
 
 def ingesting_jobs() -> Bound:
     """Jobs whose prefix is not wholly listed, oldest first."""
-    columns = (jobs.c.id, jobs.c.tenant_id, jobs.c.input, jobs.c.task, *_LISTED)
-    return bound(select(*columns).where(jobs.c.state == JobState.INGESTING).order_by(jobs.c.id))
+    source = (jobs.c.id, jobs.c.tenant_id, jobs.c.input, jobs.c.task)
+    listed = (jobs.c.n_items, jobs.c.ingest_pages, jobs.c.ingest_token, jobs.c.ingest_mark)
+    return bound(select(*source, *listed).where(jobs.c.state == JobState.INGESTING).order_by(jobs.c.id))
 
 
 def advance(
