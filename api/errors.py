@@ -288,7 +288,7 @@ async def _answer_parameters(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of the table as problem+json; `api.edge` does so for those that nobody expected."""
+    """Answer every exception of the table as problem+json; `api.http.edge` does so for those that nobody expected."""
     for cls in TABLE.keys() - {Exception}:
         app.add_exception_handler(cls, answer)
     app.add_exception_handler(HTTPException, _answer_http)

@@ -8,15 +8,17 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import errors, health, items, jobs, models, openapi, pages
+from api import errors, health, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
-from api.bodies import BodyRoom
 from api.brake import Brake
-from api.edge import Edge
 from api.exports.pages import Reader
 from api.exports.response import Slots
-from api.parameters import KNOWN_PARAMETERS
-from api.polls import JobReader
+from api.http.bodies import BodyRoom
+from api.http.edge import Edge
+from api.http.parameters import KNOWN_PARAMETERS
+from api.items import routes as items
+from api.jobs import routes as jobs
+from api.jobs.polls import JobReader
 from api.settings import Settings
 from db.configuration import ConfigurationError, operator_errors, read_settings
 from db.engine import async_engine

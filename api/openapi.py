@@ -7,8 +7,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field, TypeAdapter
 
 from api.exports.formats import FORMATS
-from api.schemas import LABEL_KEY, JobRequest
-from api.views import Job, Validated
+from api.jobs.schemas import LABEL_KEY, JobRequest
+from api.jobs.views import Job, Validated
 
 TAGS = [
     {"name": "jobs", "description": "Many images in one request; the work goes on while you are away."},

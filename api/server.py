@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import uvicorn
 
+from api.http.protocol import Limits, limited
 from api.main import create_app, settings_from_environment
-from api.protocol import Limits, limited
 
 
 def main(words: Sequence[str] | None = None) -> int:

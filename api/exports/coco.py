@@ -15,7 +15,7 @@ import orjson
 from sqlalchemy import Row
 
 from api.exports.pages import Source
-from api.views import mask_views
+from api.jobs.views import mask_views
 from db.statements import read
 
 _KEPT = ("segmentation", "bbox", "area", "predicted_iou", "stability_score", "point_coords", "crop_box", "prompt_id")

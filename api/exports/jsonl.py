@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import orjson
 
 from api.exports.pages import Source
-from api.views import item_view, mask_views
+from api.jobs.views import item_view, mask_views
 from db.statements import read
 
 

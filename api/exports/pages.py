@@ -14,7 +14,7 @@ from sqlalchemy import Executable, Row, Select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.errors import JobNotFound
-from api.views import Job, job_view
+from api.jobs.views import Job, job_view
 from db.ids import show_job_id
 from db.statements import read
 

@@ -10,7 +10,7 @@ import pytest
 
 from api.pages import STATIC
 from tests.api.conftest import Service
-from tests.api.test_edge import served
+from tests.api.http.test_edge import served
 
 pytestmark = pytest.mark.anyio
 CHROMIUM = next((p for p in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if p.exists()), None)

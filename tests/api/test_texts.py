@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from api.errors import FieldError, InvalidBody
+from api.jobs.schemas import JobRequest
+from api.jobs.submission import DryRun, Rules, read_submission
 from api.messages import TEXTS, UNEXPECTED, text_of
-from api.schemas import JobRequest
-from api.submission import DryRun, Rules, read_submission
 
 RULES = Rules(("sam_tiny",), 1000, ("bucket",))
 FOREIGN = (

@@ -60,7 +60,7 @@ PLAYED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("tests/db/test_url.py", "tests/deploy/test_poolers.py"),
     ),
     ("the commands of README and docs", "$URL, $KEY and $JOB were never defined", ("tests/test_readme.py",)),
-    ("a stalled reader of results", "held a connection and a snapshot", ("tests/api/test_exports.py",)),
+    ("a stalled reader of results", "held a connection and a snapshot", ("tests/api/exports/test_exports.py",)),
 )
 
 

@@ -169,7 +169,7 @@ def served(factory: str, database: str) -> Iterator[tuple[str, int]]:
 @pytest.mark.parametrize("size", [0, 10, 4_000_000])
 def test_after_an_error_of_ours_the_connection_goes_on(module_database: str, read: bool, size: int) -> None:
     """Nothing is reset: the client reads its answer, and the next one on the same connection."""
-    with served("tests.api.test_edge:broken_app", module_database) as (host, port):
+    with served("tests.api.http.test_edge:broken_app", module_database) as (host, port):
         with httpx.Client(base_url=f"http://{host}:{port}", timeout=60) as client:
             assert client.get("/healthz").status_code == 200
         with socket.create_connection((host, port), timeout=60) as connection:

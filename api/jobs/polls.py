@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.errors import JobNotFound
-from api.views import Job, job_view
+from api.jobs.views import Job, job_view
 from db.engine import poll_pool
 from db.ids import show_job_id
 from db.statements import read

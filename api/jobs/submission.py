@@ -13,9 +13,9 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBody, NotSupported, UnknownModel
-from api.json_body import parse_object
+from api.http.json_body import parse_object
+from api.jobs.schemas import NOT_SUPPORTED, ItemRequest, JobRequest, PromptedTask
 from api.messages import body_pointer, pointer, text_of
-from api.schemas import NOT_SUPPORTED, ItemRequest, JobRequest, PromptedTask
 from model.spec import BoxFormat, Prompt, box_problem
 
 _REQUEST = TypeAdapter(JobRequest)

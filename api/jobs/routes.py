@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import openapi
 from api.auth import Tenant
-from api.bodies import BodyRoom, json_body
 from api.database import Database, JobId, Reads
 from api.errors import (
     IdempotencyKeyReused,
@@ -23,14 +22,15 @@ from api.errors import (
     NotSupported,
     TooManyOpenItems,
 )
-from api.json_body import n_values
-from api.numbers import NUMBER
-from api.paging import JobToken, PageSize, next_token, read_id
-from api.polls import JobReader, job_found
-from api.schemas import LabelValue
+from api.http.bodies import BodyRoom, json_body
+from api.http.json_body import n_values
+from api.http.numbers import NUMBER
+from api.http.paging import JobToken, PageSize, next_token, read_id
+from api.jobs.polls import JobReader, job_found
+from api.jobs.schemas import LabelValue
+from api.jobs.submission import DryRun, ItemRow, Rules, Submission, read_submission
+from api.jobs.views import Job, JobPage, Validated, job_etag, job_view
 from api.settings import Settings
-from api.submission import DryRun, ItemRow, Rules, Submission, read_submission
-from api.views import Job, JobPage, Validated, job_etag, job_view
 from db.endings import stop_job
 from db.ids import new_job_id, show_job_id
 from db.statements import ingest, leader, read, submit

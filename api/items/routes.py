@@ -20,8 +20,8 @@ from api.errors import ItemNotFound, JobNotFound, NotSupported
 from api.exports.formats import FORMATS
 from api.exports.pages import open_source
 from api.exports.response import ExportResponse
-from api.paging import IndexToken, PageSize, next_token, read_index
-from api.views import Item, ItemPage, MaskPage, item_view, mask_views
+from api.http.paging import IndexToken, PageSize, next_token, read_index
+from api.jobs.views import Item, ItemPage, MaskPage, item_view, mask_views
 from db.ids import show_job_id
 from db.statements import read
 from db.states import ItemState

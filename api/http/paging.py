@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Query
 
-from api.numbers import INTEGER
+from api.http.numbers import INTEGER
 
 PageSize = Annotated[int, Query(ge=1, le=1000, description="At most so many entries"), INTEGER]
 _TOKEN = "`next_page_token` of the page before"

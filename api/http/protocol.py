@@ -5,7 +5,7 @@ headers take all memory, a half-sent request stays open for ever. Its implementa
 A connection is here at any moment in one of these:
 
 head       no byte, or a part of a head; `head_seconds` for all of it
-body       the application reads it, and has its own deadline (api.bodies)
+body       the application reads it, and has its own deadline (api.http.bodies)
 draining   the request is answered, the rest of its body is thrown away; `head_seconds` for it
 refused    answered by this file; what still comes is thrown away for `LINGER_SECONDS`, so that the answer arrives
 """

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from api.errors import BodyTooLarge, InvalidBody
-from api.json_body import MAX_DEPTH, MAX_KEYS, MAX_VALUES, n_values, parse_object
-from api.numbers import NUMBER
-from api.paging import next_token, read_id, read_index
+from api.http.json_body import MAX_DEPTH, MAX_KEYS, MAX_VALUES, n_values, parse_object
+from api.http.numbers import NUMBER
+from api.http.paging import next_token, read_id, read_index
 from tests.api.conftest import Service, body
 from tests.api.test_texts import EVERY_PLACE, STRANGE, refused, replaced
 

@@ -8,14 +8,14 @@ import pytest
 from sqlalchemy import text
 
 from api.errors import JobNotFound
-from api.polls import JobReader
-from api.views import job_view
+from api.jobs.polls import JobReader
+from api.jobs.views import job_view
 from db.engine import async_engine
 from db.ids import new_job_id
 from db.statements import read
 from db.states import FINAL_JOB_STATES, ItemReason, JobReason
 from tests.api.conftest import Service, _uuid, failure_row, result_row
-from tests.api.test_counts import half_done, stop_for
+from tests.api.jobs.test_counts import half_done, stop_for
 
 pytestmark = pytest.mark.anyio
 

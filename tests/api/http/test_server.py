@@ -25,7 +25,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from api.protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED
+from api.http.protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED
 from db.engine import sync_engine
 from tests.api.conftest import PEPPER, body, new_tenant
 
