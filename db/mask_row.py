@@ -1,7 +1,7 @@
 """One mask of a result as Postgres keeps it, the composite type `mask_row`, and a column of many."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Dialect
 from sqlalchemy.types import UserDefinedType
@@ -54,8 +54,11 @@ def array_literal(rows: Iterable[MaskRow]) -> str:
 
 
 def _element(row: MaskRow) -> str:
-    fields = ["" if value is None else _quoted(value) if isinstance(value, str) else str(value) for value in row]
-    return '"(' + ",".join(fields) + ')"'
+    fields = ["" if value is None else _quoted(value) if isinstance(value, str) else value for value in row]
+    return _ELEMENT % tuple(fields)
+
+
+_ELEMENT: Final = '"(' + ",".join(["%s"] * len(MaskRow._fields)) + ')"'
 
 
 def _quoted(text: str) -> str:
