@@ -13,7 +13,7 @@ from bench.photographs import points_task
 from model.backends.sam import Raw, Segmenter
 from model.masks.frames import Pixels
 from model.masks.mask import Mask
-from model.spec import Automatic, Prompted
+from model.spec import Automatic, Task
 
 ROUNDS = 3  # on CUDA, after one that does not count
 Table = dict[str, Any]
@@ -33,7 +33,7 @@ def rates(s: Segmenter, clock: Clock, image: Pixels, task: Automatic, batches: l
             yield {"batch": batch, "what": name} | _rate(s, clock, images, one)
 
 
-def _rate(s: Segmenter, clock: Clock, images: list[Pixels], task: Automatic | Prompted) -> Table:
+def _rate(s: Segmenter, clock: Clock, images: list[Pixels], task: Task) -> Table:
     cuda = clock.device.startswith("cuda")
     if cuda:
         s.run(images, [task] * len(images))

@@ -209,4 +209,4 @@ class Automatic:
 
 
 Task = Annotated[Automatic | Prompted, Field(discriminator="type")]
-TASK: TypeAdapter[Automatic | Prompted] = TypeAdapter(Task)
+TASK: TypeAdapter[Task] = TypeAdapter(Task)

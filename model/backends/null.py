@@ -72,10 +72,6 @@ class NullSegmenter:
         self.run([np.zeros((8, 8, 3), dtype=np.uint8)], [Automatic()])
 
 
-def _fitted(image: Pixels, task: Task) -> Automatic | Prompted:
-    return fit_all(task, *image.shape[:2]) if isinstance(task, Prompted) else task
-
-
 class _Rectangle(NamedTuple):
     """A rectangle that becomes a mask. `box`: x0, y0, x1, y1 with exclusive ends."""
 

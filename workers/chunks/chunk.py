@@ -21,7 +21,7 @@ from db.endings import finish_job
 from db.engine import DATABASE_ERRORS, is_about_data
 from db.statements import lease as sql
 from db.states import MAX_INFLIGHT, ItemReason
-from model.spec import TASK, Automatic, Prompted
+from model.spec import TASK, Task
 from workers.chunks.lease import Claim, Item, LeaseKeeper, give_back
 from workers.chunks.rows import result_row
 from workers.chunks.slots import StepAside
@@ -209,7 +209,7 @@ class ChunkRun:
             timings_ms={"queue": self._claim.queue_ms},
         )
 
-    def _task(self, item: Item) -> Automatic | Prompted:
+    def _task(self, item: Item) -> Task:
         task = self._claim.task
         return TASK.validate_python(task if item.prompts is None else task | {"prompts": item.prompts})
 

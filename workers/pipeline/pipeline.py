@@ -145,7 +145,7 @@ class Pipeline:
             return
         share = (time.perf_counter() - started) * 1000 / len(batch)
         for ticket, raw in zip(batch, raws, strict=True):
-            encode = min(share, float(getattr(raw, "encode_ms", 0.0)))
+            encode = min(share, raw.encode_ms)
             ticket.timings_ms |= {"encode": round(encode, 3), "mask": round(share - encode, 3)}
             ticket.prepared, ticket.raw = None, raw
             self._rle.put(ticket)

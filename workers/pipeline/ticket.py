@@ -9,7 +9,7 @@ from uuid import UUID
 from db.states import Depth, WarningCode
 from model.masks.mask import Mask
 from model.protocol import SegmenterProtocol
-from model.spec import Automatic, Prompted
+from model.spec import Task
 from workers.failures import Failure
 
 Model = SegmenterProtocol[Any, Any]
@@ -59,7 +59,7 @@ class Ticket:
 
     index: int
     uri: str
-    task: Automatic | Prompted
+    task: Task
     model: Model
     sink: "SimpleQueue[Outcome]"
     abandoned: threading.Event

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model.backends.null import NullPrepared, NullSegmenter
 from model.errors import DeviceLost, OutOfMemory
 from model.masks.frames import Pixels
-from model.spec import Automatic, Prompted
+from model.spec import Task
 
 MARK: Final = b"MW!"
 POISONS: Final = {
@@ -46,7 +46,7 @@ class PoisonableNull(NullSegmenter):
         self._deeds = deeds
         self._poisoned: dict[int, bytes] = {}
 
-    def pre(self, image: Pixels, task: Automatic | Prompted) -> NullPrepared:
+    def pre(self, image: Pixels, task: Task) -> NullPrepared:
         prepared = super().pre(image, task)
         poison = poison_of(image)
         if poison == b"dec":

@@ -61,3 +61,18 @@ def test_foreign_counts_are_refused(counts: str) -> None:
 def test_counts_must_add_up(lengths: list[int]) -> None:
     with pytest.raises(RLEError):
         rle.decode({"size": [2, 2], "counts": rle.compress([np.asarray(lengths, dtype=np.int64)])[0]})
+
+
+def test_runs_placed_in_the_image() -> None:
+    random = np.random.default_rng(2)
+    for corner in [(0, 0), (3, 0), (0, 4), (5, 6)]:
+        for height in (10, 14):
+            image = np.zeros((20, 30), bool)
+            crop = random.random((height, 12)) < 0.6
+            x0, y0 = corner
+            image[y0 : y0 + height, x0 : x0 + 12] = crop
+            lengths = rle.placed(rle.runs(crop), crop.shape, corner, image.shape)
+            assert lengths.tolist() == rle.runs(image).tolist()
+    tall = random.random((20, 5)) < 0.5
+    image = np.concatenate([np.zeros((20, 7), bool), tall], 1)
+    assert rle.placed(rle.runs(tall), (20, 5), (7, 0), (20, 12)).tolist() == rle.runs(image).tolist()
