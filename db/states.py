@@ -184,24 +184,3 @@ class Depth(StrEnum):
     """From the 0.1th to the 99.9th percentile of the image."""
     FULL_RANGE = "full_range"
     """By the number type: the high byte of 16-bit samples."""
-
-
-WAKE_CHANNEL: Final = "maskworks_wake"
-"""The NOTIFY channel that wakes the dispatcher: there is a new chunk, or room for one."""
-
-CHUNK_CAP_AUTO: Final = 16
-CHUNK_CAP_PROMPTED: Final = 256
-MAX_INFLIGHT: Final = 32
-"""Images of a chunk that may be in fetch, decode or GPU at a time, all of which a crash makes suspects."""
-MAX_DEATHS_ALONE: Final = 3
-"""An image fails, WORKER_LOST, after so many crashes of a worker that held it alone."""
-MAX_STALLS: Final = 8
-"""A chunk is dead after so many attempts in a row without a new result."""
-MAX_ERRORS: Final = 5
-"""The same if an unexpected error ended the last attempt. The missing items fail, INTERNAL."""
-
-
-def chunk_size(n_items: int, *, prompted: bool) -> int:
-    """Items in a chunk: small jobs spread over many workers, large jobs stay within the cap."""
-    cap = CHUNK_CAP_PROMPTED if prompted else CHUNK_CAP_AUTO
-    return min(cap, max(1, -(-n_items // 64)))

@@ -34,6 +34,7 @@ ALLOWED = {
 ROOMS: dict[str, set[str]] = {
     "db.api_key": set(),
     "db.globs": set(),
+    "db.limits": set(),
     "db.states": set(),
     "db.mask_row": set(),
     "db.tables": {"db.mask_row", "db.states"},

@@ -11,8 +11,8 @@ from uuid import UUID
 from PIL import Image
 
 from db.engine import DATABASE_ERRORS, is_about_data, single_statements, sync_engine
+from db.limits import MAX_INFLIGHT
 from db.statements import register
-from db.states import MAX_INFLIGHT
 from workers.chunks import attempts
 from workers.chunks.chunk import Bench, ChunkRun, End
 from workers.chunks.lease import Claim, LeaseKeeper, claim

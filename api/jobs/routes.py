@@ -33,8 +33,9 @@ from api.jobs.views import Job, JobPage, Validated, job_etag, job_view
 from api.settings import Settings
 from db.endings import stop_job
 from db.ids import new_job_id, show_job_id
+from db.limits import chunk_size
 from db.statements import ingest, leader, read, submit
-from db.states import JobReason, JobState, chunk_size
+from db.states import JobReason, JobState
 
 log = logging.getLogger("maskworks.api")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=openapi.PROBLEMS)

@@ -5,7 +5,9 @@ from typing import Final
 from sqlalchemy import TextClause, func, select, text
 
 from db.statements.bound import Bound, bound
-from db.states import WAKE_CHANNEL
+
+WAKE_CHANNEL: Final = "maskworks_wake"
+"""The NOTIFY channel that the dispatcher listens to."""
 
 
 def lead(holder: str, *, lease_seconds: float) -> Bound:

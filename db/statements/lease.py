@@ -26,7 +26,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.statements.bound import Bound, bound
 from db.statements.clock import now, seconds
-from db.states import OPEN_JOB_STATES, WAKE_CHANNEL, ChunkState, JobState
+from db.statements.leader import WAKE_CHANNEL
+from db.states import OPEN_JOB_STATES, ChunkState, JobState
 from db.tables import chunks, items, jobs, results, suspects
 
 

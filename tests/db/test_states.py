@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.engine import sync_engine
 from db.ids import new_job_id, read_job_id, show_job_id
+from db.limits import chunk_size
 from db.migrate import migrate
 from db.partitions import first_uuid
 from db.states import (
@@ -22,7 +23,6 @@ from db.states import (
     JobReason,
     JobState,
     ResultState,
-    chunk_size,
 )
 from db.tables import chunks, jobs, metadata
 

@@ -10,9 +10,10 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from db.engine import DATABASE_ERRORS, is_about_data
+from db.limits import MAX_ERRORS
 from db.statements import reap
 from db.statements.leader import wake_dispatcher
-from db.states import MAX_ERRORS, ItemReason, JobReason
+from db.states import ItemReason, JobReason
 from workers.chunks.chunk import End
 from workers.chunks.lease import Claim
 from workers.endings import backoff, fail_items, stop_job

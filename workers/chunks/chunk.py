@@ -19,8 +19,9 @@ from sqlalchemy import Engine
 
 from db.endings import finish_job
 from db.engine import DATABASE_ERRORS, is_about_data
+from db.limits import MAX_INFLIGHT
 from db.statements import lease as sql
-from db.states import MAX_INFLIGHT, ItemReason
+from db.states import ItemReason
 from model.spec import TASK, Task
 from workers.chunks.lease import Claim, Item, LeaseKeeper, give_back
 from workers.chunks.rows import result_row

@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from db import endings
+from db.limits import MAX_DEATHS_ALONE, MAX_STALLS
 from db.statements import reap
 from db.statements.leader import wake_dispatcher
-from db.states import MAX_DEATHS_ALONE, MAX_STALLS, JobReason
+from db.states import JobReason
 from workers.dispatcher.faults import MAX_FAULTS, Faults
 from workers.endings import backoff, fail_items, stop_job
 from workers.testing import crash_points

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from db.engine import listener
-from db.states import WAKE_CHANNEL
+from db.statements.leader import WAKE_CHANNEL
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from sqlalchemy import select, text, update
 
 from db.ids import read_job_id
 from db.statements import submit
-from db.states import WAKE_CHANNEL, JobState
+from db.statements.leader import WAKE_CHANNEL
+from db.states import JobState
 from db.tables import chunks, items, jobs, tenants
 from tests.api.conftest import Service, body, serving, settings
 

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Engine
 
 from db import endings
 from db.globs import CONTROL_CHARACTERS, GlobError, key_filter
+from db.limits import chunk_size
 from db.statements import ingest as sql
 from db.statements.leader import wake_dispatcher
 from db.statements.submit import COPY_ITEMS, open_items
-from db.states import JobReason, WaitReason, chunk_size
+from db.states import JobReason, WaitReason
 from workers.dispatcher.ingest.listing import ListingFailed, Page, list_page, no_progress
 from workers.dispatcher.settings import Settings
 from workers.endings import stop_job

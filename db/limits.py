@@ -1,0 +1,20 @@
+"""How large a chunk is, and how often what fails is tried again. The same for every installation."""
+
+from typing import Final
+
+CHUNK_CAP_AUTO: Final = 16
+CHUNK_CAP_PROMPTED: Final = 256
+MAX_INFLIGHT: Final = 32
+"""Images of a chunk that may be in fetch, decode or GPU at a time, all of which a crash makes suspects."""
+MAX_DEATHS_ALONE: Final = 3
+"""An image fails, WORKER_LOST, after so many crashes of a worker that held it alone."""
+MAX_STALLS: Final = 8
+"""A chunk is dead after so many attempts in a row without a new result."""
+MAX_ERRORS: Final = 5
+"""The same if an unexpected error ended the last attempt. The missing items fail, INTERNAL."""
+
+
+def chunk_size(n_items: int, *, prompted: bool) -> int:
+    """Items in a chunk: small jobs spread over many workers, large jobs stay within the cap."""
+    cap = CHUNK_CAP_PROMPTED if prompted else CHUNK_CAP_AUTO
+    return min(cap, max(1, -(-n_items // 64)))
