@@ -18,7 +18,6 @@ from api.http.edge import Edge
 from api.http.parameters import KNOWN_PARAMETERS
 from api.items import routes as items
 from api.jobs import routes as jobs
-from api.jobs.polls import JobReader
 from api.settings import Settings
 from db.configuration import ConfigurationError, operator_errors, read_settings
 from db.engine import async_engine
@@ -69,7 +68,6 @@ def _open(app: FastAPI, settings: Settings) -> None:
     # Half of the pool: however many downloads there are, a status request finds a connection.
     app.state.export_reader = Reader(app.state.reads, max(1, settings.pool_size // 2))
     app.state.export_slots = Slots(settings.exports_per_tenant)
-    app.state.polls = JobReader(url, app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
     app.state.body_room = BodyRoom(settings.max_body_bytes_total, settings.max_body_bytes)
@@ -81,9 +79,7 @@ def _open(app: FastAPI, settings: Settings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     _log_at(app.state.settings.log_level)
-    await app.state.polls.open()
     yield
-    await app.state.polls.close()
     await app.state.engine.dispose()
 
 

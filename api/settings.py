@@ -59,8 +59,7 @@ class Settings(BaseSettings):
         default=8,
         ge=1,
         le=100,
-        description="Postgres connections for requests, per process, half of them at most for downloads; "
-        "polls have up to four of their own",
+        description="Postgres connections for requests, per process; at most half of them serve downloads",
     )
     exports_per_tenant: int = Field(
         default=16,

@@ -3,8 +3,6 @@
 from typing import Any, Final
 
 import psycopg
-from psycopg.rows import namedtuple_row
-from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -129,26 +127,6 @@ def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
     )
     _limit(engine.sync_engine, url, _IDLE_API)
     return engine
-
-
-def poll_pool(database_url: str, size: int = 4) -> AsyncConnectionPool[Any]:
-    """psycopg's own pool, in autocommit, rows as named tuples: not open yet, and not checked before use."""
-    url = read_database_url(database_url)
-    arguments = url.arguments() | {"autocommit": True, "row_factory": namedtuple_row}
-
-    async def limit(connection: psycopg.AsyncConnection[Any]) -> None:
-        if not url.pooled:
-            await connection.execute(_LIMIT, {"idle": f"{_IDLE_API}s"})
-
-    return AsyncConnectionPool(
-        kwargs=arguments,
-        configure=limit,
-        min_size=1,
-        max_size=size,
-        open=False,
-        name="polls",
-        max_lifetime=_RECYCLE,
-    )
 
 
 def listener(database_url: str) -> psycopg.Connection[Any] | None:

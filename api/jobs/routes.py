@@ -10,7 +10,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api import openapi
 from api.auth import Tenant
@@ -19,6 +19,7 @@ from api.errors import (
     IdempotencyKeyReused,
     InvalidParameter,
     JobNotDone,
+    JobNotFound,
     NotSupported,
     TooManyOpenItems,
 )
@@ -26,7 +27,6 @@ from api.http.bodies import BodyRoom, json_body
 from api.http.json_body import n_values
 from api.http.numbers import NUMBER
 from api.http.paging import JobToken, PageSize, next_token, read_id
-from api.jobs.polls import JobReader, job_found
 from api.jobs.schemas import LabelValue
 from api.jobs.submission import DryRun, ItemRow, Rules, Submission, read_submission
 from api.jobs.views import Job, JobPage, Validated, job_etag, job_view
@@ -159,7 +159,11 @@ async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[Item
 
 
 async def _job(connection: AsyncConnection, tenant: str, job_id: UUID) -> Job:
-    return job_found((await connection.execute(read.JOB, {"tenant": tenant, "job_id": job_id})).first(), job_id)
+    """Raises JobNotFound."""
+    row = (await connection.execute(read.JOB, {"tenant": tenant, "job_id": job_id})).first()
+    if row is None:
+        raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
+    return job_view(row)
 
 
 def _json(status: int, body: Job | JobPage | Validated, headers: Mapping[str, str] | None = None) -> Response:
@@ -199,6 +203,7 @@ def _labels(request: Request) -> Iterator[tuple[str, str]]:
 async def get_job(
     request: Request,
     tenant: Tenant,
+    reads: Reads,
     job_id: JobId,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change, or for the end"), NUMBER] = 0,
     if_none_match: Annotated[str | None, Header()] = None,
@@ -208,8 +213,7 @@ async def get_job(
     With `wait`, answers once the ETag differs from `If-None-Match`, without one once the job is done, else at
     the time's end.
     """
-    polls: JobReader = request.app.state.polls
-    job = await _awaited(request, polls, tenant, job_id, time.monotonic() + wait, if_none_match)
+    job = await _awaited(request, reads, tenant, job_id, time.monotonic() + wait, if_none_match)
     etag = job_etag(job)
     if _matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
@@ -217,12 +221,13 @@ async def get_job(
 
 
 async def _awaited(
-    request: Request, polls: JobReader, tenant: str, job_id: UUID, until: float, known: str | None
+    request: Request, reads: AsyncEngine, tenant: str, job_id: UUID, until: float, known: str | None
 ) -> Job:
-    """Looks again and again, holding no connection in between."""
+    """Reads the job until it has changed or the time is over. Holds no connection between two reads."""
     pause, longest = _POLL_SECONDS
     while True:
-        job = await polls.job(tenant, job_id)
+        async with reads.connect() as connection:
+            job = await _job(connection, tenant, job_id)
         settled = job.done if known is None else not _matches(known, job_etag(job))
         left = until - time.monotonic()
         if settled or left <= 0 or await request.is_disconnected():

@@ -13,7 +13,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Delete,
-    Dialect,
     Executable,
     FromClause,
     Integer,
@@ -34,7 +33,6 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from db.statements.tally import SUCCEEDED, UNTALLIED
@@ -133,22 +131,6 @@ _MINE: Final = and_(jobs.c.id == bindparam("job_id"), jobs.c.tenant_id == bindpa
 
 JOB: Final = _JOBS.where(_MINE)
 """One job with its counts, failures, and whether a live worker has its model. No row: unknown, or another tenant's."""
-
-_PLACES: Final[dict[str, Any]] = {"job_id": UUID(bytes=16 * b"\xa5"), "tenant": "(the place of a tenant)"}
-
-
-def _written_out(statement: Select[Any]) -> str:
-    """The SQL for psycopg itself: constants written out, so that a plan for all values knows them; parameters named."""
-    dialect: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
-    written = statement.params(_PLACES).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    sql = str(written)
-    for name, place in _PLACES.items():
-        sql = sql.replace(f"'{place}'", f"%({name})s")
-    return sql
-
-
-JOB_SQL: Final = _written_out(JOB)
-"""`JOB` as text, with the same two parameters."""
 
 JOB_STATE: Final = select(jobs.c.state).where(_MINE)
 """No row: unknown, or another tenant's."""

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
-from db.engine import async_engine, listener, poll_pool, single_connection_engine, sync_engine
+from db.engine import async_engine, listener, single_connection_engine, sync_engine
 from db.migrate import migrate
 from db.url import BadDatabaseUrl, read_database_url
 from deploy.local.stores import Stores
@@ -28,8 +28,6 @@ async def _through_all(url: str, question: str) -> list[object]:
     async with front.connect() as asked:
         found.append((await asked.execute(text(question))).scalar_one())
     await front.dispose()
-    async with poll_pool(url) as pool, pool.connection() as polled:
-        found.append((await (await polled.execute(question)).fetchone())[0])  # type: ignore[index]
     if (listening := listener(url)) is not None:
         with listening:
             found.append(listening.execute(question).fetchone()[0])  # type: ignore[index]
@@ -40,7 +38,7 @@ def _ask(url: str, question: str) -> set[object]:
     import asyncio
 
     found = asyncio.run(_through_all(url, question))
-    assert len(found) == (4 if "pool_mode=transaction" in url else 5)
+    assert len(found) == (3 if "pool_mode=transaction" in url else 4)
     return set(found)
 
 
