@@ -39,7 +39,7 @@ def plain_forms(s: Segmenter) -> dict[str, list[Swap]]:
         return upscale(decoded)[prompts.to(masks.device), masks]
 
     shared: list[Swap] = [(MaskDecoder, "decode", _unshared)]
-    folded: list[Swap] = [(Attention, "_folds", lambda _, __: False)]
+    folded: list[Swap] = [(Attention, "folds", lambda _, __: False)]
     everywhere: dict[str, list[Swap]] = {
         "a: predicted IoU before the up-convolutions": [(s.sam, "upscale", all_then_chosen)],
         "f: layer-1 projections shared by all points": shared,

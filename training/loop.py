@@ -91,26 +91,27 @@ class Loop:
         measured = self.clock.seconds
         while True:
             began = time.monotonic()
-            parts, stop = self._step()
+            parts, stop = self.advance()
             self.clock.add(time.monotonic() - began)
             if report is not None:
                 report.step(self.step, self.clock.seconds, parts)
                 if not self.kept_constant and self.progress >= DECAY_FROM:
-                    self._save("constant.pt")
+                    self.save("constant.pt")
                     self.kept_constant = True
                 if self.clock.seconds - self.saved_at > SAVE_EVERY:
                     self.saved_at = self.clock.seconds
-                    self._save("state.pt")
+                    self.save("state.pt")
                 if self.clock.seconds - measured > self.plan.measure_every:
                     measured = self.clock.seconds
                     report.measure(self.step, self.clock.seconds, self.average, self.side)
             if stop:
                 break
         if report is not None:
-            self._save("state.pt")
+            self.save("state.pt")
             report.measure(self.step, self.clock.seconds, self.average, self.side)
 
-    def _step(self) -> tuple[dict[str, float], bool]:
+    def advance(self) -> tuple[dict[str, float], bool]:
+        """Take one step. Returns the parts of its loss, and whether to stop."""
         plan, row = self.plan, self.plan.row
         rng = np.random.default_rng([plan.seed, self.step, self.rank])
         together = np.random.default_rng([plan.seed, self.step])  # for decisions that all processes share
@@ -149,7 +150,8 @@ class Loop:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, ask if self.rank == 0 else signal.SIG_IGN)
 
-    def _save(self, name: str) -> None:
+    def save(self, name: str) -> None:
+        """Write the state under this name in the run's folder."""
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state,

@@ -18,7 +18,7 @@ def set_side(sam: Sam, side: int) -> None:
     encoder, row = sam.image_encoder, sam.row
     assert isinstance(encoder, TinyVit)
     grid = side // row.patch_size
-    sam.prompt_encoder.grid, sam.prompt_encoder.image_size, sam.prompt_encoder._dense = grid, side, None
+    sam.prompt_encoder.grid, sam.prompt_encoder.image_size = grid, side
     sam.mask_decoder.grid = grid
     stride = 1
     for stage, layer in zip(row.stages, encoder.layers, strict=True):

@@ -43,15 +43,15 @@ class Attention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (..., A, C), k and v (..., B, C) -> (..., A, C), as the paper writes it."""
-        q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
+        q, k, v = self.split(self.q_proj(q)), self.split(self.k_proj(k)), self.split(self.v_proj(v))
         return self._merge(F.scaled_dot_product_attention(q, k, v))
 
     def from_tokens(self, q: Tensor, cells: Tensor, cells_pe: Tensor) -> Tensor:
         """Tokens (G, n, T, C) look at the cells: keys `cells_pe`, values `cells` (G, n, L, C) -> (G, n, T, C)."""
-        if not self._folds(q.shape[2]):
+        if not self.folds(q.shape[2]):
             return self.forward(q, cells_pe, cells)
         # k_proj moves to the queries. Its bias shifts all scores of a query alike, which softmax ignores.
-        queries = self._split(self.q_proj(q)) * self.scale  # (G, n, H, T, d)
+        queries = self.split(self.q_proj(q)) * self.scale  # (G, n, H, T, d)
         folded = torch.matmul(queries, self._heads_weight(self.k_proj)).flatten(2, 3)  # (G, n, H*T, C)
         weights = torch.matmul(folded, cells_pe.mT).softmax(-1)
         seen = torch.unflatten(torch.matmul(weights, cells), 2, (self.heads, -1))  # (G, n, H, T, C)
@@ -61,23 +61,23 @@ class Attention(nn.Module):
 
     def from_tokens_shared(self, q: Tensor, shared: Shared) -> Tensor:
         """The same while prompts share the cells: all tokens are queries of one attention."""
-        queries = self._split(self.q_proj(q.flatten(1, 2)))  # (G, H, n*T, d)
+        queries = self.split(self.q_proj(q.flatten(1, 2)))  # (G, H, n*T, d)
         return self._merge(F.scaled_dot_product_attention(queries, shared.keys, shared.values)).view_as(q)
 
     def weights_of_cells(self, cells_pe: Tensor, k: Tensor) -> Tensor:
         """Attention weights of cells (G, n, L, C) over tokens k (G, n, T, C): (G, n, H, T, L)."""
-        keys = self._split(self.k_proj(k)) * self.scale  # (G, n, H, T, d)
-        if self._folds(k.shape[2]):
+        keys = self.split(self.k_proj(k)) * self.scale  # (G, n, H, T, d)
+        if self.folds(k.shape[2]):
             folded = torch.matmul(keys, self._heads_weight(self.q_proj)).flatten(0, 1).flatten(1, 2)
             offset = (keys * self.q_proj.bias.view(self.heads, 1, -1)).sum(-1).flatten(0, 1).view(len(folded), -1, 1)
             scores = torch.baddbmm(offset, folded, cells_pe.flatten(0, 1).mT).view(*keys.shape[:-1], -1)
         else:
-            scores = torch.matmul(keys, self._split(self.q_proj(cells_pe)).mT)
+            scores = torch.matmul(keys, self.split(self.q_proj(cells_pe)).mT)
         return scores.softmax(-2)
 
     def weights_of_cells_shared(self, shared: Shared, k: Tensor) -> Tensor:
         """The same while prompts share the cells."""
-        keys = self._split(self.k_proj(k.flatten(1, 2)))  # (G, H, n*T, d)
+        keys = self.split(self.k_proj(k.flatten(1, 2)))  # (G, H, n*T, d)
         scores = torch.unflatten(torch.matmul(keys, shared.queries), 2, k.shape[1:3])  # (G, H, n, T, L)
         return scores.softmax(-2).transpose(1, 2)
 
@@ -86,8 +86,8 @@ class Attention(nn.Module):
 
         With `overwrite` the result may be written into the cells, of which there are then n.
         """
-        values = self._split(self.v_proj(v))  # (G, n, H, T, d)
-        if not self._folds(v.shape[2]):
+        values = self.split(self.v_proj(v))  # (G, n, H, T, d)
+        if not self.folds(v.shape[2]):
             return cells + self._merge(torch.matmul(weights.mT, values))
         # out_proj moves to the tokens. The weights of each head sum to one, so each adds 1/H of the bias.
         out = torch.matmul(values, self._heads_weight(self.out_proj)) + self.out_proj.bias / self.heads
@@ -96,7 +96,7 @@ class Attention(nn.Module):
         added = torch.baddbmm(start, flat, out.flatten(2, 3).flatten(0, 1), out=start if overwrite else None)
         return torch.unflatten(added, 0, v.shape[:2])
 
-    def _folds(self, tokens: int) -> bool:
+    def folds(self, tokens: int) -> bool:
         """Whether H*T columns are fewer than the inner width."""
         return self.heads * tokens < self.q_proj.out_features
 
@@ -105,7 +105,8 @@ class Attention(nn.Module):
         weight = projection.weight if projection is not self.out_proj else projection.weight.mT
         return torch.unflatten(weight, 0, (self.heads, -1))
 
-    def _split(self, x: Tensor) -> Tensor:
+    def split(self, x: Tensor) -> Tensor:
+        """(..., A, inner width) -> (..., H, A, d)."""
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(-3, -2)
 
     def _merge(self, x: Tensor) -> Tensor:
@@ -134,9 +135,9 @@ class TwoWayBlock(nn.Module):
         to_image, to_token = self.cross_attn_token_to_image, self.cross_attn_image_to_token
         cells, cells_pe = cells[:, 0], cells[:, 0] + pe
         return Shared(
-            to_image._split(to_image.k_proj(cells_pe)).contiguous(),
-            to_image._split(to_image.v_proj(cells)).contiguous(),
-            (to_token._split(to_token.q_proj(cells_pe)) * to_token.scale).mT.contiguous(),
+            to_image.split(to_image.k_proj(cells_pe)).contiguous(),
+            to_image.split(to_image.v_proj(cells)).contiguous(),
+            (to_token.split(to_token.q_proj(cells_pe)) * to_token.scale).mT.contiguous(),
         )
 
     def forward(

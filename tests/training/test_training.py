@@ -202,8 +202,8 @@ def test_a_fresh_decoder_looks_at_the_click() -> None:
             sparse = sam.prompt_encoder.tokens(torch.tensor([[[x, y]]]), torch.ones(1, 1), None)
             prompt = sam.mask_decoder.prompt(sparse)
             tokens = transformer.layers[0].norm1(transformer.layers[0].self_attn(prompt, prompt, prompt))
-            q = attention._split(attention.q_proj(tokens + prompt)) * attention.scale
-            k = attention._split(attention.k_proj(sam.prompt_encoder.dense_pe()[None]))
+            q = attention.split(attention.q_proj(tokens + prompt)) * attention.scale
+            k = attention.split(attention.k_proj(sam.prompt_encoder.dense_pe()[None]))
             seen = torch.matmul(q, k.mT).softmax(-1)[0, :, 1:5].mean((0, 1)).view(ROW.grid, ROW.grid)
         row, column = int(y // 16), int(x // 16)
         near.append(float(seen[row - 1 : row + 2, column - 1 : column + 2].sum()))
@@ -301,7 +301,7 @@ def test_corrections_add_a_round(batch: Batch) -> None:
 def test_it_learns_two_scenes(folder: Path) -> None:
     torch.manual_seed(0)
     loop = Loop(Plan("sam_tiny", folder, minutes=60, images=2, prompts=12, scenes=2, peak=2e-3), rank=0, world=1)
-    losses = [loop._step()[0]["masks"] for _ in range(30)]
+    losses = [loop.advance()[0]["masks"] for _ in range(30)]
     assert all(math.isfinite(loss) for loss in losses)
     assert np.mean(losses[-5:]) < 0.87 * np.mean(losses[:5])
 
@@ -356,11 +356,11 @@ def test_more_minutes_do_not_lower_the_resolution(folder: Path, tmp_path: Path) 
     plan = Plan("sam_tiny", tmp_path, minutes=60, images=1, prompts=4)
     first = Loop(plan, rank=0, world=1)
     first.progress, first.clock.seconds = 0.5, 1800.0
-    first._step()
+    first.advance()
     assert first.side == 256
-    first._save("state.pt")
+    first.save("state.pt")
     longer = Loop(replace(plan, minutes=600, resume=True), rank=0, world=1)
-    longer._step()
+    longer.advance()
     assert longer.side == 256
     assert longer.step == 2
     assert longer.clock.seconds == 1800
@@ -373,7 +373,7 @@ def test_more_minutes_go_on_from_before_the_decay(folder: Path, tmp_path: Path, 
     plan = Plan("sam_tiny", tmp_path, minutes=60, images=1, prompts=4)
     first = Loop(plan, rank=0, world=1)
     first.step, first.clock.seconds = 5, 1000.0
-    first._save("constant.pt")
+    first.save("constant.pt")
     first.step, first.progress, first.clock.seconds = 7, share, share * 3600
-    first._save("state.pt")
+    first.save("state.pt")
     assert Loop(replace(plan, minutes=600, resume=True), rank=0, world=1).step == from_step
