@@ -14,7 +14,7 @@ from db.engine import DATABASE_ERRORS, is_about_data, single_statements, sync_en
 from db.limits import MAX_INFLIGHT
 from db.statements import register
 from workers.chunks import attempts
-from workers.chunks.chunk import Bench, ChunkRun, End
+from workers.chunks.chunk import ChunkRun, End, Tools
 from workers.chunks.lease import Claim, LeaseKeeper, claim
 from workers.chunks.slots import Slots, StepAside
 from workers.pipeline.models import Models
@@ -44,7 +44,7 @@ class Worker:
         self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 2)
         self._s3 = s3_client(settings, settings.fetch_threads + settings.slots * MAX_INFLIGHT)
         self._models = Models(settings, self._s3)
-        self._bench: Bench | None = None
+        self._tools: Tools | None = None
         self._registered: list[Model] = []
         self._watchdog = threading.Thread(target=self._live, name="watchdog", daemon=True)
 
@@ -57,7 +57,7 @@ class Worker:
         largest = max(model.batch_images for model in self._registered)
         pipeline = Pipeline(self.settings, self._s3, largest)
         keeper = LeaseKeeper(self._engine, self.settings.lease_seconds, lambda: not self._hung(pipeline))
-        self._bench = Bench(
+        self._tools = Tools(
             self._engine, single_statements(self._engine), self.settings, pipeline, keeper, self.stopping
         )
         pipeline.start()
@@ -73,22 +73,22 @@ class Worker:
 
         Raises nothing: an error that nobody expected is charged to the chunk, which ends after a few of them.
         """
-        bench = self._bench
-        if bench is None or self.stopping.is_set():
+        tools = self._tools
+        if tools is None or self.stopping.is_set():
             return None
         held = self._claim(job_id, chunk_no)
         if held is None:
             return None
-        bench.keeper.add(held)
+        tools.keeper.add(held)
         try:
             crash_points.reach("claimed", job_id)
             model = self._models.get(held.model, held.precision)
-            end = ChunkRun(bench, held, model, step_aside).run()
+            end = ChunkRun(tools, held, model, step_aside).run()
         except Exception as error:
             log.exception("chunk %s failed", held.fence)
             end = attempts.failed(self._engine, held, error)
         finally:
-            bench.keeper.remove(held)
+            tools.keeper.remove(held)
         log.info("chunk %s %s", held.fence, end)
         return end
 
@@ -107,11 +107,11 @@ class Worker:
     def stop(self) -> None:
         """Leave the register. Chunks were given back by their own threads once `stopping` was set."""
         self.stopping.set()
-        if self._bench is None:
+        if self._tools is None:
             return
-        self._bench.pipeline.stop()
+        self._tools.pipeline.stop()
         self.slots.join(_ASIDE_SECONDS)
-        self._bench.keeper.stop()
+        self._tools.keeper.stop()
         self._watchdog.join(_SEEN_EVERY)
         try:
             with self._engine.begin() as connection:
@@ -133,7 +133,7 @@ class Worker:
         hung = False
         while not self.stopping.wait(_SEEN_EVERY):
             # Seen twice: a process that stood still itself finds its batch too old at the first look after waking.
-            before, hung = hung, self._bench is not None and self._hung(self._bench.pipeline)
+            before, hung = hung, self._tools is not None and self._hung(self._tools.pipeline)
             if before and hung:
                 log.critical("no GPU batch for %.0f s: ending the process", self.settings.batch_seconds)
                 os._exit(_EXIT_HUNG)

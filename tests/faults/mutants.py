@@ -65,7 +65,7 @@ MUTANTS = (
     Mutant(
         "the second announcement",
         "workers/dispatcher/leader.py",
-        '        self._step("announcing again", self._announce_again)\n',
+        '        self._step("announcing again", self._lost.send_again)\n',
         "",
         "tests/faults/test_quick.py::test_flushed_redis_is_announced_again",
     ),

@@ -1,6 +1,9 @@
-"""One claimed chunk from its first image to its end: admit, collect, write, and let go of what can not be finished.
+"""One claimed chunk from its first image to its end: admit, collect, write, and give back what is not finished.
 
-Runs in a Celery slot's thread. No transaction is open while images are fetched or computed.
+Runs in a thread of a Celery slot. No transaction is open while images are fetched or computed.
+
+Invariant: every image that the gate let in leaves it once. The pipeline lets it out with its outcome. Where an image
+does not reach the pipeline, because its admission was refused or no ticket could be made of it, this file does.
 """
 
 import logging
@@ -12,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Engine
@@ -23,8 +25,8 @@ from db.limits import MAX_INFLIGHT
 from db.statements import lease as sql
 from db.states import ItemReason
 from model.spec import TASK, Task
-from workers.chunks.lease import Claim, Item, LeaseKeeper, give_back
-from workers.chunks.rows import result_row
+from workers.chunks.lease import Claim, Item, LeaseKeeper, LeaseLost, give_back
+from workers.chunks.recorder import Recorder
 from workers.chunks.slots import StepAside
 from workers.failures import Failure, failure_of
 from workers.pipeline.pipeline import Pipeline
@@ -49,12 +51,8 @@ class End(StrEnum):
     """An unexpected error ended the attempt; the chunk was charged for it."""
 
 
-class LeaseLost(Exception):
-    """The fence did not hold: the transaction is rolled back and the chunk is somebody else's."""
-
-
 @dataclass(frozen=True)
-class Bench:
+class Tools:
     """What every chunk of a process works with."""
 
     engine: Engine
@@ -69,18 +67,16 @@ class Bench:
 class ChunkRun:
     """A claim being worked off."""
 
-    def __init__(self, bench: Bench, claim: Claim, model: Model, step_aside: StepAside = lambda: None) -> None:
-        self._bench = bench
+    def __init__(self, tools: Tools, claim: Claim, model: Model, step_aside: StepAside = lambda: None) -> None:
+        self._tools = tools
         self._claim = claim
         self._model = model
         self._step_aside = step_aside
         self._sink: SimpleQueue[Outcome] = SimpleQueue()
         self._abandoned = threading.Event()
         self._inflight: set[int] = set()
-        self._reasons = dict(claim.reasons)
-        self._missing = len(claim.items)
-        self._suspects = [item.index for item in claim.items if item.suspect]
-        self._until = time.monotonic() + bench.settings.chunk_seconds
+        self._recorder = Recorder(tools.engine, tools.settings.lease_seconds, claim, model)
+        self._until = time.monotonic() + tools.settings.chunk_seconds
         # Enough to keep every stage busy, few enough that a death suspects few.
         self._window = min(MAX_INFLIGHT, max(8, 4 * model.batch_images))
 
@@ -107,23 +103,23 @@ class ChunkRun:
             self._abandoned.set()
 
     def _end(self) -> End:
-        if self._missing == 0:
+        if self._recorder.missing == 0:
             crash_points.reach("done", self._claim.fence.job_id)
-            with self._bench.single.connect() as connection:
+            with self._tools.single.connect() as connection:
                 finish_job(connection, self._claim.fence.job_id)
             return End.DONE
         return self._give_back()
 
     def _give_back(self) -> End:
         self._abandoned.set()
-        held = give_back(self._bench.engine, self._claim.fence, self._bench.stopping)
+        held = give_back(self._tools.engine, self._claim.fence, self._tools.stopping)
         return End.GIVEN_BACK if held else End.LOST
 
     def _together(self, waiting: deque[Item]) -> None:
-        while (waiting or self._inflight) and not self._bench.stopping.is_set():
+        while (waiting or self._inflight) and not self._tools.stopping.is_set():
             batch = self._collect(more=bool(waiting))
-            if self._bench.stopping.is_set():
-                self._write(batch, set())
+            if self._tools.stopping.is_set():
+                self._recorder.write(batch, self._inflight)
                 return
             # What is done is written at once; only with empty hands it waits for a suspect that runs alone.
             self._advance(batch, self._next(waiting, patient=not batch))
@@ -132,11 +128,11 @@ class ChunkRun:
 
     def _by_itself(self, item: Item) -> None:
         """A suspect: nothing else of this process is in flight, so that a death now is charged to it alone."""
-        with self._bench.pipeline.gate.alone(self._must_end) as admitted:
+        with self._tools.pipeline.gate.alone(self._must_end) as admitted:
             if admitted:
                 self._admit([item], alone=True)
-            while self._inflight and not self._bench.stopping.is_set():
-                self._write(self._collect(), set())
+            while self._inflight and not self._tools.stopping.is_set():
+                self._recorder.write(self._collect(), self._inflight)
 
     def _next(self, waiting: deque[Item], patient: bool) -> list[Item]:
         """Items to admit now, let in by the gate. The impatient get none while the gate is closed."""
@@ -144,7 +140,7 @@ class ChunkRun:
         if not waiting or self._must_end() or (self._inflight and room < self._window // 2):
             return []
         admitted = [waiting.popleft() for _ in range(min(room, len(waiting)))]
-        if self._bench.pipeline.gate.enter(len(admitted), lambda: not patient or self._must_end()):
+        if self._tools.pipeline.gate.enter(len(admitted), lambda: not patient or self._must_end()):
             return admitted
         waiting.extendleft(reversed(admitted))
         return []
@@ -154,9 +150,9 @@ class ChunkRun:
         if not items:
             return
         inflight = sorted(self._inflight | {item.index for item in items})
-        with self._refunded(len(items)), self._bench.single.connect() as connection:
+        with self._refunded(len(items)), self._tools.single.connect() as connection:
             crash_points.reach("admitting", self._claim.fence.job_id)
-            lease_seconds = self._bench.settings.lease_seconds
+            lease_seconds = self._tools.settings.lease_seconds
             admission = sql.admit(self._claim.fence, lease_seconds=lease_seconds, inflight=inflight, alone=alone)
             if connection.execute(*admission).one_or_none() is None:
                 raise LeaseLost
@@ -168,7 +164,7 @@ class ChunkRun:
             self._admit(admitted)
             return
         with self._refunded(len(admitted)):
-            self._write(batch, {item.index for item in admitted})
+            self._recorder.write(batch, self._inflight | {item.index for item in admitted})
         self._submit(admitted)
 
     @contextmanager
@@ -177,7 +173,7 @@ class ChunkRun:
         try:
             yield
         except BaseException:
-            self._bench.pipeline.gate.leave(images)
+            self._tools.pipeline.gate.leave(images)
             raise
 
     def _submit(self, items: list[Item]) -> None:
@@ -185,9 +181,9 @@ class ChunkRun:
         for item in items:
             self._inflight.add(item.index)
             try:
-                self._bench.pipeline.submit(self._ticket(item))
+                self._tools.pipeline.submit(self._ticket(item))
             except Exception as error:  # noqa: BLE001  mapped by the failure table for the item it belongs to
-                self._bench.pipeline.gate.leave()
+                self._tools.pipeline.gate.leave()
                 self._sink.put(Failed(item.index, self._no_ticket(item, error), {}))
 
     def _no_ticket(self, item: Item, error: Exception) -> Failure:
@@ -222,7 +218,7 @@ class ChunkRun:
         enough = self._window // 2 if more else self._window
         batch: list[Done | Failed] = []
         linger_until = None
-        while self._inflight and not self._bench.stopping.is_set():
+        while self._inflight and not self._tools.stopping.is_set():
             if self._claim.lost.is_set():
                 raise LeaseLost
             wait = _POLL if linger_until is None else min(_POLL, linger_until - time.monotonic())
@@ -231,7 +227,7 @@ class ChunkRun:
             try:
                 outcome = self._sink.get(timeout=wait)
             except Empty:
-                if self._bench.pipeline.has_only_slow(self._sink, len(self._inflight)):
+                if self._tools.pipeline.has_only_slow(self._sink, len(self._inflight)):
                     self._step_aside()
                 continue
             self._inflight.discard(outcome.index)
@@ -240,64 +236,6 @@ class ChunkRun:
                 linger_until = linger_until or time.monotonic() + _LINGER
         return batch
 
-    def _write(self, batch: list[Done | Failed], admitted: set[int]) -> None:
-        """Write a batch; where it is refused, each result by itself, so that only the one at fault fails."""
-        if not batch:
-            return
-        try:
-            self._commit(batch, admitted)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
-                raise
-            log.warning("%d results of chunk %s are refused: writing one by one", len(batch), self._claim.fence)
-            for outcome in batch:
-                self._write_one(outcome, admitted)
-
-    def _write_one(self, outcome: Done | Failed, admitted: set[int]) -> None:
-        try:
-            self._commit([outcome], admitted)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
-                raise
-            log.exception("the result of item %d of chunk %s cannot be written", outcome.index, self._claim.fence)
-            failure = Failure(ItemReason.INTERNAL, f"the result cannot be written: {type(error).__name__}", True)
-            self._commit([Failed(outcome.index, failure, {})], admitted)
-
-    def _commit(self, batch: list[Done | Failed], admitted: set[int]) -> None:
-        """One transaction: fence, counts, what is in flight now, one row a result, and the chunk's end."""
-        fence, indexes = self._claim.fence, [outcome.index for outcome in batch]
-        reasons = dict(self._reasons)
-        for outcome in batch:
-            if isinstance(outcome, Failed):
-                reason = outcome.failure.reason.value
-                reasons[reason] = reasons.get(reason, 0) + 1
-        n_ok = sum(isinstance(outcome, Done) for outcome in batch)
-        inflight = sorted(self._inflight | admitted)
-        rows = [self._row(outcome) for outcome in batch]
-        with self._bench.engine.begin() as connection:
-            lease_seconds = self._bench.settings.lease_seconds
-            record = sql.record(fence, lease_seconds=lease_seconds, more_ok=n_ok, reasons=reasons, inflight=inflight)
-            counted = connection.execute(*record).one_or_none()
-            if counted is None:
-                raise LeaseLost
-            connection.execute(*sql.insert_results(rows))
-            crash_points.reach("writing", fence.job_id)
-            if self._suspects:
-                connection.execute(*sql.clear_suspects(fence.job_id, indexes))
-            if counted.missing == 0:
-                connection.execute(*sql.complete(fence))
-        self._missing, self._reasons = counted.missing, reasons
-
-    def _row(self, outcome: Done | Failed) -> dict[str, Any]:
-        fence = self._claim.fence
-        if isinstance(outcome, Done):
-            crash_points.reach("packing", fence.job_id)
-        return result_row(fence.job_id, fence.fence, self._claim.attempt, self._model, outcome)
-
     def _must_end(self) -> bool:
-        stopping = self._bench.stopping.is_set() or self._claim.lost.is_set()
+        stopping = self._tools.stopping.is_set() or self._claim.lost.is_set()
         return stopping or time.monotonic() > self._until

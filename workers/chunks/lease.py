@@ -26,6 +26,10 @@ _GIVE_BACK_LEAVING = 3.0
 """With SIGTERM received nobody waits longer for a database that is away: the lease runs out instead."""
 
 
+class LeaseLost(Exception):
+    """The fence did not hold: the transaction is rolled back and the chunk is somebody else's."""
+
+
 @dataclass(frozen=True)
 class Item:
     """One image of a claimed chunk that has no result yet. A suspect was in flight when a worker died."""

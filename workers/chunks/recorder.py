@@ -1,0 +1,95 @@
+"""Writes a chunk's results: one transaction a batch, guarded by the fence."""
+
+import logging
+from typing import Any
+
+from sqlalchemy import Engine
+
+from db.engine import DATABASE_ERRORS, is_about_data
+from db.statements import lease as sql
+from db.states import ItemReason
+from workers.chunks.lease import Claim, LeaseLost
+from workers.chunks.rows import result_row
+from workers.failures import Failure
+from workers.pipeline.ticket import Done, Failed, Model
+from workers.testing import crash_points
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Of one claim. `missing` counts the items that have no result yet."""
+
+    def __init__(self, engine: Engine, lease_seconds: float, claim: Claim, model: Model) -> None:
+        self._engine = engine
+        self._lease_seconds = lease_seconds
+        self._claim = claim
+        self._model = model
+        self._reasons = dict(claim.reasons)
+        self._suspects = [item.index for item in claim.items if item.suspect]
+        self.missing = len(claim.items)
+
+    def write(self, batch: list[Done | Failed], inflight: set[int]) -> None:
+        """Write a batch, and `inflight`, the items that are admitted and have no result yet.
+
+        Where the database refuses the batch, each result is written by itself, so that only the one at fault fails.
+        """
+        if not batch:
+            return
+        try:
+            self._commit(batch, inflight)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                raise
+            log.warning("%d results of chunk %s are refused: writing one by one", len(batch), self._claim.fence)
+            for outcome in batch:
+                self._write_one(outcome, inflight)
+
+    def _write_one(self, outcome: Done | Failed, inflight: set[int]) -> None:
+        try:
+            self._commit([outcome], inflight)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                raise
+            log.exception("the result of item %d of chunk %s cannot be written", outcome.index, self._claim.fence)
+            failure = Failure(ItemReason.INTERNAL, f"the result cannot be written: {type(error).__name__}", True)
+            self._commit([Failed(outcome.index, failure, {})], inflight)
+
+    def _commit(self, batch: list[Done | Failed], inflight: set[int]) -> None:
+        """One transaction: fence, counts, what is in flight now, one row a result, and the chunk's end."""
+        fence, indexes = self._claim.fence, [outcome.index for outcome in batch]
+        reasons = dict(self._reasons)
+        for outcome in batch:
+            if isinstance(outcome, Failed):
+                reason = outcome.failure.reason.value
+                reasons[reason] = reasons.get(reason, 0) + 1
+        n_ok = sum(isinstance(outcome, Done) for outcome in batch)
+        rows = [self._row(outcome) for outcome in batch]
+        with self._engine.begin() as connection:
+            record = sql.record(
+                fence,
+                lease_seconds=self._lease_seconds,
+                more_ok=n_ok,
+                reasons=reasons,
+                inflight=sorted(inflight),
+            )
+            counted = connection.execute(*record).one_or_none()
+            if counted is None:
+                raise LeaseLost
+            connection.execute(*sql.insert_results(rows))
+            crash_points.reach("writing", fence.job_id)
+            if self._suspects:
+                connection.execute(*sql.clear_suspects(fence.job_id, indexes))
+            if counted.missing == 0:
+                connection.execute(*sql.complete(fence))
+        self.missing, self._reasons = counted.missing, reasons
+
+    def _row(self, outcome: Done | Failed) -> dict[str, Any]:
+        fence = self._claim.fence
+        if isinstance(outcome, Done):
+            crash_points.reach("packing", fence.job_id)
+        return result_row(fence.job_id, fence.fence, self._claim.attempt, self._model, outcome)

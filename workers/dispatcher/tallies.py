@@ -1,0 +1,34 @@
+"""Ended chunks are added to their job's tallies, so that a poll of a large job does not sum all of its chunks."""
+
+from sqlalchemy import Engine
+
+from db.statements import tally
+from workers.dispatcher.faults import Faults
+from workers.testing import crash_points
+
+_TALLIED = 1000
+"""Chunks a tick, two ticks a second: more than any fleet of GPUs ends."""
+
+
+class Tallies:
+    """`single` runs each statement in a transaction of its own."""
+
+    def __init__(self, single: Engine, faults: Faults) -> None:
+        self._single = single
+        self._faults = faults
+
+    def add(self) -> None:
+        """Add ended chunks that are not tallied yet."""
+        with self._faults.step("tallying at once"), self._single.connect() as connection:
+            connection.execute(*tally.add_tallies(most=_TALLIED))
+            return
+        self._add_by_job()  # one row can make the statement for all jobs fail
+
+    def _add_by_job(self) -> None:
+        with self._single.connect() as connection:
+            jobs = connection.execute(*tally.untallied_jobs()).scalars().all()
+        for job_id in jobs:
+            if self._faults.may_try(job_id):
+                with self._faults.job("tallying", job_id), self._single.connect() as connection:
+                    crash_points.reach("tallying", job_id)
+                    connection.execute(*tally.add_tallies_of(job_id, most=_TALLIED))
