@@ -8,10 +8,10 @@ _objects: dict[str, bytes] = {}
 _read: Callable[[Reading], bytes] = Reading.read
 
 
-def read(reading: Reading) -> bytes:
-    if reading.uri not in _objects:
-        _objects[reading.uri] = _read(reading)
-    return _objects[reading.uri]
+def read(self: Reading) -> bytes:
+    if self.uri not in _objects:
+        _objects[self.uri] = _read(self)
+    return _objects[self.uri]
 
 
 Reading.read = read  # type: ignore[method-assign]

@@ -101,8 +101,8 @@ def result_row(rles: Sequence[RLE], prompt: str | None = None) -> dict[str, Any]
     for rle in rles:
         x, y, w, h = bbox(rle)
         n = len(rle["counts"])
-        point = (None, None) if prompt else (x + 0.5, y + 0.5)
-        rows.append(MaskRow(area(rle), x, y, w, h, 0.75, 0.5, *point, 0, 0, 40, 30, prompt, at, n))
+        point_x, point_y = (None, None) if prompt else (x + 0.5, y + 0.5)
+        rows.append(MaskRow(area(rle), x, y, w, h, 0.75, 0.5, point_x, point_y, 0, 0, 40, 30, prompt, at, n))
         at += n
     return {
         "state": ResultState.SUCCEEDED,

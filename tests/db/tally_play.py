@@ -115,7 +115,9 @@ class Play:
 
     def missing(self, connection: Connection, chunk_no: int) -> int:
         left = select(chunks.c.hi - chunks.c.lo - chunks.c.n_ok - chunks.c.n_err)
-        return connection.execute(left.where(chunks.c.job_id == self.job, chunks.c.chunk_no == chunk_no)).scalar_one()
+        mine = left.where(chunks.c.job_id == self.job, chunks.c.chunk_no == chunk_no)
+        missing: int = connection.execute(mine).scalar_one()
+        return missing
 
     def record(self) -> None:
         fence = self.some()

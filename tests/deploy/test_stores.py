@@ -27,7 +27,7 @@ def test_the_application_owns_its_database_and_is_no_superuser(stores: Stores) -
 
 def test_postgres_wants_a_password_and_listens_on_loopback_alone(stores: Stores) -> None:
     with _connect(stores.superuser_url) as connection:
-        settings = dict(
+        settings: dict[str, str] = dict(
             connection.execute(
                 "SELECT name, setting FROM pg_settings WHERE name IN"
                 " ('listen_addresses', 'unix_socket_directories', 'password_encryption')"

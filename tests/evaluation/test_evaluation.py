@@ -57,7 +57,8 @@ def test_label_maps_of_every_kind(tmp_path: Path) -> None:
 
 def test_layers_belong_to_their_picture(tmp_path: Path) -> None:
     images, truth = tmp_path / "images", tmp_path / "truth"
-    images.mkdir(), truth.mkdir()
+    images.mkdir()
+    truth.mkdir()
     Pillow.fromarray(np.zeros((10, 10, 3), np.uint8)).save(images / "b.jpg")
     Pillow.fromarray(np.zeros((10, 10, 3), np.uint8)).save(images / "bb.png")
     whole, speck = np.ones((10, 10), np.uint8), np.zeros((10, 10), np.uint8)
@@ -219,7 +220,8 @@ def test_the_command_prints_a_table_and_writes_json(
 ) -> None:
     image, mask = scene()
     images, truth = tmp_path / "images", tmp_path / "truth"
-    images.mkdir(), truth.mkdir()
+    images.mkdir()
+    truth.mkdir()
     Pillow.fromarray(image).save(images / "disc.jpg")
     Pillow.fromarray(mask.astype(np.uint8)).save(truth / "disc.png")
     export(dict(build("sam_tiny", seed=1).state_dict()), tmp_path / "w.safetensors")

@@ -86,7 +86,7 @@ class Cluster:
     stack: Stack
     engine: Engine
     admin: Engine
-    redis: "redis.Redis[bytes]"
+    redis: redis.Redis
     s3: "S3Client"
     deeds: Path
     jobs: list[UUID] = field(default_factory=list)

@@ -235,7 +235,7 @@ def storm(soak: Soak, jobs: list[JobPlan], faults: list[Plan]) -> None:
     for number, plan in enumerate(faults):
         while waiting and sent <= total * number / len(faults):
             job = waiting.pop()
-            _stubbornly(lambda job=job: submit(soak, job))
+            _stubbornly(partial(submit, soak, job))
             sent += job.images
         slots.acquire()
         print(f"{number + 1:4d} {plan.kind} {plan.target} {plan.seconds:.1f}", flush=True)
@@ -243,7 +243,7 @@ def storm(soak: Soak, jobs: list[JobPlan], faults: list[Plan]) -> None:
         threads[-1].start()
         time.sleep(0.2 + soak.random.random() * 2.5)
     for job in reversed(waiting):
-        _stubbornly(lambda job=job: submit(soak, job))
+        _stubbornly(partial(submit, soak, job))
     for thread in threads:
         thread.join(120)
 

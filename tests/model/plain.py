@@ -74,7 +74,7 @@ def one_crop(sam: Any, image: np.ndarray, crop: list[int], layer: int, p: dict[s
     h, w = y1 - y0, x1 - x0
     scale = side / max(h, w)
     nh, nw = max(int(h * scale + 0.5), 1), max(int(w * scale + 0.5), 1)
-    small = np.array(Image.fromarray(image[y0:y1, x0:x1].copy()).resize((nw, nh), Image.BILINEAR))
+    small = np.array(Image.fromarray(image[y0:y1, x0:x1].copy()).resize((nw, nh), Image.Resampling.BILINEAR))
     pixels = (small.astype(np.float32) - np.float32(row.pixel_mean)) / np.float32(row.pixel_std)
     padded = torch.zeros(1, 3, side, side)
     padded[0, :, :nh, :nw] = torch.from_numpy(pixels).permute(2, 0, 1)
@@ -111,7 +111,7 @@ def one_crop(sam: Any, image: np.ndarray, crop: list[int], layer: int, p: dict[s
 
 def without_small(mask: np.ndarray, area: int, holes: bool) -> tuple[np.ndarray, bool]:
     """As the reference writes it, on OpenCV's own labels."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats((mask ^ holes).astype(np.uint8), None, 8)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats((mask ^ holes).astype(np.uint8), connectivity=8)
     sizes = stats[1:, -1]
     small = [i + 1 for i, size in enumerate(sizes) if size < area]
     if not small:

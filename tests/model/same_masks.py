@@ -34,7 +34,8 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 def _assert_same_measures(mask: Mask, pixels: np.ndarray, other: plain.Plain) -> None:
     assert mask.predicted_iou == pytest.approx(other.iou, abs=1e-4)
     assert mask.stability_score == pytest.approx(np.nan_to_num(other.stability), abs=1e-3)
-    assert mask.point_coords == [pytest.approx(other.point)]
+    assert mask.point_coords is not None
+    assert [pytest.approx(other.point)] == mask.point_coords
     x0, y0, x1, y1 = other.crop
     assert mask.crop_box == [x0, y0, x1 - x0, y1 - y0]
     assert mask.area == pixels.sum()

@@ -13,7 +13,7 @@ from model.spec import MAX_PROMPTS, TASK, Automatic, Prompt, Prompted
 
 def test_as_the_contract_shows_it() -> None:
     assert Automatic(points_per_side=16).points_per_side == 16
-    task = Prompted([Prompt(id="p", points=[(500, 375)], labels=[1])])
+    task = Prompted((Prompt(id="p", points=((500, 375),), labels=(1,)),))
     assert task.prompts[0].points == ((500.0, 375.0),)
     assert task.type == "prompted" and Automatic().type == "auto"
 
@@ -73,19 +73,18 @@ def test_unknown_type() -> None:
 
 def test_caps_and_ids() -> None:
     box = Prompt(box=(0, 0, 1, 1))
-    assert [p.id for p in Prompted([box, box]).prompts] == ["0", "1"]
+    assert [p.id for p in Prompted((box, box)).prompts] == ["0", "1"]
     with pytest.raises(ValidationError, match="unique"):
-        Prompted([Prompt(id="1", box=(0, 0, 1, 1)), Prompt(box=(0, 0, 1, 1))])
+        Prompted((Prompt(id="1", box=(0, 0, 1, 1)), Prompt(box=(0, 0, 1, 1))))
     with pytest.raises(ValidationError, match="1024"):
-        Prompted([box] * (MAX_PROMPTS + 1))
+        Prompted((box,) * (MAX_PROMPTS + 1))
 
 
 def test_multimask_defaults() -> None:
-    point = {"points": [(1, 1)], "labels": [1]}
-    assert Prompt(**point).three_masks
-    assert not Prompt(**point, multimask=False).three_masks
-    assert not Prompt(**point, box=(0, 0, 1, 1)).three_masks
-    assert not Prompt(points=[(1, 1), (2, 2)], labels=[1, 0]).three_masks
+    assert Prompt(points=((1, 1),), labels=(1,)).three_masks
+    assert not Prompt(points=((1, 1),), labels=(1,), multimask=False).three_masks
+    assert not Prompt(points=((1, 1),), labels=(1,), box=(0, 0, 1, 1)).three_masks
+    assert not Prompt(points=((1, 1), (2, 2)), labels=(1, 0)).three_masks
     assert Prompt(box=(0, 0, 1, 1), multimask=True).three_masks
 
 

@@ -41,7 +41,7 @@ RENAMES = (
 
 def oracle(sam: Sam) -> SamModel:
     """The same network in `transformers`, every weight of ours in its place, eval mode."""
-    model = SamModel(_config(sam.row)).eval()
+    model: SamModel = SamModel(_config(sam.row)).eval()
     state = {_rename(name): tensor for name, tensor in sam.state_dict().items()}
     state["shared_image_embedding.positional_embedding"] = state["prompt_encoder.shared_embedding.positional_embedding"]
     model.load_state_dict(state, strict=True)

@@ -39,7 +39,7 @@ def test_a_rectangle_is_encoded_as_if_drawn(box: tuple[int, int, int, int]) -> N
     x0, y0, x1, y1 = box
     drawn = np.zeros((40, 60), bool)
     drawn[y0:y1, x0:x1] = True
-    (masks,) = load("null").run([IMAGE], [Prompted([Prompt(id="a", box=box)])])
+    (masks,) = load("null").run([IMAGE], [Prompted((Prompt(id="a", box=box),))])
     assert masks[0].rle == rle.encode(drawn)
 
 
@@ -49,7 +49,7 @@ def test_one_pixel() -> None:
 
 
 def test_prompts() -> None:
-    task = Prompted([Prompt(id="a", points=[(5, 6)], labels=[1]), Prompt(id="b", box=(3, 4, 20, 30))])
+    task = Prompted((Prompt(id="a", points=((5, 6),), labels=(1,)), Prompt(id="b", box=(3, 4, 20, 30))))
     (masks,) = load("null").run([IMAGE], [task])
     assert [m.prompt_id for m in masks] == ["a", "a", "a", "b"]
     assert masks[0].point_coords == [[5.0, 6.0]]
@@ -59,8 +59,8 @@ def test_prompts() -> None:
 @pytest.mark.parametrize(
     "prompt",
     [
-        Prompt(id="x", points=[(61, 0)], labels=[1]),
-        Prompt(id="x", points=[(0, -1)], labels=[1]),
+        Prompt(id="x", points=((61, 0),), labels=(1,)),
+        Prompt(id="x", points=((0, -1),), labels=(1,)),
         Prompt(id="x", box=(0, 41, 10, 50)),
         Prompt(id="x", mask=rle.encode(np.zeros((60, 40), bool))),
     ],
@@ -68,7 +68,7 @@ def test_prompts() -> None:
 )
 def test_prompts_outside(prompt: Prompt) -> None:
     with pytest.raises(PromptOutOfBounds, match="'x'"):
-        load("null").run([IMAGE], [Prompted([prompt])])
+        load("null").run([IMAGE], [Prompted((prompt,))])
 
 
 def test_delay() -> None:

@@ -19,23 +19,23 @@ IMAGE = photograph("coffee.png", 200)
 HEIGHT, WIDTH = IMAGE.shape[:2]
 FEW = Automatic(points_per_side=4, pred_iou_thresh=0.0, stability_score_thresh=0.3)
 PROMPTS = Prompted(
-    [
-        Prompt(id="point", points=[(50, 60)], labels=[1]),
-        Prompt(id="single", points=[(50, 60)], labels=[1], multimask=False),
-        Prompt(id="two", points=[(50, 60), (90, 20)], labels=[1, 0]),
+    (
+        Prompt(id="point", points=((50, 60),), labels=(1,)),
+        Prompt(id="single", points=((50, 60),), labels=(1,), multimask=False),
+        Prompt(id="two", points=((50, 60), (90, 20)), labels=(1, 0)),
         Prompt(id="box", box=(10, 20, 150, 100)),
-        Prompt(id="both", points=[(50, 60)], labels=[1], box=(10, 20, 150, 100), multimask=True),
+        Prompt(id="both", points=((50, 60),), labels=(1,), box=(10, 20, 150, 100), multimask=True),
         Prompt(id="mask", mask=rle.encode(np.eye(HEIGHT, WIDTH, dtype=bool))),
-        Prompt(id="edge", points=[(WIDTH, HEIGHT)], labels=[1]),
+        Prompt(id="edge", points=((WIDTH, HEIGHT),), labels=(1,)),
         Prompt(id="flat", box=(20, 20, 20, 20)),
-    ]
+    )
 )
 
 
 def plainly(prompt: Prompt) -> list[np.ndarray]:
     """One prompt alone through the networks, everything at full size."""
     s = blobs()
-    view = s.pre(IMAGE, Prompted([prompt])).views[0]
+    view = s.pre(IMAGE, Prompted((prompt,))).views[0]
     sx, sy = view.frame.resized[1] / WIDTH, view.frame.resized[0] / HEIGHT
     points = torch.tensor([[(x * sx, y * sy) for x, y in prompt.points]]).reshape(1, -1, 2)
     labels = torch.tensor([prompt.labels], dtype=torch.int64)
@@ -43,7 +43,9 @@ def plainly(prompt: Prompt) -> list[np.ndarray]:
         [[prompt.box[0] * sx, prompt.box[1] * sy, prompt.box[2] * sx, prompt.box[3] * sy]]
     )
     mask = (
-        None if prompt.mask is None else torch.from_numpy(s.pre(IMAGE, Prompted([prompt])).plan.questions[0].mask)[None]
+        None
+        if prompt.mask is None
+        else torch.from_numpy(s.pre(IMAGE, Prompted((prompt,))).plan.questions[0].mask)[None]
     )
     side = s.sam.row.image_size
     with torch.inference_mode():
@@ -77,7 +79,7 @@ def test_prompts_equal_one_by_one() -> None:
 def test_batches_equal_single_images() -> None:
     """Peers have un-cropped every image with the last one's geometry, and padded prompts of unequal length."""
     images = [IMAGE, photograph("astronaut.png", 150), photograph("page.png", 130), IMAGE[:50]]
-    points = Prompted([Prompt(points=[(5, 6)], labels=[1]), Prompt(points=[(9, 9), (3, 4)], labels=[1, 0])])
+    points = Prompted((Prompt(points=((5, 6),), labels=(1,)), Prompt(points=((9, 9), (3, 4)), labels=(1, 0))))
     tasks = [FEW, points, FEW, points]
     s = blobs()
     together = [s.post(r) for r in s.core([s.pre(i, t) for i, t in zip(images, tasks, strict=True)])]
@@ -93,7 +95,7 @@ def test_batches_equal_single_images() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (3, 5)])
 def test_degenerate_images(size: tuple[int, int]) -> None:
     image = np.zeros((*size, 3), np.uint8)
-    automatic, prompted = blobs().run([image] * 2, [FEW, Prompted([Prompt(points=[(0, 0)], labels=[1])])])
+    automatic, prompted = blobs().run([image] * 2, [FEW, Prompted((Prompt(points=((0, 0),), labels=(1,)),))])
     assert all(m.rle["size"] == list(size) for m in automatic + prompted)
     assert len({m.rle["counts"] for m in automatic}) == len(automatic) and all(m.area for m in automatic)
     assert len(prompted) == 3
@@ -106,28 +108,28 @@ def test_foreign_arrays(image: np.ndarray) -> None:
 
 
 def test_prompts_that_cannot_be_answered_are_named() -> None:
-    fine, far = Prompt(box=(0, 0, 9, 9)), Prompt(id="far", points=[(WIDTH + 1, 0)], labels=[1])
+    fine, far = Prompt(box=(0, 0, 9, 9)), Prompt(id="far", points=((WIDTH + 1, 0),), labels=(1,))
     with pytest.raises(PromptOutOfBounds, match="'far'"):
-        blobs().run([IMAGE], [Prompted([fine, far])])
+        blobs().run([IMAGE], [Prompted((fine, far))])
     with pytest.raises(PromptOutOfBounds, match="'far'"):
-        blobs().run_embedded(blobs().embed(IMAGE), Prompted([far]))
+        blobs().run_embedded(blobs().embed(IMAGE), Prompted((far,)))
 
 
 def test_boxes_of_detectors() -> None:
     """A box that sticks out of the image answers as the box clipped by hand, in either format."""
-    (expected,) = blobs().run([IMAGE], [Prompted([Prompt(box=(0, 10, WIDTH, 100))])])
+    (expected,) = blobs().run([IMAGE], [Prompted((Prompt(box=(0, 10, WIDTH, 100)),))])
     for box, box_format in (((-0.3, 10, WIDTH + 0.6, 100), "xyxy"), ((-0.5, 10, WIDTH + 1, 90), "xywh")):
-        assert blobs().run([IMAGE], [Prompted([Prompt(box=box)], box_format=box_format)]) == [expected]
+        assert blobs().run([IMAGE], [Prompted((Prompt(box=box),), box_format=box_format)]) == [expected]
     with pytest.raises(ValueError, match="go through"):
-        blobs().pre(IMAGE, Prompted([Prompt(box=(0, 0, 9, 9))], box_format="xywh"))
+        blobs().pre(IMAGE, Prompted((Prompt(box=(0, 0, 9, 9)),), box_format="xywh"))
 
 
 def test_logits_prompt() -> None:
     low = blobs().sam.row.mask_size
-    task = Prompted([Prompt(mask=np.full((1, low, low), 3.0))])
+    task = Prompted((Prompt(mask=np.full((1, low, low), 3.0)),))
     assert len(blobs().run([IMAGE], [task])[0]) == 1
     with pytest.raises(ValueError, match="logits"):
-        blobs().run([IMAGE], [Prompted([Prompt(mask=np.zeros((1, 7, 7)))])])
+        blobs().run([IMAGE], [Prompted((Prompt(mask=np.zeros((1, 7, 7), np.float32)),))])
 
 
 def test_not_a_number_gives_no_masks() -> None:
@@ -159,7 +161,7 @@ def test_the_encoder_runs_once_per_content(monkeypatch: pytest.MonkeyPatch) -> N
     batches: list[int] = []
     encode = s.sam.encode
     monkeypatch.setattr(s.sam, "encode", lambda pixels: batches.append(len(pixels)) or encode(pixels))
-    point = Prompted([Prompt(points=[(5, 5)], labels=[1])])
+    point = Prompted((Prompt(points=((5, 5),), labels=(1,)),))
     s.run([IMAGE, IMAGE.copy()], [FEW, point])
     s.run([IMAGE], [point])
     assert batches == [1]

@@ -21,7 +21,7 @@ def test_resized_sizes(size: tuple[int, int], resized: tuple[int, int]) -> None:
 def test_resize_is_pillows() -> None:
     image = np.random.default_rng(0).integers(0, 256, (123, 77, 3), dtype=np.uint8)
     frame = frame_of((123, 77), (7, 11, 70, 100), 256)
-    expected = Image.fromarray(image[11:100, 7:70].copy()).resize(frame.resized[::-1], Image.BILINEAR)
+    expected = Image.fromarray(image[11:100, 7:70].copy()).resize(frame.resized[::-1], Image.Resampling.BILINEAR)
     assert (resize(image, frame) == np.asarray(expected)).all()
     assert frame.crop_xywh == [7, 11, 63, 89]
 

@@ -24,8 +24,8 @@ State = dict[str, Tensor]
 def _conv_norm(s: State, name: str, x: Tensor, stride: int = 1, depthwise: bool = False) -> Tensor:
     weight = s[name + ".c.weight"]
     x = F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=len(weight) if depthwise else 1)
-    bn = (s[f"{name}.bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-    return F.batch_norm(x, *bn, eps=1e-5)
+    mean, var, weight, bias = (s[f"{name}.bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+    return F.batch_norm(x, mean, var, weight, bias, eps=1e-5)
 
 
 def _layer_norm(s: State, name: str, x: Tensor, eps: float = 1e-5) -> Tensor:

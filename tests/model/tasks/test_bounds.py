@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 40, 60
 
 def fitted_box(box: Box, box_format: BoxFormat = "xyxy") -> tuple[Box | None, bool]:
     """The box that is asked, or None where it fails, and whether it was clipped."""
-    found = fit(Prompted([Prompt(id="b", box=box)], box_format=box_format), HEIGHT, WIDTH)
+    found = fit(Prompted((Prompt(id="b", box=box),), box_format=box_format), HEIGHT, WIDTH)
     assert [n.prompt_id for n in found.failed + found.clipped] in ([], ["b"])
     assert (found.task is None) == bool(found.failed)
     return (found.task.prompts[0].box if found.task else None), bool(found.clipped)
@@ -55,7 +55,7 @@ def test_boxes_by_width_and_height(box: Box, asked: Box | None, clipped: bool) -
 
 
 def test_what_is_left_is_given_as_corners() -> None:
-    found = fit(Prompted([Prompt(id="b", box=(1, 2, 3, 4))], box_format="xywh"), HEIGHT, WIDTH)
+    found = fit(Prompted((Prompt(id="b", box=(1, 2, 3, 4)),), box_format="xywh"), HEIGHT, WIDTH)
     assert found.task is not None and found.task.box_format == "xyxy"
     assert fit_all(found.task, HEIGHT, WIDTH) == found.task
 
@@ -63,30 +63,30 @@ def test_what_is_left_is_given_as_corners() -> None:
 @pytest.mark.parametrize(
     ("prompt", "said"),
     [
-        (Prompt(points=[(5, 5), (60.00003, 12)], labels=[1, 1]), "point (60.00003, 12) lies outside the image"),
-        (Prompt(points=[(0, -1e-9)], labels=[0]), "point (0, -1e-09) lies outside"),
-        (Prompt(points=[(61, 0)], labels=[1], box=(0, 0, 9, 9)), "point (61, 0) lies outside"),
+        (Prompt(points=((5, 5), (60.00003, 12)), labels=(1, 1)), "point (60.00003, 12) lies outside the image"),
+        (Prompt(points=((0, -1e-9),), labels=(0,)), "point (0, -1e-09) lies outside"),
+        (Prompt(points=((61, 0),), labels=(1,), box=(0, 0, 9, 9)), "point (61, 0) lies outside"),
         (Prompt(box=(60, 1, 70, 2)), 'box (60, 1, 70, 2) lies outside the image, where x goes from 0 to 60 '
          'and y from 0 to 40: read as xyxy (corner pairs); set task.box_format to "xywh" if'),
         (Prompt(mask=rle.encode(np.zeros((60, 40), bool))), "the mask's size is [60, 40], the image's is [40, 60]"),
-        (Prompt(mask=np.zeros((1, 7, 7))), "mask logits are (1, 7, 7), this model's are (1, 64, 64)"),
+        (Prompt(mask=np.zeros((1, 7, 7), np.float32)), "mask logits are (1, 7, 7), this model's are (1, 64, 64)"),
     ],
 )  # fmt: skip
 def test_a_prompt_that_cannot_be_answered_fails_alone(prompt: Prompt, said: str) -> None:
-    good = Prompt(id="good", points=[(60, 40)], labels=[1])
-    found = fit(Prompted([prompt, good]), HEIGHT, WIDTH, 64)
-    assert found.task == Prompted([good])
+    good = Prompt(id="good", points=((60, 40),), labels=(1,))
+    found = fit(Prompted((prompt, good)), HEIGHT, WIDTH, 64)
+    assert found.task == Prompted((good,))
     assert [note.prompt_id for note in found.failed] == ["0"] and found.failed[0].detail.startswith(said)
     with pytest.raises(PromptOutOfBounds, match="'0'"):
-        fit_all(Prompted([prompt, good]), HEIGHT, WIDTH, 64)
+        fit_all(Prompted((prompt, good)), HEIGHT, WIDTH, 64)
 
 
 def test_masks_of_the_right_size_are_kept() -> None:
-    task = Prompted([Prompt(mask=rle.encode(np.ones((40, 60), bool))), Prompt(mask=np.zeros((1, 64, 64)))])
+    task = Prompted((Prompt(mask=rle.encode(np.ones((40, 60), bool))), Prompt(mask=np.zeros((1, 64, 64), np.float32))))
     found = fit(task, HEIGHT, WIDTH, 64)
     assert found.task is not None and len(found.task.prompts) == 2 and not found.failed
 
 
 def test_a_clipped_box_says_both() -> None:
-    (note,) = fit(Prompted([Prompt(id="b", box=(-0.3, 3, 60.6, 20))]), HEIGHT, WIDTH).clipped
+    (note,) = fit(Prompted((Prompt(id="b", box=(-0.3, 3, 60.6, 20)),)), HEIGHT, WIDTH).clipped
     assert note.detail == "box (-0.3, 3, 60.6, 20) was clipped to (0, 3, 60, 20) (x0, y0, x1, y1)"

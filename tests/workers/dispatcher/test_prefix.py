@@ -40,7 +40,7 @@ def step(engine: Engine, settings: Settings, s3: Any = None) -> bool:
 def listed(engine: Engine, job: UUID) -> list[str]:
     with engine.connect() as connection:
         rows = connection.execute(items.select().where(items.c.job_id == job).order_by(items.c.index)).all()
-    assert [row.index for row in rows] == list(range(len(rows)))
+    assert [row._mapping["index"] for row in rows] == list(range(len(rows)))
     return [row.image for row in rows]
 
 

@@ -24,7 +24,7 @@ def animated(kind: str, frames: int, **options: object) -> bytes:
 @pytest.mark.parametrize("frames", [1, 2, 7])
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF", "TIFF"])
 def test_frames_are_counted(kind: str, frames: int) -> None:
-    options = {"WEBP": {"lossless": True}, "AVIF": {"speed": 10}}.get(kind, {})
+    options: dict[str, int] = {"WEBP": {"lossless": 1}, "AVIF": {"speed": 10}}.get(kind, {})
     found = read(animated(kind, frames, **options))
     assert found.frames == frames
     codes = [code for code, _ in found.warnings]

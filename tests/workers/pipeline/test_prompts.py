@@ -73,7 +73,7 @@ def test_empty_masks_are_flagged() -> None:
     """Logits of 0 everywhere are nowhere above the threshold."""
     segmenter = Segmenter.seeded("sam_tiny")
     image = np.zeros((20, 30, 3), np.uint8)
-    task = Prompted([Prompt(id="p", points=[(5, 5)], labels=[1]), Prompt(id="q", box=(1, 1, 9, 9))])
+    task = Prompted((Prompt(id="p", points=((5, 5),), labels=(1,)), Prompt(id="q", box=(1, 1, 9, 9))))
     (before,) = segmenter.run([image], [task])
     with torch.no_grad():
         for network in segmenter.sam.mask_decoder.output_hypernetworks_mlps:
