@@ -7,7 +7,7 @@ any thread. `core` runs on one thread at a time.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -167,7 +167,7 @@ class Segmenter:
     def _fitted(self, task: Task, height: int, width: int) -> Task:
         return fit_all(task, height, width, self.sam.row.mask_size)
 
-    def compile_encoder(self, backend: str = "inductor") -> None:
+    def compile_encoder(self, backend: str | Callable[..., object] = "inductor") -> None:
         """Compile the image encoder; `warm` then takes minutes. For CUDA only.
 
         On a CPU attention is a loop over slices, which a compiler unrolls.

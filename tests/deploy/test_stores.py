@@ -27,12 +27,13 @@ def test_the_application_owns_its_database_and_is_no_superuser(stores: Stores) -
 
 def test_postgres_wants_a_password_and_listens_on_loopback_alone(stores: Stores) -> None:
     with _connect(stores.superuser_url) as connection:
-        settings: dict[str, str] = dict(
-            connection.execute(
+        settings = {
+            str(name): str(value)
+            for name, value in connection.execute(
                 "SELECT name, setting FROM pg_settings WHERE name IN"
                 " ('listen_addresses', 'unix_socket_directories', 'password_encryption')"
             ).fetchall()
-        )
+        }
         methods = connection.execute("SELECT DISTINCT auth_method FROM pg_hba_file_rules").fetchall()
     assert settings == {
         "listen_addresses": "127.0.0.1",

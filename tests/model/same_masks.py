@@ -39,5 +39,6 @@ def _assert_same_measures(mask: Mask, pixels: np.ndarray, other: plain.Plain) ->
     x0, y0, x1, y1 = other.crop
     assert mask.crop_box == [x0, y0, x1 - x0, y1 - y0]
     assert mask.area == pixels.sum()
-    assert mask.bbox == rle.bbox(plain.rle(pixels))
+    encoded = plain.rle(pixels)
+    assert mask.bbox == rle.bbox({"size": encoded["size"], "counts": encoded["counts"]})
     assert mask.prompt_id is None

@@ -1,5 +1,7 @@
 """Torch's device errors come out as this package's own; the networks give a device work without waiting for it."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -97,8 +99,13 @@ def test_the_encoder_is_one_graph_for_any_number_of_images(monkeypatch: pytest.M
     with torch.inference_mode():
         pixels = torch.randn(5, 3, SHALLOW.image_size, SHALLOW.image_size, generator=torch.Generator().manual_seed(0))
         plain = s.sam.encode(pixels)
-        graphs: list[object] = []
-        s.compile_encoder(backend=lambda graph, _: graphs.append(graph) or graph.forward)  # type: ignore[arg-type]
+        graphs: list[torch.fx.GraphModule] = []
+
+        def keep(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> Callable[..., object]:
+            graphs.append(graph)
+            return graph.forward
+
+        s.compile_encoder(backend=keep)
         s.batch_images = 8
         s.warm()
         assert len(graphs) == 2

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from model.masks import rle
 from model.sizes import SIZES
@@ -89,11 +89,12 @@ def test_multimask_defaults() -> None:
 
 
 def test_logits_as_a_mask_prompt() -> None:
-    logits = np.zeros((1, 256, 256))
-    assert Prompt(mask=logits).mask.dtype == np.float32
+    prompt = TypeAdapter(Prompt)
+    logits = prompt.validate_python({"mask": np.zeros((1, 256, 256))}).mask
+    assert isinstance(logits, np.ndarray) and logits.dtype == np.float32
     for wrong in (np.zeros((256, 256)), np.full((1, 4, 4), np.nan)):
         with pytest.raises(ValidationError):
-            Prompt(mask=wrong)
+            prompt.validate_python({"mask": wrong})
 
 
 def test_frozen() -> None:

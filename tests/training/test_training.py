@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from model.networks.sam import Sam
+from model.networks.transformer import TwoWayBlock
 from model.sizes import size
 from model.weights.checkpoint import load
 from model.weights.seeding import build
@@ -195,13 +196,15 @@ def test_training_feeds_masks_back_as_sam_does() -> None:
 def test_a_fresh_decoder_looks_at_the_click() -> None:
     sam = fresh(ROW, 0).eval()
     transformer = sam.mask_decoder.transformer
-    attention = transformer.layers[0].cross_attn_token_to_image
+    layer = transformer.layers[0]
+    assert isinstance(layer, TwoWayBlock)
+    attention = layer.cross_attn_token_to_image
     near = []
     for x, y in [(40.0, 60.0), (128.0, 128.0), (200.0, 90.0), (100.0, 220.0)]:
         with torch.inference_mode():
             sparse = sam.prompt_encoder.tokens(torch.tensor([[[x, y]]]), torch.ones(1, 1), None)
             prompt = sam.mask_decoder.prompt(sparse)
-            tokens = transformer.layers[0].norm1(transformer.layers[0].self_attn(prompt, prompt, prompt))
+            tokens = layer.norm1(layer.self_attn(prompt, prompt, prompt))
             q = attention.split(attention.q_proj(tokens + prompt)) * attention.scale
             k = attention.split(attention.k_proj(sam.prompt_encoder.dense_pe()[None]))
             seen = torch.matmul(q, k.mT).softmax(-1)[0, :, 1:5].mean((0, 1)).view(ROW.grid, ROW.grid)
@@ -294,8 +297,8 @@ def test_corrections_add_a_round(batch: Batch) -> None:
     assert more.item() > plain.item() + 1
     assert set(parts) == {"masks", "iou", "true", "affinity"}
     more.backward()
-    downscaling = sam.prompt_encoder.mask_downscaling[0].weight.grad
-    assert downscaling is not None and downscaling.abs().sum() > 0
+    (downscaling, *_) = sam.prompt_encoder.mask_downscaling.parameters()
+    assert downscaling.grad is not None and downscaling.grad.abs().sum() > 0
 
 
 def test_it_learns_two_scenes(folder: Path) -> None:

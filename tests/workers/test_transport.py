@@ -51,7 +51,8 @@ RAW: list[bytes] = [
 ]
 NO_CHUNK: list[Any] = [
     *(None, 5, "text", [], {}, True, 1.5, [5], [JOB.hex, 0], {"job": str(JOB)}, {"chunk": 0}),
-    *({"job": job, "chunk": 0} for job in (None, "no uuid", 5, {}, [str(JOB)], "x" * 2**22)),
+    *({"job": job, "chunk": 0} for job in (None, "no uuid", 5, [str(JOB)], "x" * 2**22)),
+    {"job": {}, "chunk": 0},
     *(
         {"job": str(JOB), "chunk": number}
         for number in (None, "0", 1.5, True, -1, 2**31, 10**400, [0], float("inf"), float("nan"))

@@ -15,6 +15,7 @@ from db.tables import chunks, items, jobs, tenants
 from tests.api.conftest import Service, body, serving, settings
 
 pytestmark = pytest.mark.anyio
+ITEM = ("index", "custom_id", "image", "prompts")
 PROMPTS = [{"id": "cup", "points": [[5, 3.5]], "labels": [1]}, {"box": [1, 2, 3, 4], "multimask": True}]
 
 
@@ -52,17 +53,10 @@ async def test_an_automatic_job_is_stored_whole(service: Service) -> None:
     stored = rows_of(service, jobs, job["id"])[0]
     assert stored.task == given["task"], "only what the client gave: the worker resolves defaults"
     assert stored.tenant_id == service.tenant and stored.input == {"items": 2}
-    assert [(r.index, r.custom_id, r.image, r.prompts) for r in map(Names, rows_of(service, items, job["id"]))] == [
+    assert [tuple(row._mapping[name] for name in ITEM) for row in rows_of(service, items, job["id"])] == [
         (0, "a", "s3://bucket/a.jpg", None),
         (1, "1", "s3://bucket/deep/b c.png", None),
     ]
-
-
-class Names:
-    """A row by its columns' names, `index` included."""
-
-    def __init__(self, row: Any) -> None:
-        self.__dict__.update(row._mapping)
 
 
 @pytest.mark.parametrize("n", [1, 64, 65, 1000, 1025])

@@ -12,7 +12,8 @@ from model.embeddings.embedding import Embedding
 from model.errors import ModelError, PromptOutOfBounds, UnknownModel
 from model.masks import rle
 from model.masks.frames import whole
-from model.spec import Automatic, Prompt, Prompted
+from model.spec import Automatic, Box, BoxFormat, Prompt, Prompted, Task
+from model.tasks.prompted import PromptedPlan
 from tests.model.photographs import blobs, photograph
 
 IMAGE = photograph("coffee.png", 200)
@@ -42,11 +43,13 @@ def plainly(prompt: Prompt) -> list[np.ndarray]:
     box = prompt.box and torch.tensor(
         [[prompt.box[0] * sx, prompt.box[1] * sy, prompt.box[2] * sx, prompt.box[3] * sy]]
     )
-    mask = (
-        None
-        if prompt.mask is None
-        else torch.from_numpy(s.pre(IMAGE, Prompted((prompt,))).plan.questions[0].mask)[None]
-    )
+    mask = None
+    if prompt.mask is not None:
+        plan = s.pre(IMAGE, Prompted((prompt,))).plan
+        assert isinstance(plan, PromptedPlan)
+        (question,) = plan.questions
+        assert question.mask is not None
+        mask = torch.from_numpy(question.mask)[None]
     side = s.sam.row.image_size
     with torch.inference_mode():
         image = s.embed(IMAGE).tensor
@@ -80,7 +83,7 @@ def test_batches_equal_single_images() -> None:
     """Peers have un-cropped every image with the last one's geometry, and padded prompts of unequal length."""
     images = [IMAGE, photograph("astronaut.png", 150), photograph("page.png", 130), IMAGE[:50]]
     points = Prompted((Prompt(points=((5, 6),), labels=(1,)), Prompt(points=((9, 9), (3, 4)), labels=(1, 0))))
-    tasks = [FEW, points, FEW, points]
+    tasks: list[Task] = [FEW, points, FEW, points]
     s = blobs()
     together = [s.post(r) for r in s.core([s.pre(i, t) for i, t in zip(images, tasks, strict=True)])]
     for image, task, masks in zip(images, tasks, together, strict=True):
@@ -118,7 +121,11 @@ def test_prompts_that_cannot_be_answered_are_named() -> None:
 def test_boxes_of_detectors() -> None:
     """A box that sticks out of the image answers as the box clipped by hand, in either format."""
     (expected,) = blobs().run([IMAGE], [Prompted((Prompt(box=(0, 10, WIDTH, 100)),))])
-    for box, box_format in (((-0.3, 10, WIDTH + 0.6, 100), "xyxy"), ((-0.5, 10, WIDTH + 1, 90), "xywh")):
+    cases: list[tuple[Box, BoxFormat]] = [
+        ((-0.3, 10, WIDTH + 0.6, 100), "xyxy"),
+        ((-0.5, 10, WIDTH + 1, 90), "xywh"),
+    ]
+    for box, box_format in cases:
         assert blobs().run([IMAGE], [Prompted((Prompt(box=box),), box_format=box_format)]) == [expected]
     with pytest.raises(ValueError, match="go through"):
         blobs().pre(IMAGE, Prompted((Prompt(box=(0, 0, 9, 9)),), box_format="xywh"))
@@ -134,8 +141,10 @@ def test_logits_prompt() -> None:
 
 def test_not_a_number_gives_no_masks() -> None:
     s = Segmenter.seeded("sam_tiny")
+    last = s.sam.mask_decoder.iou_prediction_head.layers[2]
+    assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():
-        s.sam.mask_decoder.iou_prediction_head.layers[2].bias.fill_(torch.nan)
+        last.bias.fill_(torch.nan)
     assert s.run([IMAGE], [Automatic(points_per_side=2)]) == [[]]
     assert s.run([IMAGE], [Automatic(points_per_side=2, pred_iou_thresh=0.5)]) == [[]]
 
@@ -160,7 +169,12 @@ def test_the_encoder_runs_once_per_content(monkeypatch: pytest.MonkeyPatch) -> N
     s = Segmenter.seeded("sam_tiny")
     batches: list[int] = []
     encode = s.sam.encode
-    monkeypatch.setattr(s.sam, "encode", lambda pixels: batches.append(len(pixels)) or encode(pixels))
+
+    def counted(pixels: torch.Tensor) -> torch.Tensor:
+        batches.append(len(pixels))
+        return encode(pixels)
+
+    monkeypatch.setattr(s.sam, "encode", counted)
     point = Prompted((Prompt(points=((5, 5),), labels=(1,)),))
     s.run([IMAGE, IMAGE.copy()], [FEW, point])
     s.run([IMAGE], [point])

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.networks.tiny_vit import ConvNorm
 from model.sizes import SIZES, Size, Stage
 from model.weights.seeding import build
 
@@ -131,11 +132,12 @@ def test_names_are_those_of_the_published_file() -> None:
 def test_batch_norm_learns_in_training_and_is_folded_afterwards() -> None:
     sam = build(ODD, seed=0)
     norm = sam.image_encoder.get_submodule("patch_embed.seq.0")
+    assert isinstance(norm, ConvNorm) and norm.bn.running_mean is not None
     before = norm.bn.running_mean.clone()
     sam.train()
     sam.encode(torch.randn(2, 3, 64, 64)).sum().backward()
     assert not torch.equal(before, norm.bn.running_mean)
-    assert norm.c.weight.grad.abs().sum() > 0
+    assert norm.c.weight.grad is not None and norm.c.weight.grad.abs().sum() > 0
     sam.eval()
     x = torch.randn(1, 3, 8, 8)
     with torch.inference_mode():

@@ -16,7 +16,7 @@ def fitted_box(box: Box, box_format: BoxFormat = "xyxy") -> tuple[Box | None, bo
     found = fit(Prompted((Prompt(id="b", box=box),), box_format=box_format), HEIGHT, WIDTH)
     assert [n.prompt_id for n in found.failed + found.clipped] in ([], ["b"])
     assert (found.task is None) == bool(found.failed)
-    return (found.task.prompts[0].box if found.task else None), bool(found.clipped)
+    return (found.task.prompts[0].box if isinstance(found.task, Prompted) else None), bool(found.clipped)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_boxes_by_width_and_height(box: Box, asked: Box | None, clipped: bool) -
 
 def test_what_is_left_is_given_as_corners() -> None:
     found = fit(Prompted((Prompt(id="b", box=(1, 2, 3, 4)),), box_format="xywh"), HEIGHT, WIDTH)
-    assert found.task is not None and found.task.box_format == "xyxy"
+    assert isinstance(found.task, Prompted) and found.task.box_format == "xyxy"
     assert fit_all(found.task, HEIGHT, WIDTH) == found.task
 
 
@@ -84,7 +84,7 @@ def test_a_prompt_that_cannot_be_answered_fails_alone(prompt: Prompt, said: str)
 def test_masks_of_the_right_size_are_kept() -> None:
     task = Prompted((Prompt(mask=rle.encode(np.ones((40, 60), bool))), Prompt(mask=np.zeros((1, 64, 64), np.float32))))
     found = fit(task, HEIGHT, WIDTH, 64)
-    assert found.task is not None and len(found.task.prompts) == 2 and not found.failed
+    assert isinstance(found.task, Prompted) and len(found.task.prompts) == 2 and not found.failed
 
 
 def test_a_clipped_box_says_both() -> None:

@@ -1,7 +1,10 @@
 """Samples of more than 8 bits: by the declared depth, else by the bits in use, or as the job says."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from db.states import Depth, ItemReason, WarningCode
 from tests.workers.images.encoding import chunk, gray, pillow, png, read, tiff
@@ -22,7 +25,7 @@ def png16(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint16]]", extra: byt
     return png(pixels.shape[1], pixels.shape[0], rows, depth=16, colour=0 if pixels.ndim == 2 else 2, extra=extra)
 
 
-WRITERS = {
+WRITERS: dict[str, Callable[[NDArray[np.uint16]], bytes]] = {
     "png": png16,
     "tiff": lambda pixels: tiff(pixels, photometric="minisblack"),
     "pgm": lambda pixels: pgm(pixels, int(pixels.max())),

@@ -9,6 +9,7 @@ import torch
 from sqlalchemy import Engine, text
 
 from model.backends.sam import Segmenter
+from model.networks.layers import DeepMlp
 from model.spec import Automatic, Prompt, Prompted
 from tests.conftest import Bucket
 from tests.jobs import check_invariants, picture, result_rows, submit
@@ -77,8 +78,9 @@ def test_empty_masks_are_flagged() -> None:
     (before,) = segmenter.run([image], [task])
     with torch.no_grad():
         for network in segmenter.sam.mask_decoder.output_hypernetworks_mlps:
-            network.layers[-1].weight.zero_()
-            network.layers[-1].bias.zero_()
+            assert isinstance(network, DeepMlp)
+            for parameter in network.layers[-1].parameters():
+                parameter.zero_()
     masks, automatic = segmenter.run([image] * 2, [task, Automatic(pred_iou_thresh=0.0, stability_score_thresh=0.0)])
     assert [w["prompt_id"] for w in empty_masks(before)] == [m.prompt_id for m in before if m.area == 0]
     assert [mask.area for mask in masks] == [0] * 4 and automatic == []

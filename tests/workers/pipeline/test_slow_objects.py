@@ -16,7 +16,7 @@ from tests.workers import hostile_s3
 from tests.workers.hostile_s3 import HostileS3, send, send_error
 from workers.chunks.chunk import End
 from workers.chunks.slots import Slots
-from workers.dispatcher.reaper import stop_job
+from workers.endings import stop_job
 from workers.pipeline import fetching
 from workers.worker import Worker
 
