@@ -1,4 +1,4 @@
-"""`make bench`: what a model costs, then what the front door costs."""
+"""`make bench`: measure a model, then the API."""
 
 import sys
 from unittest.mock import patch

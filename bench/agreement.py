@@ -1,4 +1,4 @@
-"""How alike two sets of masks of one image are."""
+"""The agreement of two sets of masks of one image."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ Table = dict[str, Any]
 
 
 def overlaps(ours: list[RLE], theirs: list[RLE]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(ours, theirs) intersection over union of masks of one size, 1 for two empty ones; and in how many pixels
-    they differ."""
+    """(ours, theirs): intersection over union of masks of one size, and the number of pixels in which they differ.
+
+    The IoU of two empty masks is 1.
+    """
     a, b = (np.stack([rle.decode(m).reshape(-1) for m in masks]) for masks in (ours, theirs))
     both = np.zeros((len(a), len(b)))
     for at in range(0, a.shape[1], PIXELS):
@@ -26,8 +28,10 @@ def overlaps(ours: list[RLE], theirs: list[RLE]) -> tuple[NDArray[np.float64], N
 
 
 def agreement(ours: list[RLE], theirs: list[RLE]) -> Table:
-    """Of theirs, each matched with the most alike of ours: least and mean IoU, the most pixels that such a pair
-    differs in, and how many of those of ours stand at another place than theirs."""
+    """Match each of theirs with the most alike of ours.
+
+    Returns the least and the mean IoU, the largest difference in pixels, and how many of ours are in another order.
+    """
     if not ours or not theirs:
         return {"masks": [len(ours), len(theirs)], "least IoU": float(len(ours) == len(theirs))}
     table, apart = overlaps(ours, theirs)

@@ -1,4 +1,4 @@
-"""Random weights whose masks are blobs of many sizes, so that what follows the networks has honest work.
+"""Random weights whose masks are blobs of many sizes, so that the steps after the networks have realistic work.
 
 A plainly random SAM answers with white noise: no stability, a million runs a mask, no box smaller than the image.
 The same weights, with pixel features smoothed and the hypernetworks' last layers fitted to one image, give

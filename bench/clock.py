@@ -1,4 +1,4 @@
-"""What time is measured by, what arithmetic was done in it, and what the machine could do at best."""
+"""Time, the arithmetic done in it, and the best rate of the machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Clock:
         return self._now()
 
     def seconds(self, work: Callable[[], Any]) -> tuple[float, Any]:
-        """How long one call takes, and what it returns."""
+        """The seconds of one call, and its result."""
         start = self.now()
         result = work()
         return self.now() - start, result

@@ -1,4 +1,4 @@
-"""Ours against the reference's order and against `transformers`, on the same weights, image and thresholds."""
+"""Compare with a straightforward implementation and with `transformers`, on the same weights, image and thresholds."""
 
 from __future__ import annotations
 

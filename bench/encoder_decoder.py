@@ -1,4 +1,4 @@
-"""Encoder and decoder alone, beside the straightforward ones on the same weights in the same process.
+"""Measure encoder and decoder alone, beside straightforward ones on the same weights in the same process.
 
     python -m bench.encoder_decoder                  # ViT-B, 64 points: a few minutes on two cores
     python -m bench.encoder_decoder --model sam_tiny

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Stages, images/s, memory and side by side on a GPU machine, in one command and under eight minutes: tables on the
-# terminal, JSON in bench/results/model-NAME-DEVICE.json.
-#   bench/gpu.sh                                  ViT-B, then ViT-H, on cuda; random weights, ~100 masks an image
-#   bench/gpu.sh --device cpu --size tiny         the same trip where there is no GPU, with fewer points
-# Any argument of bench.model may follow the second form. No row is begun once --budget seconds are spent.
+# Measure stages, images a second, memory and comparisons on a GPU, in under eight minutes. Tables go to the terminal, JSON
+# to bench/results/model-NAME-DEVICE.json.
+#   bench/gpu.sh                                  ViT-B, then ViT-H, on CUDA; random weights, about 100 masks an image
+#   bench/gpu.sh --device cpu --size tiny         the same without a GPU, with fewer points
+# The second form takes any argument of bench.model. No row begins after --budget seconds.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}

@@ -1,4 +1,4 @@
-"""Peak memory of one automatic image, above interpreter and weights.
+"""Measure the peak memory of one automatic image, above interpreter and weights.
 
     python -m bench.memory --size sam_vit_b --megapixels 12 --points 16     one row, as JSON
 

@@ -1,4 +1,4 @@
-"""What a model costs: stages, images/s, side by side with others, gains, memory, distance from the machine's rate.
+"""Measure a model: time by stage, images a second, comparisons, gains, memory.
 
     python -m bench.model --size sam_vit_b              everything: tables, and JSON in bench/results/
     python -m bench.model --size tiny --parts stages,rates --clock cpu --threads 1

@@ -1,4 +1,4 @@
-"""What is asked in the benches: photographs of the scikit-image wheel, prompts, thresholds under which ~100 survive."""
+"""The inputs of the benchmarks: photographs of scikit-image, prompts, and thresholds that keep about 100 masks."""
 
 from __future__ import annotations
 

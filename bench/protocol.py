@@ -1,8 +1,11 @@
-"""What the protocol costs: items a second through one worker with the null model, every guarantee on.
+"""Measure the service without a network: items a second through one worker with the null model.
 
-32×32 JPEGs, `synchronous_commit` and `fsync` on, REST to result rows; automatic (chunks of 16) and prompted (larger
-chunks), as it is and without S3 (the worker's fetch answers from memory), with the CPU time an item of each program.
-Then fairness, a small job beside a large one; and a job of a million.
+    python -m bench.protocol throughput     items a second, and the CPU time of each program for an item
+    python -m bench.protocol fairness       a small job alone, and beside a large one
+    python -m bench.protocol million        polls of a job of a million items beside a busy worker
+
+Images are JPEGs of 32×32 pixels. Postgres is durable (`synchronous_commit` and `fsync` are on). `throughput` runs an
+automatic and a prompted job, each with S3 and without it (objects come from memory).
 """
 
 import argparse
@@ -247,7 +250,7 @@ def _resident(running: Stack, name: str) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", default=["throughput", "fairness", "million"])
     parser.add_argument("--items", type=int, default=10_000)
     given = parser.parse_args()

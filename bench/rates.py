@@ -1,4 +1,4 @@
-"""Images a second: automatic, one prompt, twenty prompts, at several batch sizes."""
+"""Measure images a second: automatic, one prompt, twenty prompts, at several batch sizes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ Table = dict[str, Any]
 
 
 def rates(s: Segmenter, clock: Clock, image: Pixels, task: Automatic, batches: list[int]) -> Iterator[Table]:
-    """A row for each batch size and task: `core` is the device's part alone, which pre and post run beside in a
-    worker; `all` is pre, core and post one after another."""
+    """A row for each batch size and task.
+
+    `core` is the device's part alone: in a worker, pre and post run beside it. `all` is all three, one after another.
+    """
     for batch in batches:
         s.batch_images = batch
         images = [np.roll(image, 7 * i, axis=1) for i in range(batch)]

@@ -1,7 +1,7 @@
-"""`python -m bench.service`: what the front door costs. Real Postgres (durable), uvicorn as a process, HTTP in between.
+"""`python -m bench.service`: measure the API over HTTP, on a durable Postgres.
 
-Prints a table and writes bench/results/service.json. The promises: GET of a job under 20 ms at p99 on an idle
-machine, 10,000 inline items accepted in under 3 s.
+It prints a table and writes bench/results/service.json. The targets on an idle machine: a GET of a job under 20 ms at
+p99, and 10,000 items in a body accepted in under 3 s.
 """
 
 import json
@@ -61,7 +61,7 @@ def wait_ready(client: httpx.Client) -> None:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise SystemExit("the API did not become ready")
+    raise SystemExit("The API did not become ready.")
 
 
 def make_key(database_url: str) -> str:

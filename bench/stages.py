@@ -1,4 +1,4 @@
-"""Where the time of one automatic image goes, and how near each part is to what the machine multiplies."""
+"""Measure each stage of one automatic image, and how near it is to the machine's rate of products."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ def places(s: Segmenter) -> dict[str, tuple[Any, str]]:
 
 
 def stages(s: Segmenter, clock: Clock, image: Pixels, task: Automatic, rate: float) -> Iterator[Table]:
-    """A row a stage, the last one for the whole: seconds, share of the whole, the FLOP that were really done, and
-    which fraction of `rate` (FLOP/s of a matrix product here) that is."""
+    """A row for each stage, and one for the whole image.
+
+    Each has its seconds, its share of the whole, the FLOP that were done, and their fraction of `rate`, the FLOP/s of a
+    matrix product on this machine.
+    """
     if clock.device.startswith("cuda"):
         s.run([image], [task])
     with by_stage(places(s), clock.seconds) as spent:

@@ -1,4 +1,4 @@
-"""What each rearrangement gains: automatic masks of one embedding with one of them taken back at a time.
+"""Measure each rearrangement: automatic masks of one embedding, with one rearrangement undone at a time.
 
 The real generator runs, on the points and thresholds it is given; a step is taken back by putting the plain form
 in its place. So a gain is what this step is worth while all others are there; gains do not add up to the whole.

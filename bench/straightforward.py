@@ -1,4 +1,4 @@
-"""SAM as its paper and reference describe it, in the reference's order: the baseline for bench/model.py.
+"""A straightforward SAM, in the order of the paper and the reference: the baseline of bench/compare.py.
 
 The published weights as a plain dict, one function per module, nothing shared, folded, skipped or fused; automatic
 masks 64 points at a time, every mask upsampled to full size, filtered afterwards, run-length encoded one by one.

@@ -1,4 +1,4 @@
-"""The weights a bench runs on: trained ones where there are any, else random ones with blobs for masks."""
+"""The weights of a benchmark: trained ones if there are any, else random ones that give blobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`celery -A bench.without_s3 worker`: the worker, but each object is read from memory after the first time."""
+"""`celery -A bench.without_s3 worker`: a worker that reads each object from S3 once, and then from memory."""
 
 from collections.abc import Callable
 

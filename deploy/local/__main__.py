@@ -76,9 +76,8 @@ def upload(options: argparse.Namespace, console: Console) -> int:
     client = s3_client(access["endpoint_url"], access["access_key"], access["secret_key"])
     keys = put(client, access["bucket"], options.folder)
     prefix = f"s3://{access['bucket']}/{keys[0].split('/', 1)[0]}/"
-    console.print(
-        f"Uploaded {len(keys)} object{'s' * (len(keys) > 1)} to {prefix}. To segment all of them:\n", markup=False
-    )
+    objects = "1 object" if len(keys) == 1 else f"{len(keys)} objects"
+    console.print(f"Uploaded {objects} to {prefix}. To segment all of them:\n", markup=False)
     console.print(submit_line(description["api_url"], description["api_key"], prefix), markup=False)
     return 0
 
