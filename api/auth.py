@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.brake import Brake
 from api.errors import Unauthenticated
+from api.tenant import Tenant
 from db.api_key import read_key, verified
 from db.statements.keys import valid_key
 
@@ -28,12 +29,12 @@ class KeyRing:
         self._engine = engine
         self._pepper = pepper
         self._brake = brake
-        self._seen: dict[bytes, tuple[float, str]] = {}
+        self._seen: dict[bytes, tuple[float, Tenant | None]] = {}
 
-    async def tenant(self, text: str, address: str) -> str | None:
+    async def tenant(self, text: str, address: str) -> Tenant | None:
         """The key's tenant, or None where it is not valid. Raises TooManyWrongKeys."""
         name = hashlib.sha256(text.encode("utf-8", "replace")).digest()
-        until, tenant = self._seen.get(name, (0.0, ""))
+        until, tenant = self._seen.get(name, (0.0, None))
         if until > time.monotonic():
             return tenant
         if name not in self._seen:
@@ -46,15 +47,17 @@ class KeyRing:
             self._brake.count(address)
         return found
 
-    async def _look_up(self, text: str) -> str | None:
+    async def _look_up(self, text: str) -> Tenant | None:
         key = read_key(text)
         if key is None:
             return None
         async with self._engine.connect() as connection:
             row = (await connection.execute(*valid_key(key.prefix))).first()
-        return row.tenant_id if row is not None and verified(self._pepper, key, row.digest) else None
+        if row is None or not verified(self._pepper, key, row.digest):
+            return None
+        return Tenant(row.tenant_id)
 
-    def _remember(self, name: bytes, tenant: str) -> None:
+    def _remember(self, name: bytes, tenant: Tenant) -> None:
         if name not in self._seen and len(self._seen) >= _REMEMBERED_KEYS:
             self._seen.clear()
         self._seen[name] = (time.monotonic() + _REMEMBERED_SECONDS, tenant)
@@ -63,7 +66,7 @@ class KeyRing:
 class _Bearer(HTTPBearer):
     """The scheme and the look-up in one: a dependency of a dependency costs every request a little more."""
 
-    async def __call__(self, request: Request) -> str:  # type: ignore[override]
+    async def __call__(self, request: Request) -> Tenant:  # type: ignore[override]
         credentials = await super().__call__(request)
         if credentials is None:
             raise Unauthenticated("send the header `Authorization: Bearer <key>`")
@@ -75,6 +78,6 @@ class _Bearer(HTTPBearer):
 
 
 _bearer = _Bearer(auto_error=False, scheme_name="api_key", description="`mw_…`, from `python -m db.keys create`")
-Tenant = Annotated[str, Depends(_bearer)]
+CurrentTenant = Annotated[Tenant, Depends(_bearer)]
 NEEDS_KEY = Depends(_bearer)
-"""For a whole router. A route that also takes `Tenant` does not look the key up again."""
+"""For a whole router. A route that also takes `CurrentTenant` does not look the key up again."""

@@ -1,4 +1,4 @@
-"""What routes need of the application: its engines, the exports under way, ids as they come in a path.
+"""What routes need of the application: its engines, its settings, and the job id of a path.
 
 Statements that stand alone run in autocommit on the first pool: two round trips to Postgres less than in a transaction.
 """
@@ -11,8 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from api.errors import JobNotFound
-from api.exports.pages import Reader
-from api.exports.response import Slots
 from api.settings import Settings
 from db.ids import read_job_id
 
@@ -36,16 +34,6 @@ async def _reads(request: Request) -> AsyncEngine:
     return engine
 
 
-async def _export_reader(request: Request) -> Reader:
-    reader: Reader = request.app.state.export_reader
-    return reader
-
-
-async def _export_slots(request: Request) -> Slots:
-    slots: Slots = request.app.state.export_slots
-    return slots
-
-
 async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
@@ -63,13 +51,11 @@ async def _job_id(
 ) -> UUID:
     found = read_job_id(job_id)
     if found is None:
-        raise JobNotFound(f"{job_id!r} is no job of yours")
+        raise JobNotFound(job_id)
     return found
 
 
 Database = Annotated[AsyncEngine, Depends(_engine)]
 Reads = Annotated[AsyncEngine, Depends(_reads)]
-ExportReader = Annotated[Reader, Depends(_export_reader)]
-ExportSlots = Annotated[Slots, Depends(_export_slots)]
 Config = Annotated[Settings, Depends(_settings)]
 JobId = Annotated[UUID, Depends(_job_id)]

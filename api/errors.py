@@ -96,6 +96,9 @@ class TooManyWrongKeys(Problem):
 class JobNotFound(Problem):
     """No such job, or another tenant's."""
 
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"you have no job {job_id!r}")
+
 
 class ItemNotFound(Problem):
     """The job has no item of that index."""

@@ -5,11 +5,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api import openapi
 from api.database import Reads
 from api.errors import NotReady
+from api.http.problems import ANYWHERE, DATABASE_AWAY
 
-router = APIRouter(tags=["health"], responses=openapi.ANYWHERE)
+router = APIRouter(tags=["health"], responses=ANYWHERE)
 _REVISION = text("SELECT version_num FROM alembic_version")
 
 
@@ -19,7 +19,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses=openapi.DATABASE_AWAY)
+@router.get("/readyz", responses=DATABASE_AWAY)
 async def readyz(request: Request, reads: Reads) -> dict[str, str]:
     """Postgres answers and has the revision that this code needs, or a later one; else 503.
 

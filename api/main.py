@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from api import errors, health, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
 from api.brake import Brake
+from api.exports import routes as exports
 from api.exports.pages import Reader
 from api.exports.response import Slots
 from api.http.bodies import BodyRoom
@@ -39,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     _open(app, settings)
-    for module in (jobs, items, models):
+    for module in (jobs, items, exports, models):
         app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])

@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from api import openapi
 from api.database import Reads
+from api.http.problems import PROBLEMS
 from api.settings import Settings
 from db.statements import read
 
-router = APIRouter(prefix="/v1/models", tags=["models"], responses=openapi.PROBLEMS)
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=PROBLEMS)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ ALLOWED = {
         "tools",
         "db.states",
         "api.settings",
+        "api.exports.formats",
         "workers.settings",
         "workers.testing.settings",
         "workers.dispatcher.settings",
@@ -32,6 +33,25 @@ ALLOWED = {
 }
 # What a room (a folder or a file of a package) may import from its package, besides itself. Add a line for each room.
 ROOMS: dict[str, set[str]] = {
+    "api.messages": set(),
+    "api.tenant": set(),
+    "api.settings": set(),
+    "api.errors": {"api.messages"},
+    "api.brake": {"api.errors"},
+    "api.auth": {"api.brake", "api.errors", "api.tenant"},
+    "api.database": {"api.errors", "api.settings"},
+    "api.http": {"api.errors", "api.messages", "api.tenant"},
+    "api.jobs": {
+        *("api.auth", "api.database", "api.errors", "api.http", "api.messages", "api.settings", "api.tenant"),
+    },
+    "api.items": {"api.auth", "api.database", "api.errors", "api.http", "api.tenant"},
+    "api.exports": {
+        *("api.auth", "api.database", "api.errors", "api.http", "api.items.views", "api.jobs.views", "api.tenant"),
+    },
+    "api.health": {"api.database", "api.errors", "api.http"},
+    "api.models": {"api.database", "api.http", "api.settings"},
+    "api.openapi": {"api.http", "api.jobs"},
+    "api.pages": set(),
     "db.api_key": set(),
     "db.globs": set(),
     "db.limits": set(),

@@ -1,15 +1,16 @@
-"""`python -m tools.documents`: write the pages that are made from the code. A test fails where one is out of date."""
+"""`python -m tools.documents`: write what the documents take from the code. A test fails if it is out of date."""
 
 import sys
 from collections.abc import Callable
 from typing import Final
 
-from tools import diagrams, layout, settings_table
+from tools import diagrams, export_formats, layout, settings_table
 from tools.layout import ROOT
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/settings.md": settings_table.page,
     "docs/layout.md": layout.page,
+    "docs/results.md": export_formats.page,
     "docs/states-job.svg": diagrams.job_states,
     "docs/states-chunk.svg": diagrams.chunk_states,
 }

@@ -1,7 +1,8 @@
 """A COCO dataset: images, failed items, then annotations.
 
-Importers find an image by its `file_name`, so it is unique: the object's key, and where several items of the job have
-that key, `#` and the item's index before the extension. A key that ends so by itself gets its index too.
+Importers find an image by its `file_name`, so every name is unique. It is the object's key. If several items of the job
+have that key, `#` and the item's index come before the extension. A key that already ends in `#` and digits gets its
+index too.
 """
 
 import posixpath
@@ -14,10 +15,17 @@ from typing import Any
 import orjson
 from sqlalchemy import Row
 
+from api.exports.format import Format
 from api.exports.pages import Source
-from api.jobs.views import mask_views
+from api.items.views import mask_views
 from db.statements import read
 
+ABOUT = """A COCO dataset that pycocotools reads. An item is an image whose id is the item's index.
+
+- `info` has the job's `job_state`, `done` and `counts`. `failed_items` lists the items that failed, with their reasons.
+- `file_name` is the object's key. It is unique in the file: if several items have the same key, `#` and the item's
+  index come before the extension, for example `a/cat#0.jpg` and `a/cat#7.jpg`. `coco_url` is always the item's image.
+- An image without a mask is listed. A mask without a pixel is left out."""
 _KEPT = ("segmentation", "bbox", "area", "predicted_iou", "stability_score", "point_coords", "crop_box", "prompt_id")
 _NUMBERED = re.compile(r"#[0-9]+\Z")
 
@@ -37,7 +45,7 @@ class _Listed:
 
 
 async def coco(source: Source) -> AsyncGenerator[bytes, None]:
-    """Images without an answer are listed; masks without a pixel are left out."""
+    """Images without a mask are listed. Masks without a pixel are left out."""
     listed = _Listed()
     yield b'{"info":' + orjson.dumps(_info(source))
     yield b',\n"licenses":[],"categories":[{"id":1,"name":"object"}],\n"images":['
@@ -83,21 +91,21 @@ async def _images(source: Source, listed: _Listed) -> AsyncGenerator[dict[str, A
 
 
 def file_name(image: str, index: int, shared: bool) -> str:
-    """The name of an item's image, which no other item of its job has; `shared` says that one has the same key."""
+    """The name of an item's image, unique in its job. `shared`: another item has the same key."""
     key = image.removeprefix("s3://").partition("/")[2]
     stem, extension = posixpath.splitext(key)
     return f"{stem}#{index}{extension}" if shared or _NUMBERED.search(stem) else key
 
 
 async def _failed(source: Source) -> AsyncGenerator[dict[str, Any], None]:
-    if source.job.counts.failed == 0:  # to find none, every result would be read
+    if source.job.counts.failed == 0:  # the statement would read every result to find none
         return
     async for row in source.rows(read.FAILED_ITEMS):
         yield {"custom_id": row.custom_id, "image": row.image, "reason": row.reason, "detail": row.detail}
 
 
 async def _annotations(source: Source, listed: _Listed) -> AsyncGenerator[dict[str, Any], None]:
-    next_id = 1  # pycocotools takes an annotation 0 for none
+    next_id = 1  # pycocotools reads the id 0 as no annotation
     async for row in source.rows(read.SUCCEEDED_MASKS):
         masks = mask_views(row) if row.item_index in listed else []
         for mask in masks:
@@ -109,3 +117,6 @@ async def _annotations(source: Source, listed: _Listed) -> AsyncGenerator[dict[s
 def _annotation(mask: dict[str, Any], annotation_id: int, row: Row[Any]) -> dict[str, Any]:
     common = {"id": annotation_id, "image_id": row.item_index, "category_id": 1, "iscrowd": 0}
     return {**common, **{name: mask[name] for name in _KEPT}}
+
+
+FORMAT = Format("application/json", "coco.json", ABOUT, coco)

@@ -1,24 +1,17 @@
-"""The table of formats: what a client may ask for, and which file writes it. RLE is never decoded on the way."""
+"""The table of export formats. The route, the OpenAPI document and docs/results.md are made from it."""
 
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from typing import Final
 
-from api.exports.coco import coco
-from api.exports.jsonl import jsonl
-from api.exports.pages import Source
+from api.exports import coco, jsonl
+from api.exports.format import Format
 
-
-@dataclass(frozen=True)
-class Format:
-    """`parts` gives the file in pieces of any size."""
-
-    media_type: str
-    suffix: str
-    parts: Callable[[Source], AsyncGenerator[bytes, None]]
-
-
-FORMATS: dict[str, Format] = {
-    "jsonl": Format("application/x-ndjson", "jsonl", jsonl),
-    "coco": Format("application/json", "coco.json", coco),
+FORMATS: Final[dict[str, Format]] = {
+    "jsonl": jsonl.FORMAT,
+    "coco": coco.FORMAT,
 }
-"""The formats that are built."""
+"""What a client may ask for by `?format=…`."""
+
+PLANNED: Final = frozenset({"coco_results", "sa1b", "geojson", "parquet"})
+"""Formats that are not built yet. They are refused as NOT_SUPPORTED, any other name as INVALID_PARAMETER."""
+
+DEFAULT: Final = "jsonl"

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.errors import JobNotFound
 from api.jobs.views import Job, job_view
+from api.tenant import Tenant
 from db.ids import show_job_id
 from db.statements import read
 
@@ -39,7 +40,7 @@ class Source:
     """A job's results as an export reads them; `job` is the job at the beginning."""
 
     reader: Reader
-    tenant: str
+    tenant: Tenant
     job_id: UUID
     job: Job
 
@@ -50,8 +51,8 @@ class Source:
             start, rows = page[-1].item_index + 1, _next_rows(page, rows)
             for row in page:
                 yield row
-        if not await self.reader.all(read.JOB_STATE, {"tenant": self.tenant, "job_id": self.job_id}):
-            raise _not_found(self.job_id)
+        if not await self.reader.all(read.JOB_STATE, {"tenant": self.tenant.id, "job_id": self.job_id}):
+            raise JobNotFound(show_job_id(self.job_id))
 
 
 def _next_rows(page: Sequence[Row[Any]], rows: int) -> int:
@@ -62,13 +63,9 @@ def _next_rows(page: Sequence[Row[Any]], rows: int) -> int:
     return min(rows * 2, _MOST_ROWS) if held < _SMALL_PAGE else rows
 
 
-async def open_source(reader: Reader, tenant: str, job_id: UUID) -> Source:
+async def open_source(reader: Reader, tenant: Tenant, job_id: UUID) -> Source:
     """Raises JobNotFound."""
-    found = await reader.all(read.JOB, {"tenant": tenant, "job_id": job_id})
+    found = await reader.all(read.JOB, {"tenant": tenant.id, "job_id": job_id})
     if not found:
-        raise _not_found(job_id)
+        raise JobNotFound(show_job_id(job_id))
     return Source(reader, tenant, job_id, job_view(found[0]))
-
-
-def _not_found(job_id: UUID) -> JobNotFound:
-    return JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")

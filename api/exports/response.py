@@ -10,8 +10,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.errors import JobNotFound, TooManyExports
-from api.exports.formats import Format
+from api.exports.format import Format
 from api.exports.pages import Source
+from api.tenant import Tenant
 
 log = logging.getLogger("maskworks.api")
 
@@ -25,23 +26,23 @@ class Slots:
         self._most = most
         self._taken: Counter[str] = Counter()
 
-    def take(self, tenant: str) -> None:
+    def take(self, tenant: Tenant) -> None:
         """Raises TooManyExports."""
-        if self._taken[tenant] >= self._most:
+        if self._taken[tenant.id] >= self._most:
             raise TooManyExports(f"{self._most} exports are under way; end one, or come again later")
-        self._taken[tenant] += 1
+        self._taken[tenant.id] += 1
 
-    def give_back(self, tenant: str) -> None:
-        self._taken[tenant] -= 1
-        if not self._taken[tenant]:
-            del self._taken[tenant]
+    def give_back(self, tenant: Tenant) -> None:
+        self._taken[tenant.id] -= 1
+        if not self._taken[tenant.id]:
+            del self._taken[tenant.id]
 
 
 class ExportResponse(StreamingResponse):
     """Holds a slot of its tenant until it ends. Build with `start`."""
 
     def __init__(
-        self, blocks: AsyncGenerator[bytes, None], slots: Slots, tenant: str, stall: float, **rest: Any
+        self, blocks: AsyncGenerator[bytes, None], slots: Slots, tenant: Tenant, stall: float, **rest: Any
     ) -> None:
         super().__init__(blocks, **rest)
         self._blocks, self._slots, self._tenant, self._stall = blocks, slots, tenant, stall

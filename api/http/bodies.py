@@ -21,6 +21,7 @@ from api.errors import (
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
+from api.tenant import Tenant
 
 _GZIP = 16 + zlib.MAX_WBITS
 _PIECE = 256 * 1024
@@ -34,24 +35,24 @@ class BodyRoom:
         self._share = max(total // 2, largest)
         self._of: Counter[str] = Counter()
 
-    def take(self, tenant: str, n: int) -> None:
+    def take(self, tenant: Tenant, n: int) -> None:
         """Raises BodiesTooLarge, and then takes nothing."""
-        if n > self._left or self._of[tenant] + n > self._share:
+        if n > self._left or self._of[tenant.id] + n > self._share:
             raise BodiesTooLarge("the requests in progress hold all memory for bodies: try again later")
         self._left -= n
-        self._of[tenant] += n
+        self._of[tenant.id] += n
 
-    def give_back(self, tenant: str, n: int) -> None:
+    def give_back(self, tenant: Tenant, n: int) -> None:
         self._left += n
-        self._of[tenant] -= n
-        if not self._of[tenant]:
-            del self._of[tenant]
+        self._of[tenant.id] -= n
+        if not self._of[tenant.id]:
+            del self._of[tenant.id]
 
 
 class _Body:
     """The bytes of one body as they come."""
 
-    def __init__(self, room: BodyRoom, tenant: str, limit: int) -> None:
+    def __init__(self, room: BodyRoom, tenant: Tenant, limit: int) -> None:
         self.n = 0
         self._content = bytearray()
         self._room, self._tenant, self._limit = room, tenant, limit
@@ -72,7 +73,9 @@ class _Body:
 
 
 @asynccontextmanager
-async def json_body(request: Request, room: BodyRoom, tenant: str, limit: int, seconds: float) -> AsyncIterator[bytes]:
+async def json_body(
+    request: Request, room: BodyRoom, tenant: Tenant, limit: int, seconds: float
+) -> AsyncIterator[bytes]:
     """Raises a Problem for a body that is not JSON, too large or too slow, or for which there is no room."""
     _check_media_type(request)
     unpack = _decoder(request)

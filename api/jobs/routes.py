@@ -12,8 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from api import openapi
-from api.auth import Tenant
+from api.auth import CurrentTenant
 from api.database import Database, JobId, Reads
 from api.errors import (
     IdempotencyKeyReused,
@@ -27,10 +26,13 @@ from api.http.bodies import BodyRoom, json_body
 from api.http.json_body import n_values
 from api.http.numbers import NUMBER
 from api.http.paging import JobToken, PageSize, next_token, read_id
+from api.http.problems import NOT_FOUND, PROBLEMS
+from api.jobs import openapi
 from api.jobs.schemas import LabelValue
 from api.jobs.submission import DryRun, ItemRow, Rules, Submission, read_submission
 from api.jobs.views import Job, JobPage, Validated, job_etag, job_view
 from api.settings import Settings
+from api.tenant import Tenant
 from db.endings import stop_job
 from db.ids import new_job_id, show_job_id
 from db.limits import chunk_size
@@ -38,7 +40,7 @@ from db.statements import ingest, leader, read, submit
 from db.states import JobReason, JobState
 
 log = logging.getLogger("maskworks.api")
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=openapi.PROBLEMS)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
 
 _LABEL_VALUE: TypeAdapter[str] = TypeAdapter(LabelValue)
 _MANY_VALUES = 250_000
@@ -48,7 +50,7 @@ _POLL_SECONDS = (0.1, 1.0)
 @router.post("", status_code=202, responses=openapi.SUBMIT_RESPONSES, openapi_extra=openapi.SUBMIT_BODY)
 async def submit_job(
     request: Request,
-    tenant: Tenant,
+    tenant: CurrentTenant,
     database: Database,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[!-~]+$")] = None,
 ) -> Response:
@@ -81,7 +83,7 @@ def _turn(request: Request, body: bytes) -> asyncio.Semaphore:
     return large if n_values(body) > _MANY_VALUES else submits
 
 
-async def _validated(connection: AsyncConnection, tenant: str, dry: DryRun, settings: Settings) -> Validated:
+async def _validated(connection: AsyncConnection, tenant: Tenant, dry: DryRun, settings: Settings) -> Validated:
     errors = list(dry.errors)
     try:
         await _check_open_items(connection, tenant, 0, dry.n_items or 0, settings)
@@ -92,14 +94,14 @@ async def _validated(connection: AsyncConnection, tenant: str, dry: DryRun, sett
 
 
 async def _store(
-    connection: AsyncConnection, tenant: str, job: Submission, key: str | None, body: bytes, settings: Settings
+    connection: AsyncConnection, tenant: Tenant, job: Submission, key: str | None, body: bytes, settings: Settings
 ) -> UUID:
     """The new job's id, or that of the job which this idempotency key made before."""
     job_id, n_items = new_job_id(), len(job.items or ())
     values = {
         **_columns(job),
         "id": job_id,
-        "tenant_id": tenant,
+        "tenant_id": tenant.id,
         "n_items": n_items,
         "chunk_size": chunk_size(n_items, prompted=job.prompted),
         "idempotency_key": key,
@@ -112,7 +114,7 @@ async def _store(
         await _copy_items(connection, job_id, job.items)
         await connection.execute(*ingest.cut_chunks(job_id))
     await connection.execute(*leader.wake_dispatcher())
-    log.info("%s submitted by %s: %s, %s", show_job_id(job_id), tenant, job.model, job.input)
+    log.info("%s submitted by %s: %s, %s", show_job_id(job_id), tenant.id, job.model, job.input)
     return job_id
 
 
@@ -131,8 +133,8 @@ def _columns(job: Submission) -> dict[str, Any]:
     }
 
 
-async def _made_before(connection: AsyncConnection, tenant: str, key: str, body: bytes) -> UUID:
-    before = (await connection.execute(*submit.job_by_idempotency_key(tenant, key))).one()
+async def _made_before(connection: AsyncConnection, tenant: Tenant, key: str, body: bytes) -> UUID:
+    before = (await connection.execute(*submit.job_by_idempotency_key(tenant.id, key))).one()
     if before.request_sha256 != hashlib.sha256(body).digest():
         raise IdempotencyKeyReused(f"it made {show_job_id(before.id)} of another body")
     job_id: UUID = before.id
@@ -140,10 +142,10 @@ async def _made_before(connection: AsyncConnection, tenant: str, key: str, body:
 
 
 async def _check_open_items(
-    connection: AsyncConnection, tenant: str, stored: int, n_items: int, settings: Settings
+    connection: AsyncConnection, tenant: Tenant, stored: int, n_items: int, settings: Settings
 ) -> None:
     """Backpressure. A new job's own row counts `stored` items of all tenants already; its chunks are not cut yet."""
-    row = (await connection.execute(*submit.open_items(tenant))).one()
+    row = (await connection.execute(*submit.open_items(tenant.id))).one()
     limit = settings.max_open_items if row.max_open_items is None else row.max_open_items
     if row.open + n_items > limit:
         raise TooManyOpenItems(f"{row.open} items are open, {n_items} more would exceed {limit}")
@@ -158,11 +160,11 @@ async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[Item
             await copy.write_row((job_id, *row))
 
 
-async def _job(connection: AsyncConnection, tenant: str, job_id: UUID) -> Job:
+async def _job(connection: AsyncConnection, tenant: Tenant, job_id: UUID) -> Job:
     """Raises JobNotFound."""
-    row = (await connection.execute(read.JOB, {"tenant": tenant, "job_id": job_id})).first()
+    row = (await connection.execute(read.JOB, {"tenant": tenant.id, "job_id": job_id})).first()
     if row is None:
-        raise JobNotFound(f"'{show_job_id(job_id)}' is no job of yours")
+        raise JobNotFound(show_job_id(job_id))
     return job_view(row)
 
 
@@ -175,7 +177,7 @@ def _json(status: int, body: Job | JobPage | Validated, headers: Mapping[str, st
 @router.get("", response_model=JobPage, openapi_extra=openapi.LABEL_PARAMETER)
 async def list_jobs(
     request: Request,
-    tenant: Tenant,
+    tenant: CurrentTenant,
     reads: Reads,
     state: Annotated[JobState | None, Query(description="Only jobs in this state")] = None,
     page_size: PageSize = 50,
@@ -184,7 +186,7 @@ async def list_jobs(
     """List jobs, newest first."""
     labels = dict(_labels(request))
     async with reads.connect() as connection:
-        query = read.list_jobs(tenant, state, labels, read_id(page_token), page_size)
+        query = read.list_jobs(tenant.id, state, labels, read_id(page_token), page_size)
         rows = (await connection.execute(query)).all()
     token = next_token(rows, page_size, rows[-1].id if rows else None)
     return _json(200, JobPage(jobs=[job_view(row) for row in rows], next_page_token=token))
@@ -202,7 +204,7 @@ def _labels(request: Request) -> Iterator[tuple[str, str]]:
 @router.get("/{job_id:job}", response_model=Job, responses=openapi.JOB_RESPONSES)
 async def get_job(
     request: Request,
-    tenant: Tenant,
+    tenant: CurrentTenant,
     reads: Reads,
     job_id: JobId,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change, or for the end"), NUMBER] = 0,
@@ -221,7 +223,7 @@ async def get_job(
 
 
 async def _awaited(
-    request: Request, reads: AsyncEngine, tenant: str, job_id: UUID, until: float, known: str | None
+    request: Request, reads: AsyncEngine, tenant: Tenant, job_id: UUID, until: float, known: str | None
 ) -> Job:
     """Reads the job until it has changed or the time is over. Holds no connection between two reads."""
     pause, longest = _POLL_SECONDS
@@ -244,7 +246,7 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
 
 
 @router.post("/{job_id:job}:cancel", response_model=Job, responses=openapi.CANCEL_RESPONSES)
-async def cancel_job(tenant: Tenant, database: Database, job_id: JobId) -> Response:
+async def cancel_job(tenant: CurrentTenant, database: Database, job_id: JobId) -> Response:
     """Cancel a job.
 
     Idempotent: a job that is done stays as it is. Finished items keep their results.
@@ -252,25 +254,25 @@ async def cancel_job(tenant: Tenant, database: Database, job_id: JobId) -> Respo
     async with database.begin() as connection:
         await _job(connection, tenant, job_id)
         if await connection.run_sync(stop_job, job_id, JobReason.CANCELLED_BY_CLIENT):
-            log.info("%s cancelled by %s", show_job_id(job_id), tenant)
+            log.info("%s cancelled by %s", show_job_id(job_id), tenant.id)
         job = await _job(connection, tenant, job_id)
     return _json(200, job, {"ETag": job_etag(job)})
 
 
-@router.post("/{job_id:job}:retry", status_code=422, responses=openapi.NOT_FOUND)
+@router.post("/{job_id:job}:retry", status_code=422, responses=NOT_FOUND)
 async def retry_job(job_id: JobId) -> Response:  # noqa: ARG001
     """Not supported yet: answers 422 NOT_SUPPORTED."""
     raise NotSupported([{"pointer": "", "detail": "retrying a job is not supported yet"}])
 
 
 @router.delete("/{job_id:job}", status_code=204, responses=openapi.DELETE_RESPONSES)
-async def delete_job(tenant: Tenant, database: Database, job_id: JobId) -> Response:
+async def delete_job(tenant: CurrentTenant, database: Database, job_id: JobId) -> Response:
     """Delete a job that is done, with its items and results."""
     async with database.begin() as connection:
         job = await _job(connection, tenant, job_id)
         if not job.done:
             raise JobNotDone(f"{job.id} is {job.state.value}: cancel it first")
         await connection.execute(read.delete_results(job_id))
-        await connection.execute(read.delete_job(tenant, job_id))
-    log.info("%s deleted by %s", job.id, tenant)
+        await connection.execute(read.delete_job(tenant.id, job_id))
+    log.info("%s deleted by %s", job.id, tenant.id)
     return Response(status_code=204)

@@ -102,6 +102,7 @@ def test_it_lists_only_what_is_not_refused(document: dict[str, Any]) -> None:
     by_name = dict(operations(document))
     formats = parameter(by_name["get /v1/jobs/{job_id}/results"], "format")["schema"]
     assert formats["enum"] == list(FORMATS)
+    assert all(format.about in by_name["get /v1/jobs/{job_id}/results"]["description"] for format in FORMATS.values())
     assert set(document["components"]["schemas"]["JobRequest"]["properties"]["task"]["discriminator"]["mapping"]) == {
         "auto",
         "prompted",

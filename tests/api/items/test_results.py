@@ -17,6 +17,7 @@ from api.errors import JobNotFound
 from api.exports.coco import file_name
 from api.exports.formats import FORMATS
 from api.exports.pages import Reader, Source, open_source
+from api.tenant import Tenant
 from db.engine import async_engine
 from db.ids import read_job_id
 from db.states import ItemReason
@@ -189,7 +190,7 @@ async def source_of(service: Service, job: str) -> AsyncIterator[Source]:
     job_id = read_job_id(job)
     assert job_id is not None
     reader = Reader(engine.execution_options(isolation_level="AUTOCOMMIT"), 2)
-    yield await open_source(reader, service.tenant, job_id)
+    yield await open_source(reader, Tenant(service.tenant), job_id)
     await engine.dispose()
 
 

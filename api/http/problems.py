@@ -1,0 +1,50 @@
+"""Problem answers as the OpenAPI document lists them."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class ProblemField(BaseModel):
+    pointer: str = Field(description="JSON pointer into the body", examples=["/input/items/3/prompts/0/points"])
+    detail: str
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    reason: str = Field(examples=["INVALID_REQUEST"])
+    errors: list[ProblemField] | None = None
+
+
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
+_CHALLENGE = {"WWW-Authenticate": {"schema": {"const": "Bearer"}}}
+_ALLOW = {"Allow": {"description": "The methods of this path", "schema": {"type": "string"}}}
+
+
+def problem_answer(description: str, headers: dict[str, Any] | None = None) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    return {"description": description, "content": content, **({"headers": headers} if headers else {})}
+
+
+Responses = dict[int | str, dict[str, Any]]
+ANYWHERE: Responses = {
+    405: problem_answer("This path does not take that method", _ALLOW),
+    422: problem_answer("Not a valid request; `errors` names the fields or parameters"),
+    500: problem_answer("An error of ours; it was logged"),
+}
+"""What every route can answer."""
+DATABASE_AWAY: Responses = {503: problem_answer("Not ready: wait `Retry-After` seconds", _RETRY_AFTER)}
+PROBLEMS: Responses = {
+    **ANYWHERE,
+    **DATABASE_AWAY,
+    401: problem_answer("No key, or a wrong one", _CHALLENGE),
+    429: problem_answer("Too many open items, downloads or wrong keys: wait `Retry-After` seconds", _RETRY_AFTER),
+}
+"""What every route that needs a key can answer."""
+NOT_FOUND: Responses = {404: problem_answer("Unknown, or another tenant's")}

@@ -1,0 +1,86 @@
+"""What the OpenAPI document says of jobs beyond the signatures: answers, the submit body, examples, labels."""
+
+from typing import Any
+
+from api.http.problems import NOT_FOUND, Responses, problem_answer
+from api.jobs.schemas import LABEL_KEY
+from api.jobs.views import Job, Validated
+
+_LOCATION = {"Location": {"description": "The job's path", "schema": {"type": "string"}}}
+_ETAG = {"ETag": {"description": "Changes with the state and the counts", "schema": {"type": "string"}}}
+SUBMIT_RESPONSES: Responses = {
+    200: {"model": Validated, "description": "`validate_only`: nothing was stored"},
+    202: {"model": Job, "description": "Accepted; `Location` names the job", "headers": {**_LOCATION, **_ETAG}},
+    400: problem_answer("The body ended too early"),
+    408: problem_answer("The body did not arrive in time"),
+    413: problem_answer("The body is too large"),
+    415: problem_answer(
+        "The body is not JSON, or compressed otherwise than by gzip",
+        {
+            "Accept-Encoding": {
+                "description": "`gzip`, where the body is compressed otherwise",
+                "schema": {"type": "string"},
+            }
+        },
+    ),
+}
+JOB_RESPONSES: Responses = {
+    **NOT_FOUND,
+    200: {"model": Job, "headers": _ETAG},
+    304: {"description": "`If-None-Match` still holds", "headers": _ETAG},
+}
+CANCEL_RESPONSES: Responses = {**NOT_FOUND, 200: {"model": Job, "headers": _ETAG}}
+DELETE_RESPONSES: Responses = {**NOT_FOUND, 409: problem_answer("The job is not done: cancel it first")}
+_NO_CONTROL = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
+LABEL_PARAMETER: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "label.{key}",
+            "in": "query",
+            "description": "Only jobs with this label, as `label.run=7`; several must all match",
+            "style": "form",
+            "explode": True,
+            "schema": {
+                "type": "object",
+                "propertyNames": {"pattern": rf"^label\.{LABEL_KEY}$"},
+                "additionalProperties": {"type": "string", "maxLength": 255, "pattern": _NO_CONTROL},
+            },
+            "example": {"label.run": "7"},
+        }
+    ]
+}
+_EXAMPLES: dict[str, Any] = {
+    "everything in two images": {
+        "value": {
+            "name": "tiles",
+            "labels": {"run": "7"},
+            "task": {"type": "auto", "points_per_side": 32, "pred_iou_thresh": 0.88},
+            "input": {"items": [{"custom_id": "a", "image": "s3://bucket/a.jpg"}, {"image": "s3://bucket/b.jpg"}]},
+        }
+    },
+    "everything under a prefix": {
+        "value": {"task": {"type": "auto"}, "input": {"prefix": "s3://bucket/photos/", "glob": "**/*.jpg"}}
+    },
+    "given points and boxes": {
+        "value": {
+            "task": {"type": "prompted"},
+            "input": {
+                "items": [
+                    {
+                        "image": "s3://bucket/a.jpg",
+                        "prompts": [
+                            {"id": "cup", "points": [[500, 375]], "labels": [1]},
+                            {"id": "plate", "box": [425, 600, 700, 875], "multimask": False},
+                        ],
+                    }
+                ]
+            },
+        }
+    },
+}
+SUBMIT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobRequest"}, "examples": _EXAMPLES}},
+    }
+}
