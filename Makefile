@@ -21,73 +21,73 @@ PINNED = $(PIP) $(addprefix -c ,$(CONSTRAINTS)) -e '.[$(1)]' || { [ -n "$(CONSTR
 .DEFAULT_GOAL := help
 .PHONY: help install demo up put env down reset test faults fuzz soak mutants attacks check bench docs lock
 
-help:  ## this list
+help:  ## print this list
 	@echo "maskworks: segment every image in a bucket"
 	@echo
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PORT=$(PORT) WORKERS=$(WORKERS) DATA=$(DATA) may be set, and every MASKWORKS_… setting"
+	@echo "  Set PORT=$(PORT) WORKERS=$(WORKERS) DATA=$(DATA), and every MASKWORKS_… setting"
 
-install: $(VENV)/.developer  ## .venv with everything the other targets need
+install: $(VENV)/.developer  ## make .venv with everything that the other targets need
 
-demo: $(VENV)/.runtime  ## photographs in, masks out: the whole service once, on this machine
+demo: $(VENV)/.runtime  ## run the whole service once on photographs; results are in demo-out/
 	@$(RUN) -m deploy.demo --data "$(DATA)/demo" --out "$(OUT)"
 
-up: $(VENV)/.runtime  ## the service in the foreground until Ctrl-C (PORT DATA WORKERS)
+up: $(VENV)/.runtime  ## run the service until Ctrl-C (PORT DATA WORKERS)
 	@exec $(RUN) -m deploy.local up --data "$(DATA)" --port "$(PORT)" --workers "$(WORKERS)"
 
-put: $(VENV)/.runtime  ## own pictures into the local bucket (DIR=photos)
+put: $(VENV)/.runtime  ## upload your pictures into the local bucket (DIR=photos)
 	@$(RUN) -m deploy.local put --data "$(DATA)" "$(DIR)"
 
-env: $(VENV)/.runtime  ## its address and API key as shell variables, to be read by eval
+env: $(VENV)/.runtime  ## print its address and API key as shell variables, for eval
 	@$(RUN) -m deploy.local env --data "$(DATA)"
 
-down: $(VENV)/.runtime  ## stop a service that was started elsewhere
+down: $(VENV)/.runtime  ## stop the service that another terminal started
 	@$(RUN) -m deploy.local down --data "$(DATA)"
 
-reset: $(VENV)/.runtime  ## forget its data
+reset: $(VENV)/.runtime  ## delete its data
 	@$(RUN) -m deploy.local reset --data "$(DATA)"
 
 # Most tests wait for processes, so two run at a time; each of the two has stores of its own.
-test: install  ## every test, on a real Postgres, Redis and S3
+test: install  ## run every test, on a real Postgres, Redis and S3
 	@$(RUN) -m pytest -n 2 --dist loadfile
 
-faults: install  ## every fault of the catalogue against the whole service (minutes)
+faults: install  ## run every fault against the whole service (a quarter of an hour)
 	@$(RUN) -m pytest -m "" tests/faults
 
-fuzz: install  ## random requests by the OpenAPI document against the whole service (SECONDS SEED)
+fuzz: install  ## send random requests by the OpenAPI document (SECONDS SEED)
 	@$(RUN) -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-soak: install  ## random jobs under random faults (ITEMS FAULTS SEED)
+soak: install  ## run random jobs under random faults (ITEMS FAULTS SEED)
 	@$(RUN) -m tests.faults.soak --items $(ITEMS) --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
-mutants: install  ## take each mechanism of the protocol away and see a test go red
+mutants: install  ## remove each mechanism in turn and expect a test to fail
 	@$(RUN) -m tests.faults.mutants
 
-attacks: install  ## hostile requests, files and messages against a running stack
+attacks: install  ## send hostile requests, files and messages
 	@$(RUN) -m tests.attacks $(if $(ONLY),--only "$(ONLY)")
 
-check: install  ## ruff, types
+check: install  ## check style and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-bench: install  ## the benchmarks; JSON into bench/results/
+bench: install  ## run the benchmarks; JSON goes into bench/results/
 	@$(RUN) -m bench
 
-docs: install  ## the documentation as a site, in site/
+docs: install  ## build the documentation as a site, in site/
 	@$(call PINNED,docs)
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
-lock:  ## constraints.txt anew: the newest versions that pyproject.toml allows (minutes)
+lock:  ## write constraints.txt: the newest versions that pyproject.toml allows
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/python -m pip install --disable-pip-version-check --quiet -e '.[worker,heic,local,dev,docs]'
 	@{ echo "# Versions that are installed and tested together, on Python 3.11. Made by \`make lock\`."; \
 	  $(VENV)-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
 	@rm -rf $(VENV)-lock
 
-# Stamps: pip runs again only when pyproject.toml or constraints.txt has changed. What runs the service is apart from what
-# develops it, so that the first `make demo` fetches less.
+# Stamps: pip runs again only when pyproject.toml or constraints.txt has changed. Running the service needs less than
+# developing it, so that the first `make demo` fetches less.
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	@echo "installing into $(VENV) (minutes, the first time) …"
 	@$(call PINNED,worker$(COMMA)local)
@@ -100,5 +100,5 @@ $(VENV)/.developer: pyproject.toml constraints.txt $(VENV)/.runtime
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "maskworks needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian, apt install python3-venv" >&2; exit 1; }
+	  { echo "maskworks needs Python 3.11 or newer. Name one with make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python has no venv module. On Debian, run apt install python3-venv." >&2; exit 1; }
