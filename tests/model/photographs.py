@@ -1,4 +1,4 @@
-"""Photographs that ship inside the scikit-image wheel, and a segmenter whose masks are worth comparing."""
+"""Photographs from the scikit-image wheel, and a segmenter whose masks are worth comparing."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -42,14 +42,14 @@ NAMES = (
 
 @lru_cache
 def photograph(name: str, longest: int = 0) -> np.ndarray:
-    """uint8 (H, W, 3), made smaller to a longest side where one is given."""
+    """uint8 (H, W, 3), shrunk to a longest side if one is given."""
     image = Image.open(FOLDER / name).convert("RGB")
     if longest:
         image.thumbnail((longest, longest))
     return np.array(image)
 
 
-# Not the shipped row: what these tests look for depends on the shapes that its random weights happen to give.
+# Not the shipped row: these tests depend on the shapes that random weights give for this one.
 ROW = replace(
     SIZES["sam_tiny"], image_size=256, embed_dim=160, depth=9, num_heads=5, out_chans=128, decoder_heads=4,
     decoder_mlp_dim=512, iou_head_hidden_dim=128,
@@ -59,10 +59,10 @@ ROW = replace(
 
 @lru_cache
 def blobs() -> Segmenter:
-    """A tiny SAM with random weights that answer with blobs."""
+    """A tiny SAM with random weights that give blobs."""
     segmenter = Segmenter(build(ROW, seed=1), "seed-1", "cpu", "exact")
     view = segmenter.pre(photograph("astronaut.png"), Automatic()).views[0]
     assert view.pixels is not None
     as_blobs(segmenter.sam, segmenter.encoder.normalised([view.pixels]))
-    torch.set_num_threads(1)  # two cores shared with the rest of a test run: a second thread only waits
+    torch.set_num_threads(1)  # a test run shares two cores, so a second thread only waits
     return segmenter

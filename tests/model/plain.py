@@ -1,7 +1,6 @@
-"""Automatic masks, restated plainly: one thing after another, everything at full size, nothing shared with model/.
+"""Automatic masks restated plainly: step after step, at full size. Tests compare the generator with it.
 
-The oracle of the reference's algorithm (SAM.md's nine steps). Only the networks themselves and the task's
-numbers come from our code. Slow on purpose.
+Only the networks and the parameters come from `model`. It is slow on purpose.
 """
 
 from dataclasses import dataclass
@@ -90,7 +89,7 @@ def one_crop(sam: Any, image: np.ndarray, crop: list[int], layer: int, p: dict[s
             for k in range(3):
                 iou = float(ious[i, k])
                 if p["pred_iou_thresh"] > 0 and not iou > p["pred_iou_thresh"]:
-                    continue  # the reference drops it later; nothing else looks at it
+                    continue  # the reference drops it later, and nothing else uses it
                 big = F.interpolate(logits[i : i + 1, k : k + 1], (side, side), mode="bilinear", align_corners=False)
                 full = F.interpolate(big[..., :nh, :nw], (h, w), mode="bilinear", align_corners=False)[0, 0].numpy()
                 mask = np.zeros((height, width), bool)
@@ -99,7 +98,7 @@ def one_crop(sam: Any, image: np.ndarray, crop: list[int], layer: int, p: dict[s
                 below = int((full > -offset).sum())
                 stability = int((full > offset).sum()) / below if below else float("nan")
                 box = box_of(mask)
-                if not mask.any():  # the reference's box of an empty mask, moved with its crop
+                if not mask.any():  # the box that the reference gives an empty mask, moved with its crop
                     box = [float(x0), float(y0), float(x0), float(y0)]
                 if p["stability_score_thresh"] > 0 and not np.float32(stability) >= p["stability_score_thresh"]:
                     continue
@@ -110,7 +109,7 @@ def one_crop(sam: Any, image: np.ndarray, crop: list[int], layer: int, p: dict[s
 
 
 def without_small(mask: np.ndarray, area: int, holes: bool) -> tuple[np.ndarray, bool]:
-    """As the reference writes it, on OpenCV's own labels."""
+    """By OpenCV's labels, as the reference does it."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats((mask ^ holes).astype(np.uint8), connectivity=8)
     sizes = stats[1:, -1]
     small = [i + 1 for i, size in enumerate(sizes) if size < area]
@@ -123,7 +122,7 @@ def without_small(mask: np.ndarray, area: int, holes: bool) -> tuple[np.ndarray,
 
 
 def automatic(sam: Any, image: np.ndarray, p: dict[str, Any]) -> list[Plain]:
-    """Every mask the reference would give, by predicted IoU descending; without empty ones, and none twice."""
+    """Every mask of the reference by predicted IoU, descending, without empty ones and duplicates."""
     height, width = image.shape[:2]
     found: list[Plain] = []
     crops = crop_boxes(height, width, p["crop_n_layers"], p["crop_overlap_ratio"])

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from model.sizes import SIZES
 
-# What goes wrong in large networks goes wrong here too: windows that need padding, windowed and global blocks,
-# odd head counts.
+# Has what large networks have: windows that need padding, windowed and global blocks, odd head counts.
 SMALL = replace(
     SIZES["sam_vit_b"], name="small", image_size=128, patch_size=8, embed_dim=48, depth=4, num_heads=3,
     global_attn_indexes=(1, 3), window_size=6, mlp_ratio=2.0, out_chans=64, mask_in_chans=8, decoder_heads=4,

@@ -1,4 +1,4 @@
-"""Whether two generators gave the same masks: same count, same order up to ties, equal pixels, equal measures."""
+"""Compare the masks of two generators: count, order up to ties, pixels and measures."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from model.masks import rle
 from model.masks.mask import Mask
 from tests.model import plain
 
-TIE = 1e-5  # predicted IoU that is equal but for rounding
+TIE = 1e-5  # predicted IoU that differs by rounding
 
 
 def assert_same(found: Sequence[Mask], expected: Sequence[plain.Plain]) -> None:
-    """Each of ours against the one of the plain generator in its place, or in the place of one it ties with."""
+    """Compare each mask with the plain generator's at its place, or at the place of one with the same predicted IoU."""
     assert len(found) == len(expected)
     left = list(expected)
     for mask in found:

@@ -1,4 +1,4 @@
-"""Torch's device errors come out as this package's own; the networks give a device work without waiting for it."""
+"""Device errors of torch become this package's, and the networks do not wait for a device."""
 
 from collections.abc import Callable
 
@@ -43,8 +43,10 @@ def test_a_cpu_allocation_that_can_not_be_had_is_a_memory_error() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_networks_never_wait_for_a_value(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On tensors without values whatever reads one (item, nonzero, a copy to the host) raises: on a GPU it would sync.
-    The branches are those that CUDA takes."""
+    """Meta tensors have no values, so reading one (item, nonzero, a copy to the host) raises. On a GPU it would wait.
+
+    The branches are those of CUDA.
+    """
     monkeypatch.setattr(image_encoder, "attend_sliced", image_encoder.attend_augmented)
     monkeypatch.setattr(mask_decoder, "CACHED_BYTES", 1 << 40)
     row = SIZES["sam_vit_b"]
@@ -65,7 +67,7 @@ def test_the_networks_never_wait_for_a_value(dtype: torch.dtype, monkeypatch: py
 
 
 def test_measures_of_all_masks_cross_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is measured of a chunk has no value that the host reads: it waits once, however many chunks there are."""
+    """The figures of a chunk read no value, so the host waits once for all chunks."""
     monkeypatch.setattr(dense, "PIXELS", 1)
     with torch.device("meta"):
         measured = dense.figures(torch.zeros(5, 256, 256), whole(300, 400, 1024), 1024, 1.0)
@@ -93,7 +95,7 @@ def test_a_cpu_decodes_what_the_task_asks_for() -> None:
 
 
 def test_the_encoder_is_one_graph_for_any_number_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What compiling for CUDA needs of it; traced here, compiled nowhere. Two graphs: for one image, and for more."""
+    """As compiling for CUDA needs. There are two graphs: for one image, and for more. Nothing is compiled here."""
     monkeypatch.setattr(image_encoder, "attend_sliced", image_encoder.attend_augmented)
     s = Segmenter(build(SHALLOW, seed=0), "seed-0", "cpu", "exact")
     with torch.inference_mode():

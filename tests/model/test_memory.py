@@ -1,4 +1,4 @@
-"""Freed memory stays in the process: a repeated operation touches no new pages."""
+"""Freed memory stays in the process, so a repeated operation touches no new pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows say what the networks are: parameter counts, names, deterministic seeds."""
+"""Rows of models: parameter counts, names, deterministic seeds."""
 
 from __future__ import annotations
 

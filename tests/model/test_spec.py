@@ -1,4 +1,4 @@
-"""What may be asked, and what a refusal points to."""
+"""Valid and invalid tasks, and the errors of the latter."""
 
 from typing import Any
 

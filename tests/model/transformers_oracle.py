@@ -1,4 +1,4 @@
-"""`transformers.SamModel` carrying our weights: the independent implementation the parity tests compare with."""
+"""`transformers.SamModel` with our weights, to compare our networks with."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RENAMES = (
 
 
 def oracle(sam: Sam) -> SamModel:
-    """The same network in `transformers`, every weight of ours in its place, eval mode."""
+    """The same network in `transformers`, with our weights, in eval mode."""
     model: SamModel = SamModel(_config(sam.row)).eval()
     state = {_rename(name): tensor for name, tensor in sam.state_dict().items()}
     state["shared_image_embedding.positional_embedding"] = state["prompt_encoder.shared_embedding.positional_embedding"]
@@ -81,7 +81,7 @@ def _config(row: Size) -> SamConfig:
         num_attention_heads=row.decoder_heads,
         iou_head_depth=row.iou_head_depth,
         iou_head_hidden_dim=row.iou_head_hidden_dim,
-        layer_norm_eps=1e-5,  # the published networks'; this configuration's default is not theirs
+        layer_norm_eps=1e-5,  # as in the published networks, unlike this configuration's default
     )
     return SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
 
@@ -95,7 +95,7 @@ def decode(
     masks: Tensor | None,
     multimask: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Our argument shapes, n prompts on one embedding (1, C, h, w) -> logits (n, M, 4h, 4w), IoU (n, M)."""
+    """n prompts in our shapes on one embedding (1, C, h, w) -> logits (n, M, 4h, 4w), IoU (n, M)."""
     with torch.inference_mode():
         out = model(
             image_embeddings=embeddings,

@@ -1,4 +1,4 @@
-"""The null model speaks the protocol, without torch."""
+"""The null model follows the protocol, without torch."""
 
 import subprocess
 import sys

@@ -1,5 +1,7 @@
-"""`exact` with the shipped weights and their default parameters, against the plain restatement of the reference
-and against the straightforward generator that bench/ measures."""
+"""`exact` with the shipped weights against a plain restatement of the reference.
+
+The straightforward generator that bench/ measures is compared too.
+"""
 
 from dataclasses import asdict
 from functools import lru_cache
@@ -22,12 +24,12 @@ from tests.model.same_masks import assert_same, iou
 
 @lru_cache
 def shipped() -> Segmenter:
-    torch.set_num_threads(1)  # two cores shared with the rest of a test run: a second thread only waits
+    torch.set_num_threads(1)  # a test run shares two cores, so a second thread only waits
     return Segmenter.load("sam_tiny")
 
 
 def compare(image: np.ndarray, task: Automatic) -> int:
-    """Asserts equality with the plain restatement; returns how many masks there were."""
+    """Assert equality with the plain restatement. Returns the number of masks."""
     s = shipped()
     parameters: dict[str, Any] = asdict(resolve(task, s.sam.row))
     expected = plain.automatic(s.sam, image, parameters)[: parameters["max_masks"]]
@@ -42,7 +44,7 @@ def test_photographs_with_defaults(name: str) -> None:
 
 
 def test_every_photograph_with_default_thresholds() -> None:
-    """A coarser grid: the defaults' takes two seconds a picture."""
+    """With a coarser grid, because the default takes two seconds a picture."""
     assert sum(compare(photograph(name, 180), Automatic(points_per_side=8)) for name in NAMES) > 50
 
 

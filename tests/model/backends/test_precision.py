@@ -1,6 +1,6 @@
 """`fast` against `exact` with the shipped weights, with bfloat16 forced on and off.
 
-A processor without bfloat16 emulates it: the same numbers, slowly.
+A processor without bfloat16 emulates it slowly, with the same numbers.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ PHOTOGRAPHS = ("camera.png", "coins.png", "horse.png")
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Segmenter, Segmenter]:
-    torch.set_num_threads(1)  # two cores shared with the rest of a test run: a second thread only waits
+    torch.set_num_threads(1)  # a test run shares two cores, so a second thread only waits
     fast = Segmenter.load("sam_tiny", Options(precision="fast", bfloat16=True))
     assert fast.sam.dtype == torch.bfloat16
     return fast, Segmenter.load("sam_tiny")
@@ -39,7 +39,7 @@ def test_automatic_masks_agree(pair: tuple[Segmenter, Segmenter]) -> None:
 
 
 def test_prompted_masks_agree(pair: tuple[Segmenter, Segmenter]) -> None:
-    """Nothing is chosen here, so that every mask has its twin."""
+    """Nothing is filtered here, so every mask has its counterpart."""
     same: list[float] = []
     for name in PHOTOGRAPHS:
         image = photograph(name, 200)

@@ -34,7 +34,7 @@ PROMPTS = Prompted(
 
 
 def plainly(prompt: Prompt) -> list[np.ndarray]:
-    """One prompt alone through the networks, everything at full size."""
+    """One prompt alone through the networks, at full size."""
     s = blobs()
     view = s.pre(IMAGE, Prompted((prompt,))).views[0]
     sx, sy = view.frame.resized[1] / WIDTH, view.frame.resized[0] / HEIGHT
@@ -80,7 +80,7 @@ def test_prompts_equal_one_by_one() -> None:
 
 
 def test_batches_equal_single_images() -> None:
-    """Peers have un-cropped every image with the last one's geometry, and padded prompts of unequal length."""
+    """Images of one batch differ in size, and prompts in their number of points."""
     images = [IMAGE, photograph("astronaut.png", 150), photograph("page.png", 130), IMAGE[:50]]
     points = Prompted((Prompt(points=((5, 6),), labels=(1,)), Prompt(points=((9, 9), (3, 4)), labels=(1, 0))))
     tasks: list[Task] = [FEW, points, FEW, points]
@@ -119,7 +119,7 @@ def test_prompts_that_cannot_be_answered_are_named() -> None:
 
 
 def test_boxes_of_detectors() -> None:
-    """A box that sticks out of the image answers as the box clipped by hand, in either format."""
+    """A box that reaches out of the image gives the masks of the clipped box, in either format."""
     (expected,) = blobs().run([IMAGE], [Prompted((Prompt(box=(0, 10, WIDTH, 100)),))])
     cases: list[tuple[Box, BoxFormat]] = [
         ((-0.3, 10, WIDTH + 0.6, 100), "xyxy"),

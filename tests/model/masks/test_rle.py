@@ -1,4 +1,4 @@
-"""rle.py against pycocotools, byte for byte."""
+"""Run-length encoding against pycocotools, byte for byte."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the networks promise beside parity: equal answers however the work is cut, and whatever its precision."""
+"""The networks give equal results however the work is divided, in each precision."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_gradients_give_the_same_answer_and_reach_every_weight(sam: Sam) -> None
     (logits.sum() + iou.sum() + boxed.sum() + boxed_iou.sum()).backward()
     untouched = {name for name, p in sam.named_parameters() if p.grad is None or not p.grad.any()}
     sam.zero_grad()
-    # A key's bias adds the same to every score of a query, so its gradient is rounding or nothing.
+    # The bias of keys shifts all scores of a query alike, so its gradient is rounding or nothing.
     assert {name for name in untouched if not name.endswith("k_proj.bias")} == set()
 
 

@@ -23,7 +23,7 @@ class Pair:
         self.ours: Sam = build(row, seed=seed)
         self.theirs = theirs.oracle(self.ours)
         self.pixels = torch.randn(1, 3, row.image_size, row.image_size, generator=_random(seed))
-        self.pixels[:, :, row.image_size * 3 // 4 :] = 0  # as a wide photograph is padded
+        self.pixels[:, :, row.image_size * 3 // 4 :] = 0  # padded like a wide photograph
         with torch.inference_mode():
             self.embedding = self.ours.encode(self.pixels)
 
@@ -79,7 +79,7 @@ def _assert_equal_masks(logits: Tensor, iou: Tensor, expected: Tensor, expected_
     assert 0.1 < expected.std() < 10, "logits of order one, or the tolerance means nothing"
     assert (logits - expected).abs().max() <= LOGIT_TOLERANCE
     assert (iou - expected_iou).abs().max() <= LOGIT_TOLERANCE
-    certain = expected.abs() > 1e-5  # a logit of rounding's size may fall on either side
+    certain = expected.abs() > 1e-5  # the sign of smaller logits is rounding
     assert torch.equal((logits > 0)[certain], (expected > 0)[certain])
     assert certain.float().mean() > 0.9999
 

@@ -1,4 +1,4 @@
-"""TinyViT against a plain re-statement of it, slow and obviously right; no registry carries this variant."""
+"""TinyViT against a plain restatement, because no registry has this variant."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _merge(s: State, name: str, x: Tensor, stride: int) -> Tensor:
 
 
 def restated(s: State, row: Size, pixels: Tensor) -> Tensor:
-    """The encoder on one image (1, 3, S, S), by the papers and the published names."""
+    """The encoder on one image (1, 3, S, S), from the papers and the published names."""
     x = F.gelu(_conv_norm(s, "patch_embed.seq.0", pixels, stride=2))
     x = _conv_norm(s, "patch_embed.seq.2", x, stride=2)
     for i, stage in enumerate(row.stages):

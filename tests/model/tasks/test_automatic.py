@@ -1,4 +1,4 @@
-"""The automatic generator against tests/model/plain.py, with random weights whose masks are blobs of all sizes."""
+"""Automatic masks against tests/model/plain.py, with random weights whose masks are blobs of all sizes."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.model.same_masks import assert_same
 
 LOOSE: dict[str, Any] = {
     "points_per_side": 6,
-    "points_per_batch": 7,  # leaves a last partial batch of 1: peers have dropped it
+    "points_per_batch": 7,  # leaves a last batch of 1
     "pred_iou_thresh": 0.05,
     "stability_score_thresh": 0.5,
     "stability_score_offset": 1.0,
@@ -31,7 +31,7 @@ def ours(image: np.ndarray, **changes: Any) -> list[Mask]:
 
 
 def compare(image: np.ndarray, **changes: Any) -> int:
-    """Asserts equality with the plain restatement; returns how many masks there were."""
+    """Assert equality with the plain restatement. Returns the number of masks."""
     expected = plain.automatic(blobs().sam, image, {**LOOSE, **changes})
     found = ours(image, **changes)
     assert_same(found, expected)
@@ -52,7 +52,7 @@ def test_odd_sizes(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3)])
 def test_no_mask_comes_twice_and_none_is_empty(shape: tuple[int, int]) -> None:
-    """Masks one pixel wide or high have boxes without area, which suppression by box cannot tell apart."""
+    """Suppression does not see duplicates that are one pixel wide or high, because their boxes have no area."""
     image = np.resize(photograph("coffee.png"), (*shape, 3))
     found = ours(image, pred_iou_thresh=0.0, stability_score_thresh=0.0, points_per_side=4, crop_n_layers=1)
     assert found and all(mask.area for mask in found)
@@ -85,7 +85,7 @@ def test_small_regions(area: int) -> None:
 
 
 def test_thresholds_are_as_in_the_reference() -> None:
-    """Predicted IoU passes strictly above, stability at or above its threshold (a peer had > on stability)."""
+    """Predicted IoU passes above its threshold, stability at or above."""
     image = photograph("astronaut.png", 200)
     loose = ours(image, stability_score_thresh=0.0, box_nms_thresh=1.0)
     stability = sorted(m.stability_score for m in loose)[len(loose) // 2]

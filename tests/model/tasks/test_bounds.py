@@ -1,4 +1,4 @@
-"""Prompts beside images: what is clipped, what fails alone, and what the messages say."""
+"""Prompts and the bounds of their image: clipped boxes, failed prompts, and messages."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ HEIGHT, WIDTH = 40, 60
 
 
 def fitted_box(box: Box, box_format: BoxFormat = "xyxy") -> tuple[Box | None, bool]:
-    """The box that is asked, or None where it fails, and whether it was clipped."""
+    """The fitted box, or None where it fails, and whether it was clipped."""
     found = fit(Prompted((Prompt(id="b", box=box),), box_format=box_format), HEIGHT, WIDTH)
     assert [n.prompt_id for n in found.failed + found.clipped] in ([], ["b"])
     assert (found.task is None) == bool(found.failed)

@@ -1,4 +1,4 @@
-"""Checkpoints are found in order, verified, and refused with a reason; none of their code runs."""
+"""Checkpoints are found in order and verified, or refused with a reason. None of their code runs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_partial_file_is_a_clear_error(
 
 
 class Payload:
-    """What an unpickler that runs code would call."""
+    """An object whose code a careless unpickler would run."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Path.touch, (Path("payload-ran"),))

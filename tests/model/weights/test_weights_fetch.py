@@ -20,7 +20,7 @@ CONTENT = bytes(range(256)) * 20_000  # 5 MB: several blocks
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT at /file; knobs say how it misbehaves, `ranges` what was asked."""
+    """Serves CONTENT at /file. Attributes say how it misbehaves; `ranges` records requests."""
 
     daemon_threads = True
 
