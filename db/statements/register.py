@@ -3,9 +3,14 @@
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import ColumnElement, TextClause, select, text
 
 from db.statements.bound import Bound, bound
+from db.statements.clock import now, seconds
+from db.tables import workers
+
+LIVE: Final[ColumnElement[bool]] = workers.c.seen_at > now() - seconds(30)
+"""A worker is live if it has signed within the last half minute."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +53,15 @@ def forget_workers() -> Bound:
 
 
 _FORGET_WORKERS: Final[TextClause] = text("DELETE FROM workers WHERE seen_at < clock_timestamp() - interval '1 hour'")
+
+
+def live_workers() -> Bound:
+    """Live workers, by model, oldest first."""
+    return bound(_LIVE_WORKERS)
+
+
+_LIVE_WORKERS: Final = (
+    select(workers.c.model, workers.c.model_revision, workers.c.device, workers.c.precision, workers.c.slots)
+    .where(LIVE)
+    .order_by(workers.c.model, workers.c.loaded_at)
+)

@@ -1,0 +1,91 @@
+"""Statements that read the rows of an export, page by page: items by index from `start` on."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from sqlalchemy import BindParameter, ColumnElement, Integer, Select, Table, and_, bindparam, func, select
+
+from db.statements.bound import Bound, bound
+from db.statements.items import ITEM_COLUMNS, MASK_COLUMNS
+from db.states import ResultState
+from db.tables import chunks, items, jobs, results
+
+
+class Pages(Protocol):
+    """A function of this file that gives one page."""
+
+    def __call__(self, job_id: UUID, *, start: int, rows: int) -> Bound: ...
+
+
+def all_items(job_id: UUID, *, start: int, rows: int) -> Bound:
+    """Every item, with its masks."""
+    return bound(_ALL_ITEMS, job_id=job_id, start=start, rows=rows)
+
+
+def items_with_result(job_id: UUID, *, start: int, rows: int) -> Bound:
+    """Items that have succeeded or failed, with their masks."""
+    return bound(_ITEMS_WITH_RESULT, job_id=job_id, start=start, rows=rows)
+
+
+def succeeded_items(job_id: UUID, *, start: int, rows: int) -> Bound:
+    """Items that have succeeded, without their masks, with a hash of the image's key."""
+    return bound(_SUCCEEDED_ITEMS, job_id=job_id, start=start, rows=rows)
+
+
+def succeeded_masks(job_id: UUID, *, start: int, rows: int) -> Bound:
+    """Items that have succeeded, with their masks."""
+    return bound(_SUCCEEDED_MASKS, job_id=job_id, start=start, rows=rows)
+
+
+def failed_items(job_id: UUID, *, start: int, rows: int) -> Bound:
+    """Items that have failed."""
+    return bound(_FAILED_ITEMS, job_id=job_id, start=start, rows=rows)
+
+
+def shared_names(job_id: UUID) -> Bound:
+    """Hashes of the keys that several items of a job have, in order."""
+    return bound(_SHARED_NAMES, job_id=job_id)
+
+
+def _export_page(of: Table, columns: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """First the page's indexes, from one table alone, then what belongs to them, so that no plan reads more.
+
+    The number of rows is part of the SQL: Postgres then plans for that many, not for a tenth of the table.
+    """
+    mine = and_(of.c.job_id == bindparam("job_id"), of.c.index >= bindparam("start"), *conditions)
+    limit: BindParameter[int] = bindparam("rows", type_=Integer, literal_execute=True)
+    page = (
+        select(of.c.job_id, of.c.index)
+        .where(mine)
+        .order_by(of.c.index)
+        .limit(limit)
+        .cte("page")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    of_page = and_(items.c.job_id == page.c.job_id, items.c.index == page.c.index)
+    of_results = and_(results.c.job_id == page.c.job_id, results.c.index == page.c.index)
+    chunk = and_(chunks.c.job_id == page.c.job_id, chunks.c.chunk_no == page.c.index // jobs.c.chunk_size)
+    joined = page.join(items, of_page).join(jobs, jobs.c.id == page.c.job_id)
+    joined = joined.outerjoin(chunks, chunk).outerjoin(results, of_results)
+    return select(*columns).select_from(joined).order_by(page.c.index)
+
+
+_ITEMS_AND_MASKS: Final = (*ITEM_COLUMNS, *MASK_COLUMNS)
+# Of the key alone: two buckets may have objects with the same key.
+_NAME_HASH: Final = func.hashtextextended(
+    func.substr(items.c.image, func.strpos(func.substr(items.c.image, 6), "/") + 6), 0
+).label("name_hash")
+_HAS_SUCCEEDED: Final = results.c.state == ResultState.SUCCEEDED
+_ALL_ITEMS: Final = _export_page(items, _ITEMS_AND_MASKS)
+_ITEMS_WITH_RESULT: Final = _export_page(results, _ITEMS_AND_MASKS)
+_SUCCEEDED_ITEMS: Final = _export_page(results, (*ITEM_COLUMNS, _NAME_HASH), _HAS_SUCCEEDED)
+_SUCCEEDED_MASKS: Final = _export_page(results, _ITEMS_AND_MASKS, _HAS_SUCCEEDED)
+_FAILED_ITEMS: Final = _export_page(results, ITEM_COLUMNS, results.c.state == ResultState.FAILED)
+_SHARED_NAMES: Final = (
+    select(_NAME_HASH)
+    .where(items.c.job_id == bindparam("job_id"))
+    .group_by(_NAME_HASH)
+    .having(func.count() > 1)
+    .order_by(_NAME_HASH)
+)

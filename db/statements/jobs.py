@@ -1,0 +1,149 @@
+"""Statements that read and delete jobs.
+
+A job's counts are the sum of its tallies and of the chunks that are in no tally yet. One statement reads both, so that
+the counts always add up to the job's total.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy.sql.selectable import LateralFromClause
+
+from db.statements.bound import Bound, bound
+from db.statements.register import LIVE
+from db.statements.tally import SUCCEEDED, UNTALLIED
+from db.states import FINAL_JOB_STATES, ChunkState, JobState
+from db.tables import chunks, jobs, results, tallies, workers
+
+
+def job(tenant: str, job_id: UUID) -> Bound:
+    """One job with its counts, failures, and whether a live worker has its model. No row: not one of this tenant."""
+    return bound(_JOB, tenant=tenant, job_id=job_id)
+
+
+def job_state(tenant: str, job_id: UUID) -> Bound:
+    """No row: not a job of this tenant."""
+    return bound(_JOB_STATE, tenant=tenant, job_id=job_id)
+
+
+def list_jobs(
+    tenant: str, *, state: JobState | None, labels: Mapping[str, str], before: UUID | None, limit: int
+) -> Bound:
+    """Jobs with their counts, newest first. `before` is the last id of the previous page."""
+    query = _JOBS.where(jobs.c.tenant_id == tenant).order_by(jobs.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    if labels:
+        query = query.where(jobs.c.labels.contains(dict(labels)))
+    return bound(query if before is None else query.where(jobs.c.id < before))
+
+
+def delete_results(job_id: UUID) -> Bound:
+    """Before `delete_job`, in its transaction: no foreign key leads from results to jobs."""
+    return bound(delete(results).where(results.c.job_id == job_id))
+
+
+def delete_job(tenant: str, job_id: UUID) -> Bound:
+    """Delete a final job and everything that refers to it. No row: not a job of this tenant, or not final."""
+    mine = and_(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+    return bound(delete(jobs).where(mine, jobs.c.state.in_(list(FINAL_JOB_STATES))).returning(jobs.c.id))
+
+
+def _total(of: ColumnElement[int]) -> ColumnElement[int]:
+    return cast(func.coalesce(func.sum(of), 0), Integer)
+
+
+def _untallied_sums() -> LateralFromClause:
+    missing = chunks.c.hi - chunks.c.lo - chunks.c.n_ok - chunks.c.n_err
+    return (
+        select(
+            _total(chunks.c.n_ok).label("succeeded"),
+            _total(chunks.c.n_err).label("failed"),
+            _total(case((chunks.c.state == ChunkState.LEASED, missing), else_=0)).label("leased"),
+        )
+        .where(chunks.c.job_id == jobs.c.id, UNTALLIED)
+        .lateral("untallied")
+    )
+
+
+def _tallied_sums() -> LateralFromClause:
+    succeeded = tallies.c.reason == SUCCEEDED
+    return (
+        select(
+            _total(case((succeeded, tallies.c.n), else_=0)).label("succeeded"),
+            _total(case((succeeded, 0), else_=tallies.c.n)).label("failed"),
+        )
+        .where(tallies.c.job_id == jobs.c.id)
+        .lateral("tallied")
+    )
+
+
+def _failures() -> ColumnElement[Any]:
+    """[{"reason", "count"}, …] over all chunks, the most frequent first; NULL without failures."""
+    each = func.jsonb_each_text(chunks.c.reasons).table_valued("key", "value", name="each").render_derived()
+    untallied = (
+        select(each.c.key.label("reason"), cast(each.c.value, Integer).label("n"))
+        .select_from(chunks)
+        .join(each, true())
+        .where(chunks.c.job_id == jobs.c.id, UNTALLIED, chunks.c.n_err > 0)
+        .correlate(jobs)
+    )
+    tallied = select(tallies.c.reason, tallies.c.n).where(tallies.c.job_id == jobs.c.id, tallies.c.reason != SUCCEEDED)
+    both = union_all(untallied, tallied.correlate(jobs)).subquery("both")
+    count = cast(func.sum(both.c.n), Integer).label("count")
+    total = select(both.c.reason, count).group_by(both.c.reason).subquery("total")
+    entry = func.jsonb_build_object("reason", total.c.reason, "count", total.c.count)
+    in_order = aggregate_order_by(entry, total.c.count.desc(), total.c.reason)
+    return select(func.jsonb_agg(in_order, type_=JSONB)).scalar_subquery()
+
+
+_HIDDEN: Final = frozenset(
+    {"request_sha256", "idempotency_key", "ingest_cursor", "ingest_token", "ingest_pages", "ingest_mark"}
+)
+
+
+def _jobs_with_counts() -> Select[Any]:
+    tallied, untallied = _tallied_sums(), _untallied_sums()
+    succeeded, failed = tallied.c.succeeded + untallied.c.succeeded, tallied.c.failed + untallied.c.failed
+    # Not summed over chunks, because most chunks of a large job wait.
+    rest = jobs.c.n_items - succeeded - failed - untallied.c.leased
+    unfinished = jobs.c.state.not_in(list(FINAL_JOB_STATES))
+    expired = jobs.c.state == JobState.EXPIRED
+    given_up = and_(~unfinished, ~expired)
+    seen = exists().where(workers.c.model == jobs.c.model, LIVE)
+    shown = [c for c in jobs.c if c.name not in _HIDDEN]
+    return select(
+        *shown,
+        succeeded.label("succeeded"),
+        failed.label("failed"),
+        untallied.c.leased.label("running"),
+        case((unfinished, rest), else_=0).label("pending"),
+        case((given_up, rest), else_=0).label("cancelled"),
+        case((expired, rest), else_=0).label("expired"),
+        _failures().label("failures"),
+        seen.label("has_worker"),
+        func.clock_timestamp().label("now"),
+    ).select_from(jobs.join(tallied, true()).join(untallied, true()))
+
+
+_JOBS: Final = _jobs_with_counts()
+_MINE: Final = and_(jobs.c.id == bindparam("job_id"), jobs.c.tenant_id == bindparam("tenant"))
+_JOB: Final = _JOBS.where(_MINE)
+_JOB_STATE: Final = select(jobs.c.state).where(_MINE)
