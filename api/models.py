@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from api.database import Reads
 from api.http.problems import PROBLEMS
 from api.settings import Settings
-from db.statements import read
+from db.statements.register import live_workers
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=PROBLEMS)
 
@@ -58,7 +58,7 @@ async def list_models(request: Request, reads: Reads) -> ModelPage:
     """List the models that jobs may name."""
     settings: Settings = request.app.state.settings
     async with reads.connect() as connection:
-        rows = (await connection.execute(read.LIVE_WORKERS)).all()
+        rows = (await connection.execute(*live_workers())).all()
     return ModelPage(models=[_model(name, rows, settings) for name in settings.models])
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Row
 from api.exports.format import Format
 from api.exports.pages import Source
 from api.items.views import mask_views
-from db.statements import read
+from db.statements import export
 
 ABOUT = """A COCO dataset that pycocotools reads. An item is an image whose id is the item's index.
 
@@ -74,10 +74,8 @@ async def _array(entries: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerato
 
 
 async def _images(source: Source, listed: _Listed) -> AsyncGenerator[dict[str, Any], None]:
-    shared = array(
-        "q", [row.name_hash for row in await source.reader.all(read.SHARED_NAMES, {"job_id": source.job_id})]
-    )
-    async for row in source.rows(read.SUCCEEDED_ITEMS):
+    shared = array("q", [row.name_hash for row in await source.reader.all(export.shared_names(source.job_id))])
+    async for row in source.rows(export.succeeded_items):
         listed.add(row.item_index)
         at = bisect_left(shared, row.name_hash)
         yield {
@@ -100,13 +98,13 @@ def file_name(image: str, index: int, shared: bool) -> str:
 async def _failed(source: Source) -> AsyncGenerator[dict[str, Any], None]:
     if source.job.counts.failed == 0:  # the statement would read every result to find none
         return
-    async for row in source.rows(read.FAILED_ITEMS):
+    async for row in source.rows(export.failed_items):
         yield {"custom_id": row.custom_id, "image": row.image, "reason": row.reason, "detail": row.detail}
 
 
 async def _annotations(source: Source, listed: _Listed) -> AsyncGenerator[dict[str, Any], None]:
     next_id = 1  # pycocotools reads the id 0 as no annotation
-    async for row in source.rows(read.SUCCEEDED_MASKS):
+    async for row in source.rows(export.succeeded_masks):
         masks = mask_views(row) if row.item_index in listed else []
         for mask in masks:
             if mask["area"] > 0:

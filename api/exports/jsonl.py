@@ -7,7 +7,7 @@ import orjson
 from api.exports.format import Format
 from api.exports.pages import Source
 from api.items.views import item_view, mask_views
-from db.statements import read
+from db.statements import export
 
 ABOUT = """One line for each final item: the item with its `masks`. The last line describes the job, as
 `{"job": …}`: its `id`, `state`, `done` and `counts`. If that line is missing, the file was cut off."""
@@ -16,7 +16,7 @@ ABOUT = """One line for each final item: the item with its `masks`. The last lin
 async def jsonl(source: Source) -> AsyncGenerator[bytes, None]:
     """Of a job that is done, every item has a line."""
     job = source.job
-    async for row in source.rows(read.ALL_ITEMS if job.done else read.ITEMS_WITH_RESULT):
+    async for row in source.rows(export.all_items if job.done else export.items_with_result):
         yield orjson.dumps({**item_view(row), "masks": mask_views(row)}) + b"\n"
     about = {"id": job.id, "state": job.state, "done": job.done, "counts": job.counts.model_dump()}
     yield orjson.dumps({"job": about}) + b"\n"

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Row, Select
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.errors import JobNotFound
 from api.jobs.views import Job, job_view
 from api.tenant import Tenant
 from db.ids import show_job_id
-from db.statements import read
+from db.statements import jobs as sql
+from db.statements.bound import Bound
+from db.statements.export import Pages
 
 _FIRST_ROWS, _MOST_ROWS = 16, 512
 _SMALL_PAGE, _LARGE_PAGE = 128 * 1024, 512 * 1024
@@ -30,9 +32,9 @@ class Reader:
         self._engine = engine
         self._turn = asyncio.Semaphore(at_once)
 
-    async def all(self, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:
+    async def all(self, statement: Bound) -> Sequence[Row[Any]]:
         async with self._turn, self._engine.connect() as connection:
-            return (await connection.execute(statement, values)).all()
+            return (await connection.execute(*statement)).all()
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,14 @@ class Source:
     job_id: UUID
     job: Job
 
-    async def rows(self, pages: Select[Any]) -> AsyncGenerator[Row[Any], None]:
+    async def rows(self, pages: Pages) -> AsyncGenerator[Row[Any], None]:
         """Every row of a statement of pages. Raises JobNotFound where the job was deleted meanwhile."""
         start, rows = 0, _FIRST_ROWS
-        while page := await self.reader.all(pages, {"job_id": self.job_id, "start": start, "rows": rows}):
+        while page := await self.reader.all(pages(self.job_id, start=start, rows=rows)):
             start, rows = page[-1].item_index + 1, _next_rows(page, rows)
             for row in page:
                 yield row
-        if not await self.reader.all(read.JOB_STATE, {"tenant": self.tenant.id, "job_id": self.job_id}):
+        if not await self.reader.all(sql.job_state(self.tenant.id, self.job_id)):
             raise JobNotFound(show_job_id(self.job_id))
 
 
@@ -65,7 +67,7 @@ def _next_rows(page: Sequence[Row[Any]], rows: int) -> int:
 
 async def open_source(reader: Reader, tenant: Tenant, job_id: UUID) -> Source:
     """Raises JobNotFound."""
-    found = await reader.all(read.JOB, {"tenant": tenant.id, "job_id": job_id})
+    found = await reader.all(sql.job(tenant.id, job_id))
     if not found:
         raise JobNotFound(show_job_id(job_id))
     return Source(reader, tenant, job_id, job_view(found[0]))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Path, Query, Response
-from sqlalchemy import Row, Select
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.auth import CurrentTenant
@@ -17,7 +17,9 @@ from api.http.problems import NOT_FOUND, PROBLEMS
 from api.items.views import Item, ItemPage, MaskPage, item_view, mask_views
 from api.tenant import Tenant
 from db.ids import show_job_id
-from db.statements import read
+from db.statements import items as sql
+from db.statements.bound import Bound
+from db.statements.jobs import job_state
 from db.states import ItemState
 
 router = APIRouter(prefix="/v1/jobs/{job_id:job}", tags=["results"], responses={**PROBLEMS, **NOT_FOUND})
@@ -28,7 +30,7 @@ class _JSON(Response):
 
 
 async def _check_job(connection: AsyncConnection, tenant: Tenant, job_id: UUID) -> None:
-    if (await connection.execute(read.JOB_STATE, {"tenant": tenant.id, "job_id": job_id})).first() is None:
+    if (await connection.execute(*job_state(tenant.id, job_id))).first() is None:
         raise JobNotFound(show_job_id(job_id))
 
 
@@ -41,9 +43,9 @@ def _item_index(item_id: str) -> int:
     return int(item_id)
 
 
-async def _one(connection: AsyncConnection, tenant: Tenant, job_id: UUID, index: int, query: Select[Any]) -> Row[Any]:
+async def _one(connection: AsyncConnection, tenant: Tenant, job_id: UUID, index: int, query: Bound) -> Row[Any]:
     await _check_job(connection, tenant, job_id)
-    row: Row[Any] | None = (await connection.execute(query, {"job_id": job_id, "index": index})).first()
+    row: Row[Any] | None = (await connection.execute(*query)).first()
     if row is None:
         raise ItemNotFound(f"the job has no item {index}")
     return row
@@ -69,13 +71,12 @@ async def list_items(
 async def _item_page(
     connection: AsyncConnection, job_id: UUID, state: ItemState | None, start: int, size: int
 ) -> Sequence[Any]:
-    where = {"job_id": job_id, "start": start}
     if state is not None:
-        where["start"] = (await connection.execute(read.NEXT_START[state], where)).scalar_one()
-        if where["start"] is None:
+        found: int | None = (await connection.execute(*sql.next_start(job_id, state, start=start))).scalar_one()
+        if found is None:
             return []
-    rows: Sequence[Any] = (await connection.execute(read.ITEM_PAGE[state], {**where, "limit": size})).all()
-    return rows
+        start = found
+    return (await connection.execute(*sql.item_page(job_id, state, start=start, limit=size))).all()
 
 
 def _page(name: str, entries: list[dict[str, Any]], token: str | None) -> Response:
@@ -87,7 +88,7 @@ async def get_item(tenant: CurrentTenant, reads: Reads, job_id: JobId, item_id: 
     """Read one item: its state, and why it failed where it did."""
     index = _item_index(item_id)
     async with reads.connect() as connection:
-        row = await _one(connection, tenant, job_id, index, read.ITEM)
+        row = await _one(connection, tenant, job_id, index, sql.item(job_id, index))
     return _JSON(orjson.dumps(item_view(row)))
 
 
@@ -103,7 +104,7 @@ async def list_masks(
     """List the masks of one item, in the model's order. Empty until the item has succeeded."""
     index = _item_index(item_id)
     async with reads.connect() as connection:
-        row = await _one(connection, tenant, job_id, index, read.ITEM_MASKS)
+        row = await _one(connection, tenant, job_id, index, sql.item_with_masks(job_id, index))
     start = read_index(page_token)
     masks = mask_views(row, start, start + page_size)
     more = start + page_size < (row.mask_count or 0)

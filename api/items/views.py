@@ -75,7 +75,7 @@ class MaskPage(BaseModel):
 
 
 def item_view(row: Row[Any]) -> dict[str, Any]:
-    """A row of `db.statements.read.ITEM` → the JSON of `Item`."""
+    """A row of `db.statements.items.item` → the JSON of `Item`."""
     failed = row.reason is not None
     return {
         "id": str(row.item_index),

@@ -36,7 +36,8 @@ from api.tenant import Tenant
 from db.endings import stop_job
 from db.ids import new_job_id, show_job_id
 from db.limits import chunk_size
-from db.statements import ingest, leader, read, submit
+from db.statements import ingest, leader, submit
+from db.statements import jobs as sql
 from db.states import JobReason, JobState
 
 log = logging.getLogger("maskworks.api")
@@ -162,7 +163,7 @@ async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[Item
 
 async def _job(connection: AsyncConnection, tenant: Tenant, job_id: UUID) -> Job:
     """Raises JobNotFound."""
-    row = (await connection.execute(read.JOB, {"tenant": tenant.id, "job_id": job_id})).first()
+    row = (await connection.execute(*sql.job(tenant.id, job_id))).first()
     if row is None:
         raise JobNotFound(show_job_id(job_id))
     return job_view(row)
@@ -186,8 +187,8 @@ async def list_jobs(
     """List jobs, newest first."""
     labels = dict(_labels(request))
     async with reads.connect() as connection:
-        query = read.list_jobs(tenant.id, state, labels, read_id(page_token), page_size)
-        rows = (await connection.execute(query)).all()
+        page = sql.list_jobs(tenant.id, state=state, labels=labels, before=read_id(page_token), limit=page_size)
+        rows = (await connection.execute(*page)).all()
     token = next_token(rows, page_size, rows[-1].id if rows else None)
     return _json(200, JobPage(jobs=[job_view(row) for row in rows], next_page_token=token))
 
@@ -272,7 +273,7 @@ async def delete_job(tenant: CurrentTenant, database: Database, job_id: JobId) -
         job = await _job(connection, tenant, job_id)
         if not job.done:
             raise JobNotDone(f"{job.id} is {job.state.value}: cancel it first")
-        await connection.execute(read.delete_results(job_id))
-        await connection.execute(read.delete_job(tenant.id, job_id))
+        await connection.execute(*sql.delete_results(job_id))
+        await connection.execute(*sql.delete_job(tenant.id, job_id))
     log.info("%s deleted by %s", job.id, tenant.id)
     return Response(status_code=204)

@@ -82,7 +82,7 @@ class JobPage(BaseModel):
 
 
 def job_view(row: Row[Any]) -> Job:
-    """A row of `db.statements.read.JOB`."""
+    """A row of `db.statements.jobs.job`."""
     counts = Counts(total=row.n_items, **{s.value: getattr(row, s.value) for s in ItemState})
     shown = show_job_id(row.id)
     done = row.state in FINAL_JOB_STATES

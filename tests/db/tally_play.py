@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Engine, insert, select, text, update
 
 from db import endings
 from db.ids import new_job_id
-from db.statements import ingest, lease, read, reap, tally
+from db.statements import ingest, lease, reap, tally
+from db.statements import jobs as sql
 from db.states import FINAL_JOB_STATES, ChunkState, ItemReason, ItemState, JobReason, JobState
 from db.tables import chunks, items, jobs
 from tests.jobs import submit
@@ -18,7 +19,7 @@ N_ITEMS, SIZE = 40, 4
 
 def counts(connection: Connection, job_id: UUID) -> tuple[dict[str, int], dict[str, int]]:
     """What GET of the job says: its counts, and its failures by reason."""
-    row = connection.execute(read.JOB, {"tenant": "default", "job_id": job_id}).one()
+    row = connection.execute(*sql.job("default", job_id)).one()
     return (
         {s.value: getattr(row, s.value) for s in ItemState},
         {each["reason"]: each["count"] for each in row.failures or []},

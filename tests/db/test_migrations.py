@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 from db import migrate
 from db.engine import sync_engine
 from db.ids import new_job_id
-from db.statements import read, tally
+from db.statements import jobs as sql
+from db.statements import tally
 from db.states import ItemState
 
 OLD_JOB = text(
@@ -75,7 +76,7 @@ def old_counts(connection: Connection, job_id: UUID) -> dict[str, int]:
 
 
 def new_counts(connection: Connection, job_id: UUID) -> Any:
-    return connection.execute(read.JOB, {"tenant": "default", "job_id": job_id}).one()
+    return connection.execute(*sql.job("default", job_id)).one()
 
 
 def test_counts_are_the_same_before_and_after_tallies(at_0001: Engine) -> None:

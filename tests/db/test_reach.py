@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Engine, text
 
 from db.engine import single_statements, sync_engine
 from db.ids import new_job_id
-from db.statements import dispatch, lease, read, reap, stop, tally
-from db.statements.bound import Bound, bound
+from db.statements import dispatch, export, items, lease, reap, stop, tally
+from db.statements import jobs as sql
+from db.statements.bound import Bound
 
 N_ITEMS, SIZE = 60_000, 16
 DONE = N_ITEMS // SIZE // 2
@@ -85,17 +86,17 @@ def _statements(job: UUID) -> dict[str, tuple[Bound, int]]:
     """What runs again and again, and how many blocks of 8 kB it may touch. The job has thousands."""
     middle = DONE * SIZE
     held = lease.Fence(job, DONE, 1)
-    deep = {"job_id": job, "start": middle - 500, "rows": 16}
+    deep = {"start": middle - 500, "rows": 16}
     return {
         "the items of a claim": (lease.missing_items(job, lo=middle, hi=middle + SIZE), 150),
         "the items of a claim made again": (lease.missing_items(job, lo=middle - SIZE, hi=middle), 150),
-        "a poll": (bound(read.JOB, tenant="default", job_id=job), 60),
-        "an item": (bound(read.ITEM, job_id=job, index=middle - 1), 40),
-        "a page of items": (bound(read.ITEM_PAGE[None], job_id=job, start=middle - 10, limit=20), 400),
-        "a page of an export": (bound(read.ALL_ITEMS, **deep), 400),
-        "a page of an export of a running job": (bound(read.ITEMS_WITH_RESULT, **deep), 400),
-        "a page of masks": (bound(read.SUCCEEDED_MASKS, **deep), 400),
-        "a page of the items that failed": (bound(read.FAILED_ITEMS, job_id=job, start=middle - 5, rows=16), 400),
+        "a poll": (sql.job("default", job), 60),
+        "an item": (items.item(job, middle - 1), 40),
+        "a page of items": (items.item_page(job, None, start=middle - 10, limit=20), 400),
+        "a page of an export": (export.all_items(job, **deep), 400),
+        "a page of an export of a running job": (export.items_with_result(job, **deep), 400),
+        "a page of masks": (export.succeeded_masks(job, **deep), 400),
+        "a page of the items that failed": (export.failed_items(job, start=middle - 5, rows=16), 400),
         "the windows": (dispatch.windows(alive_seconds=10.0), 60),
         "filling the window": (dispatch.fill_window("null", room=8, job_room=8), 120),
         "what waits in Redis": (dispatch.announced_chunks(age_seconds=0.0), 60),

@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, delete, func, select, text, update
+from sqlalchemy import Engine, Select, delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from db.endings import stop_job
 from db.engine import sync_engine
-from db.statements import lease, read, stop, tally
+from db.statements import jobs as sql
+from db.statements import lease, stop, tally
 from db.states import FINAL_CHUNK_STATES, FINAL_JOB_STATES, ItemState, JobReason, JobState
 from db.tables import chunks, jobs, tallies
 from tests.db.tally_play import N_ITEMS, SIZE, Play, add_tallies, by_hand, check, counts, finish, stop_for
@@ -204,7 +205,7 @@ def test_a_list_of_jobs_shows_the_same_counts(engine: Engine) -> None:
     job_id = done_job(engine)
     add_tallies(engine, 5)
     with engine.connect() as connection:
-        rows = connection.execute(read.list_jobs("default", None, {}, None, 1000)).all()
+        rows = connection.execute(*sql.list_jobs("default", state=None, labels={}, before=None, limit=1000)).all()
         shown = next(row for row in rows if row.id == job_id)
         assert {s.value: getattr(shown, s.value) for s in ItemState} == by_hand(connection, job_id)[0]
 
@@ -223,8 +224,10 @@ def test_a_poll_reads_what_is_not_tallied_and_no_more(engine: Engine) -> None:
         connection.execute(text("ANALYZE chunks"))
         rows = connection.execute(select(chunks.c.chunk_no).where(chunks.c.job_id == job_id, tally.UNTALLIED)).all()
         assert sorted(row.chunk_no for row in rows) == [20, 21, 22]
-        poll = read.JOB.params(tenant="default", job_id=job_id)
-        sql = str(poll.compile(connection, compile_kwargs={"literal_binds": True}))
-        plan = "\n".join(connection.exec_driver_sql("EXPLAIN (ANALYZE, BUFFERS) " + sql.replace("%%", "%")).scalars())
+        poll, values = sql.job("default", job_id)
+        assert isinstance(poll, Select)
+        written = poll.params(values).compile(connection, compile_kwargs={"literal_binds": True})
+        explain = "EXPLAIN (ANALYZE, BUFFERS) " + str(written).replace("%%", "%")
+        plan = "\n".join(connection.exec_driver_sql(explain).scalars())
     assert "chunks_untallied" in plan and "Seq Scan on chunks" not in plan
     assert check(engine, job_id)["running"] == 8

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from sqlalchemy import Engine, Executable, Row, text
+from sqlalchemy import Engine, Row, text
 
 from api.exports.pages import Reader
 from api.main import create_app
+from db.statements.bound import Bound
 from tests.api.conftest import PEPPER, Service, new_tenant, result_row, settings, some_masks
 from tests.api.test_service import process, wait_ready
 
@@ -140,9 +141,9 @@ class Counting(Reader):
 
     n = 0
 
-    async def all(self, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:
+    async def all(self, statement: Bound) -> Sequence[Row[Any]]:
         self.n += 1
-        return await super().all(statement, values)
+        return await super().all(statement)
 
 
 async def test_a_head_does_not_read_the_whole_job(service: Service, job: str) -> None:
