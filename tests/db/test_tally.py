@@ -225,7 +225,7 @@ def test_a_poll_reads_what_is_not_tallied_and_no_more(engine: Engine) -> None:
         rows = connection.execute(select(chunks.c.chunk_no).where(chunks.c.job_id == job_id, tally.UNTALLIED)).all()
         assert sorted(row.chunk_no for row in rows) == [20, 21, 22]
         poll, values = sql.job("default", job_id)
-        assert isinstance(poll, Select)
+        assert isinstance(poll, Select) and isinstance(values, dict)
         written = poll.params(values).compile(connection, compile_kwargs={"literal_binds": True})
         explain = "EXPLAIN (ANALYZE, BUFFERS) " + str(written).replace("%%", "%")
         plan = "\n".join(connection.exec_driver_sql(explain).scalars())
