@@ -7,7 +7,6 @@ from collections import OrderedDict
 from api.errors import TooManyWrongKeys
 
 _WINDOW_SECONDS = 60.0
-_REMEMBERED_ADDRESSES = 4096
 
 
 class Brake:
@@ -17,8 +16,10 @@ class Brake:
     address. A key that has worked is never braked, so that there only keys at their first use wait.
     """
 
-    def __init__(self, per_minute: int) -> None:
+    def __init__(self, per_minute: int, addresses: int = 4096) -> None:
+        """`addresses` are remembered at most; the oldest is forgotten first."""
         self._per_minute = per_minute
+        self._addresses = addresses
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()  # address → end of the window, count
 
     def check(self, address: str) -> None:
@@ -33,7 +34,7 @@ class Brake:
         network, now = _network(address), time.monotonic()
         until, count = self._wrong.pop(network, (0.0, 0))
         self._wrong[network] = (until, count + 1) if until > now else (now + _WINDOW_SECONDS, 1)
-        if len(self._wrong) > _REMEMBERED_ADDRESSES:
+        if len(self._wrong) > self._addresses:
             self._wrong.popitem(last=False)
 
 

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, event, insert
 
 from api.main import create_app
 from api.settings import Settings
@@ -59,20 +59,28 @@ def checked_by(app: FastAPI) -> Callable[[httpx.Response], Awaitable[None]]:
     return check
 
 
+class Client(httpx.AsyncClient):
+    """A client of an app in this process."""
+
+    def __init__(self, app: FastAPI, headers: dict[str, str]) -> None:
+        hooks = {"response": [checked_by(app)]}
+        super().__init__(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers, event_hooks=hooks)
+        self.app = app
+
+    def statements(self) -> list[str]:
+        """The SQL that the app runs from now on, as it comes."""
+        found: list[str] = []
+        engine = self.app.state.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", lambda *given: found.append(given[2]))
+        return found
+
+
 @asynccontextmanager
-async def serving(configured: Settings, key: str = "") -> AsyncIterator[httpx.AsyncClient]:
+async def serving(configured: Settings, key: str = "") -> AsyncIterator[Client]:
     """A client of the app, its lifespan run around. Every answer is held against the app's own document."""
     app = create_app(configured)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
-            base_url="http://api",
-            headers=headers,
-            event_hooks={"response": [checked_by(app)]},
-        ) as client,
-    ):
+    async with app.router.lifespan_context(app), Client(app, headers) as client:
         yield client
 
 
@@ -124,7 +132,7 @@ def failure_row(reason: ItemReason) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Service:
-    client: httpx.AsyncClient
+    client: Client
     engine: Engine
     tenant: str
     key: str

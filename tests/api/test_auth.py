@@ -1,10 +1,11 @@
+"""Keys: which are taken, for how long, and what guessing them costs."""
+
 import time
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
-from api import brake
+from api.brake import Brake
 from api.errors import TooManyWrongKeys
 from db.api_key import new_key
 from db.statements.keys import revoke_key
@@ -62,9 +63,7 @@ async def test_a_revoked_key_works_for_seconds_at_most(service: Service, monkeyp
 
 
 async def test_a_known_key_is_looked_up_once(service: Service) -> None:
-    app: Any = service.client._transport.app  # type: ignore[attr-defined]
-    statements: list[str] = []
-    event.listen(app.state.engine.sync_engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+    statements = service.client.statements()
     for _ in range(5):
         assert (await service.client.get("/v1/jobs")).status_code == 200
     assert sum("api_keys" in s for s in statements) == 1
@@ -74,12 +73,12 @@ async def test_wrong_keys_are_braked_and_good_ones_are_not(service: Service, mon
     """A key that has worked works on through a flood from its own address; one at its first use waits a minute."""
     _, unused = new_tenant(service.engine)
     async with serving(settings(service.database, wrong_keys_per_minute=3), service.key) as client:
-        looked_up = look_ups(client)
+        statements = client.statements()
         assert (await client.get("/v1/models")).status_code == 200
         answers = [await client.get("/v1/models", headers=bearer(str(new_key()))) for _ in range(20)]
         assert [a.status_code for a in answers] == [401] * 3 + [429] * 17
         assert answers[-1].json()["reason"] == "TOO_MANY_WRONG_KEYS" and int(answers[-1].headers["retry-after"]) > 0
-        assert len(looked_up) == 4
+        assert sum("api_keys" in s for s in statements) == 4
         assert (await client.get("/v1/models", headers=bearer(unused))).status_code == 429
         later(6, monkeypatch)  # the good key is no longer remembered as such, and is looked up again
         assert (await client.get("/v1/models")).status_code == 200
@@ -96,9 +95,8 @@ async def test_a_revoked_key_is_braked_like_any_other(service: Service, monkeypa
         assert [(await client.get("/v1/models")).status_code for _ in range(4)] == [401, 401, 429, 429]
 
 
-def test_the_brake_counts_addresses_apart_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(brake, "_REMEMBERED_ADDRESSES", 2)
-    held = brake.Brake(per_minute=1)
+def test_the_brake_counts_addresses_apart_and_forgets_the_oldest() -> None:
+    held = Brake(per_minute=1, addresses=2)
     held.count("192.0.2.1")
     held.count("2001:db8::1")
     held.check("192.0.2.2")
@@ -113,18 +111,6 @@ def test_the_brake_counts_addresses_apart_and_forgets_the_oldest(monkeypatch: py
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
-
-
-def look_ups(client: Any) -> list[str]:
-    """The statements about keys from now on, as they come."""
-    found: list[str] = []
-
-    def heard(*given: Any) -> None:
-        if "api_keys" in given[2]:
-            found.append(given[2])
-
-    event.listen(client._transport.app.state.engine.sync_engine, "before_cursor_execute", heard)
-    return found
 
 
 def later(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:

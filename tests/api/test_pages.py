@@ -3,14 +3,14 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+import httpx
 import pytest
 
 from api.pages import STATIC
 from tests.api.conftest import Service
-from tests.api.http.test_edge import served
+from tests.api.processes import served
 
 pytestmark = pytest.mark.anyio
 CHROMIUM = next((p for p in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if p.exists()), None)
@@ -92,10 +92,10 @@ async def test_only_the_assets_are_served(service: Service, path: str) -> None:
 
 
 async def test_behind_a_prefix_the_document_says_so(service: Service) -> None:
-    app: Any = service.client._transport.app  # type: ignore[attr-defined]
+    app = service.client.app
     plain = (await service.client.get("/openapi.json")).json()
-    service.client._transport.root_path = "/masks"  # type: ignore[attr-defined]
-    served_below = (await service.client.get("/masks/openapi.json")).json()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app, root_path="/masks"), base_url=SITE) as client:
+        served_below = (await client.get("/masks/openapi.json")).json()
     assert "servers" not in plain and served_below["servers"] == [{"url": "/masks"}]
     assert "servers" not in app.openapi()
 

@@ -1,14 +1,10 @@
 """The process: what it imports, its settings, health, models, its OpenAPI document, and uvicorn over it."""
 
 import json
-import os
 import re
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -22,7 +18,8 @@ from api.settings import Settings
 from db.migrate import head_revision
 from db.tables import workers
 from model.sizes import SIZES
-from tests.api.conftest import PEPPER, Service, body, serving, settings
+from tests.api.conftest import PEPPER, Service, body, new_tenant, serving, settings
+from tests.api.processes import process, wait_ready
 
 pytestmark = pytest.mark.anyio
 
@@ -127,42 +124,10 @@ async def test_the_document_reads_well(service: Service) -> None:
     assert (await service.client.get("/docs")).status_code == 200
 
 
-@contextmanager
-def process(environment: dict[str, str], *words: str, says: str = "submitted by") -> Iterator[str]:
-    """The service as a process, on a free port; at its end its log has `says` and no traceback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", *words, "--port", str(port)]
-    env = {**os.environ, **environment}
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
-        _, log = process.communicate(timeout=20)
-        assert "Traceback" not in log and says in log
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def wait_ready(client: httpx.Client) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if client.get("/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("the API did not become ready")
-
-
 @pytest.mark.parametrize(
     "words", [("uvicorn", "--factory", "api.main:create_app"), ("api.server",)], ids=lambda w: w[0]
 )
 def test_as_a_process(module_database: str, engine: Any, words: tuple[str, ...]) -> None:
-    from tests.api.conftest import new_tenant
-
     _, key = new_tenant(engine)
     environment = {
         "MASKWORKS_DATABASE_URL": module_database,

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from db.engine import sync_engine
 from db.states import ItemReason
 from tests.api.conftest import Service, body, failure_row, new_tenant, result_row, some_masks
-from tests.api.http.test_edge import served
+from tests.api.processes import served
 from tests.fuzz.run import fuzz
 
 SEED = 7

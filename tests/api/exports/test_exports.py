@@ -16,7 +16,7 @@ from api.exports.pages import Reader
 from api.main import create_app
 from db.statements.bound import Bound
 from tests.api.conftest import PEPPER, Service, new_tenant, result_row, settings, some_masks
-from tests.api.test_service import process, wait_ready
+from tests.api.processes import process, wait_ready
 
 pytestmark = pytest.mark.anyio
 N = 48

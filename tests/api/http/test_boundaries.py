@@ -17,7 +17,7 @@ from api.http.json_body import MAX_DEPTH, MAX_KEYS, MAX_VALUES, n_values, parse_
 from api.http.numbers import NUMBER
 from api.http.paging import next_token, read_id, read_index
 from tests.api.conftest import Service, body
-from tests.api.test_texts import EVERY_PLACE, STRANGE, refused, replaced
+from tests.api.submits import EVERY_PLACE, STRANGE, refused, replaced
 
 pytestmark = pytest.mark.anyio
 LARGE = [0, 1, 2**31 - 2, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 10**80]

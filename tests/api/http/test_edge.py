@@ -1,36 +1,17 @@
 """What every answer has whatever its route: headers, methods, parameters, and what comes after an error of ours."""
 
-import os
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
 
-from api.main import create_app
-from tests.api.conftest import PEPPER, Service, body, serving, settings
+from tests.api.conftest import Service, body, serving, settings
+from tests.api.processes import served
 
 pytestmark = pytest.mark.anyio
 SHARED = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 NO_JOB = "job_" + "0" * 32
-
-
-def broken_app() -> FastAPI:
-    """The app with a route that fails, for a server of its own."""
-    app = create_app()
-
-    @app.post("/boom")
-    async def boom(request: Request, read: bool = False) -> None:
-        if read:
-            await request.body()
-        raise ValueError("secret of the house")
-
-    return app
 
 
 async def operations(service: Service) -> list[tuple[str, str]]:
@@ -139,37 +120,11 @@ async def test_a_submit_names_no_host_either(service: Service) -> None:
     assert "evil" not in answer.text
 
 
-@contextmanager
-def served(factory: str, database: str) -> Iterator[tuple[str, int]]:
-    """uvicorn over a factory, on a socket that is bound before: no port can be lost."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        words = ("uvicorn", "--factory", factory, "--fd", str(listener.fileno()))
-        environment = {
-            "MASKWORKS_DATABASE_URL": database,
-            "MASKWORKS_KEY_PEPPER": PEPPER,
-            "PYTHONPATH": ":".join(sys.path),
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", *words],
-            env={**os.environ, **environment},
-            pass_fds=[listener.fileno()],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield listener.getsockname()
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
 @pytest.mark.parametrize("read", [True, False])
 @pytest.mark.parametrize("size", [0, 10, 4_000_000])
 def test_after_an_error_of_ours_the_connection_goes_on(module_database: str, read: bool, size: int) -> None:
     """Nothing is reset: the client reads its answer, and the next one on the same connection."""
-    with served("tests.api.http.test_edge:broken_app", module_database) as (host, port):
+    with served("tests.api.http.broken_app:broken_app", module_database) as (host, port):
         with httpx.Client(base_url=f"http://{host}:{port}", timeout=60) as client:
             assert client.get("/healthz").status_code == 200
         with socket.create_connection((host, port), timeout=60) as connection:
