@@ -4,6 +4,7 @@ It prints a table and writes bench/results/service.json. The targets on an idle 
 p99, and 10,000 items in a body accepted in under 3 s.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -135,6 +136,7 @@ def run() -> dict[str, Any]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     result = run()
     print(f"{'':42} {'n':>5} {'p50 ms':>9} {'p99 ms':>9} {'max ms':>9}")
     for r in result["rows"]:

@@ -1,1 +1,4 @@
-"""Arithmetic on masks, without networks. `cells` and `upsample` import torch; the other files do not."""
+"""Arithmetic on masks, without networks.
+
+`axis`, `cells`, `dense`, `sparse` and `upsample` import torch. The other files do not: the API uses them.
+"""

@@ -7,6 +7,7 @@ null model itself. Each deed is first written down in the folder that the settin
 import ctypes
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -38,13 +39,19 @@ class Panic(BaseException):
     """Not an Exception, and no reason to end."""
 
 
+@dataclass(frozen=True)
+class Poisoned(NullPrepared):
+    """An image that does harm in `core`."""
+
+    poison: bytes = b""
+
+
 class PoisonableNull(NullSegmenter):
     """The null model, but an image may make it abort, hang, leak or fail."""
 
     def __init__(self, delay_s: float, deeds: Path) -> None:
         super().__init__(delay_s)
         self._deeds = deeds
-        self._poisoned: dict[int, bytes] = {}
 
     def pre(self, image: Pixels, task: Task) -> NullPrepared:
         prepared = super().pre(image, task)
@@ -58,18 +65,13 @@ class PoisonableNull(NullSegmenter):
             raise Panic("a test image made a library panic")
         if poison == b"lea":
             _leaked.append(np.ones(_LEAK_BYTES, dtype=np.uint8))
-        if poison is not None:
-            self._poisoned[id(prepared)] = poison
-        return prepared
+        return prepared if poison is None else Poisoned(**vars(prepared), poison=poison)
 
     def core(self, batch: list[NullPrepared]) -> list[NullPrepared]:
         for prepared in batch:
-            poison = self._poisoned.get(id(prepared))
-            if poison is not None:
-                self._write_down(poison, prepared)
-                _hurt(poison, len(batch))
-        for prepared in batch:
-            self._poisoned.pop(id(prepared), None)
+            if isinstance(prepared, Poisoned):
+                self._write_down(prepared.poison, prepared)
+                _hurt(prepared.poison, len(batch))
         return super().core(batch)
 
     def _write_down(self, poison: bytes, prepared: NullPrepared) -> None:
