@@ -1,4 +1,4 @@
-"""Who is asking: `Authorization: Bearer mw_…` → the tenant of that key."""
+"""Authentication: `Authorization: Bearer mw_…` → the tenant of that key."""
 
 import hashlib
 import time
@@ -19,10 +19,10 @@ _REMEMBERED_KEYS = 4096
 
 
 class KeyRing:
-    """Verifies keys against the database and remembers each good one for a few seconds, by its digest.
+    """Verifies keys against the database. It remembers each valid key for a few seconds, by its digest.
 
-    So a polling client costs one look-up now and then, and a revoked key works that much longer at most. A key that
-    was good is looked up again whatever its address does; the brake is for keys that nobody has seen.
+    A client that polls costs one look-up every few seconds, and a revoked key works for a few seconds more at most.
+    The brake only applies to keys that have not worked yet.
     """
 
     def __init__(self, engine: AsyncEngine, pepper: str, brake: Brake) -> None:
@@ -64,20 +64,20 @@ class KeyRing:
 
 
 class _Bearer(HTTPBearer):
-    """The scheme and the look-up in one: a dependency of a dependency costs every request a little more."""
+    """The scheme and the look-up in one class, because each dependency costs time in every request."""
 
     async def __call__(self, request: Request) -> Tenant:  # type: ignore[override]
         credentials = await super().__call__(request)
         if credentials is None:
-            raise Unauthenticated("send the header `Authorization: Bearer <key>`")
+            raise Unauthenticated("the request has no API key: send the header `Authorization: Bearer <key>`")
         keys: KeyRing = request.app.state.keys
         tenant = await keys.tenant(credentials.credentials, request.client.host if request.client else "")
         if tenant is None:
-            raise Unauthenticated("this key is unknown, expired or revoked")
+            raise Unauthenticated("the API key is unknown, expired or revoked: use another one")
         return tenant
 
 
 _bearer = _Bearer(auto_error=False, scheme_name="api_key", description="`mw_…`, from `python -m db.keys create`")
 CurrentTenant = Annotated[Tenant, Depends(_bearer)]
 NEEDS_KEY = Depends(_bearer)
-"""For a whole router. A route that also takes `CurrentTenant` does not look the key up again."""
+"""For a whole router. FastAPI looks the key up once, even if the route takes `CurrentTenant` too."""

@@ -1,4 +1,4 @@
-"""A brake on guessing keys: after so many wrong ones a minute, an address has no more new keys looked up."""
+"""A limit on guessing keys: after too many wrong ones in a minute, an address must wait before it tries a new key."""
 
 import ipaddress
 import time
@@ -12,8 +12,8 @@ _WINDOW_SECONDS = 60.0
 class Brake:
     """Counts wrong keys by client address, in memory of a fixed size.
 
-    Behind a proxy whose X-Forwarded-For uvicorn does not trust (`FORWARDED_ALLOW_IPS`), all clients have the proxy's
-    address. A key that has worked is never braked, so that there only keys at their first use wait.
+    If uvicorn does not trust a proxy's X-Forwarded-For (`FORWARDED_ALLOW_IPS`), all clients have the proxy's address.
+    Even then only keys at their first use wait: a key that has worked is never braked.
     """
 
     def __init__(self, per_minute: int, addresses: int = 4096) -> None:
@@ -27,10 +27,10 @@ class Brake:
         until, count = self._wrong.get(_network(address), (0.0, 0))
         left = until - time.monotonic()
         if count >= self._per_minute and left > 0:
-            raise TooManyWrongKeys(f"{count} wrong keys in a minute from this address: a new key waits {left:.0f} s")
+            raise TooManyWrongKeys(f"this address sent {count} wrong keys in a minute: try a new key in {left:.0f} s")
 
     def count(self, address: str) -> None:
-        """One wrong key more."""
+        """Count one more wrong key."""
         network, now = _network(address), time.monotonic()
         until, count = self._wrong.pop(network, (0.0, 0))
         self._wrong[network] = (until, count + 1) if until > now else (now + _WINDOW_SECONDS, 1)
@@ -39,7 +39,7 @@ class Brake:
 
 
 def _network(address: str) -> str:
-    """A client has one IPv4 address, but as many IPv6 addresses as it likes in its /64."""
+    """The address itself for IPv4. For IPv6 its /64, in which a client can use any address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:  # a Unix socket has none

@@ -1,6 +1,6 @@
 """What routes need of the application: its engines, its settings, and the job id of a path.
 
-Statements that stand alone run in autocommit on the first pool: two round trips to Postgres less than in a transaction.
+Single statements run in autocommit, on connections of the same pool. That saves the two round trips of a transaction.
 """
 
 from typing import Annotated

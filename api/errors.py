@@ -1,6 +1,6 @@
-"""Everything a request can fail with, and the one table that makes problem+json of it.
+"""Exceptions of a request, and the one table that turns them into problem+json.
 
-Problem                what we refuse, with a detail for the client
+Problem                a refusal, with a detail for the client
 ├─ InvalidBody         the body's shape; carries `errors: [{pointer, detail}]`
 │  ├─ NotSupported     a field of a feature that is not built
 │  ├─ UnknownModel
@@ -9,11 +9,11 @@ Problem                what we refuse, with a detail for the client
 ├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, IdempotencyKeyReused, UnsupportedMediaType,
 │  UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems,
 │  TooManyExports
-└─ NotReady            the database is reachable but not migrated
-sqlalchemy, psycopg    the database is away: 503, come again
-ClientDisconnect       the client went away amid its body: nobody reads the answer, and it is no error of ours
+└─ NotReady            the database answers but is not migrated
+sqlalchemy, psycopg    the database does not answer: 503
+ClientDisconnect       the client closed the connection before its body ended. Nobody reads the answer
 HTTPException          Starlette's own: no route, wrong method
-Exception              ours to fix: 500, logged with its traceback
+Exception              a bug: 500, logged with its traceback
 """
 
 import logging
@@ -60,7 +60,7 @@ class InvalidBody(Problem):
     """The body is not what the operation takes."""
 
     def __init__(self, errors: Sequence[FieldError], n_errors: int | None = None) -> None:
-        """`n_errors` is how many there are where `errors` are only the first."""
+        """`n_errors` is the number of all errors, if `errors` holds only the first ones."""
         first, others = errors[0], (n_errors or len(errors)) - 1
         more = f" ({others} more in errors)" if others else ""
         super().__init__(f"{first['pointer'] or 'body'}: {first['detail']}{more}", errors)
@@ -75,7 +75,7 @@ class UnknownModel(InvalidBody):
 
 
 class BucketNotAllowed(InvalidBody):
-    """The body names a bucket that jobs may not read here."""
+    """The body names a bucket that is not in MASKWORKS_BUCKETS."""
 
 
 class InvalidParameter(Problem):
@@ -86,11 +86,11 @@ class InvalidParameter(Problem):
 
 
 class Unauthenticated(Problem):
-    """No key, or none that we know."""
+    """No key, or one that is not valid."""
 
 
 class TooManyWrongKeys(Problem):
-    """This address has sent too many wrong keys to have one more looked up."""
+    """This address has sent too many wrong keys and must wait."""
 
 
 class JobNotFound(Problem):
@@ -109,7 +109,7 @@ class JobNotDone(Problem):
 
 
 class IdempotencyKeyReused(Problem):
-    """The same Idempotency-Key came with another body before."""
+    """The Idempotency-Key was used before, with another body."""
 
 
 class UnsupportedMediaType(Problem):
@@ -117,7 +117,7 @@ class UnsupportedMediaType(Problem):
 
 
 class UnsupportedEncoding(Problem):
-    """The body is compressed in a way that we do not read."""
+    """The body is compressed by something other than gzip."""
 
 
 class BodyTooLarge(Problem):
@@ -129,24 +129,24 @@ class BodyTooSlow(Problem):
 
 
 class BodiesTooLarge(Problem):
-    """The bodies of all requests in progress have as many bytes as they may have."""
+    """The bodies of the requests in progress use all the memory that is set aside for them."""
 
 
 class TooManyOpenItems(Problem):
-    """The tenant, or all of them together, have as many unfinished items as they may have."""
+    """The tenant, or all tenants together, would have too many unfinished items."""
 
 
 class TooManyExports(Problem):
-    """The tenant has as many downloads of results under way as it may have."""
+    """The tenant has too many downloads of results in progress."""
 
 
 class NotReady(Problem):
-    """The database has not the revision that this code needs."""
+    """The database lacks the revision that this code needs."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A row of the table. `retry` adds Retry-After; `detail` stands in where the exception's own text must not leak."""
+    """A row of the table. `retry` adds Retry-After. `detail` replaces the exception's text, which must not leak."""
 
     status: HTTPStatus
     reason: str
@@ -161,7 +161,7 @@ _DATABASE_AWAY = Kind(
     "DATABASE_UNAVAILABLE",
     "The database does not answer",
     retry=True,
-    detail="Nothing was changed unless a repeat says so: try again, submits with an Idempotency-Key.",
+    detail="The request may or may not have been carried out: try again. Send submits with an Idempotency-Key.",
 )
 
 TABLE: dict[type[Exception], Kind] = {
@@ -197,16 +197,17 @@ TABLE: dict[type[Exception], Kind] = {
     TooManyExports: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_EXPORTS", "Too many downloads", retry=True),
     NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),
     ClientDisconnect: Kind(
-        HTTPStatus.BAD_REQUEST, "CLIENT_DISCONNECTED", "The client went away", detail="The body ended before its end."
+        HTTPStatus.BAD_REQUEST,
+        "CLIENT_DISCONNECTED",
+        "The client went away",
+        detail="The connection closed before the whole body arrived.",
     ),
     sqlalchemy.exc.OperationalError: _DATABASE_AWAY,
     sqlalchemy.exc.InterfaceError: _DATABASE_AWAY,
     sqlalchemy.exc.TimeoutError: _DATABASE_AWAY,
     psycopg.OperationalError: _DATABASE_AWAY,
     psycopg.InterfaceError: _DATABASE_AWAY,
-    Exception: Kind(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", "Something is wrong on our side", detail="The error was logged."
-    ),
+    Exception: Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", "The server failed", detail="The error was logged."),
 }
 
 _OF_STATUS: dict[int, tuple[str, str]] = {
@@ -246,7 +247,7 @@ def kind_of(error: Exception) -> Kind:
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """The answer to an exception of the table. What is ours to fix is logged."""
+    """The answer to an exception of the table. A bug is logged with its traceback."""
     kind = kind_of(error)
     if kind is _DATABASE_AWAY:
         log.warning("%s %s: %s", request.method, request.url.path, str(error).partition("\n")[0])
@@ -268,13 +269,15 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 
 def _answer_method(request: Request) -> Response:
-    """405, or the answer to OPTIONS. Starlette would list the methods of one route of the path: these are of all."""
+    """405, or the answer to OPTIONS. Starlette lists those of one route; this lists all of the path."""
     allowed = [m for m in _METHODS if any(_takes(route, m, request) for route in request.app.routes)]
     headers = {"Allow": ", ".join([*allowed, *(["HEAD"] if "GET" in allowed else []), "OPTIONS"])}
     if request.method == "OPTIONS":
         return Response(status_code=204, headers=headers)
     reason, title = _OF_STATUS[405]
-    answered = problem(request, Kind(HTTPStatus.METHOD_NOT_ALLOWED, reason, title), f"it takes {headers['Allow']}")
+    answered = problem(
+        request, Kind(HTTPStatus.METHOD_NOT_ALLOWED, reason, title), f"this path takes {headers['Allow']}"
+    )
     answered.headers.update(headers)
     return answered
 
@@ -284,14 +287,14 @@ def _takes(route: BaseRoute, method: str, request: Request) -> bool:
 
 
 async def _answer_parameters(request: Request, error: Exception) -> Response:
-    """FastAPI's own check of parameters, as InvalidParameter."""
+    """What FastAPI finds wrong with parameters, as InvalidParameter."""
     assert isinstance(error, RequestValidationError)
     found: list[FieldError] = [{"pointer": pointer(e["loc"][1:]), "detail": text_of(e)} for e in error.errors()]
     return problem(request, TABLE[InvalidParameter], f"{found[0]['pointer']}: {found[0]['detail']}", found)
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of the table as problem+json; `api.http.edge` does so for those that nobody expected."""
+    """Answer every exception of the table as problem+json. `api.http.edge` answers those that nobody expected."""
     for cls in TABLE.keys() - {Exception}:
         app.add_exception_handler(cls, answer)
     app.add_exception_handler(HTTPException, _answer_http)

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it serve?"""
+"""Probes: `/healthz` says that the process is alive, `/readyz` that it can serve."""
 
 from fastapi import APIRouter, Request
 from sqlalchemy import text
@@ -15,21 +15,21 @@ _REVISION = text("SELECT version_num FROM alembic_version")
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """The process answers. Asks nothing else of the world: restarting it would not repair a database."""
+    """The process answers. The database is not asked, because a restart would not repair it."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses=DATABASE_AWAY)
 async def readyz(request: Request, reads: Reads) -> dict[str, str]:
-    """Postgres answers and has the revision that this code needs, or a later one; else 503.
+    """Postgres answers and has the revision that this code needs, or a later one. Otherwise 503.
 
-    A later one takes nothing away that this code uses (`db.migrate`), so that pods go on serving while the next
-    release is rolled out, and after it was rolled back.
+    A later revision keeps everything that this code uses (`db.migrate`). So pods keep serving while the next release is
+    rolled out, and after it was rolled back.
     """
     needed: str = request.app.state.revision
     found = await _revision(reads)
     if found is None or int(found) < int(needed):
-        raise NotReady(f"the database is at revision {found}, {needed} is needed: run python -m db.migrate")
+        raise NotReady(f"the database is at revision {found} and needs {needed}: run python -m db.migrate")
     return {"status": "ready", "revision": found}
 
 
@@ -37,6 +37,6 @@ async def _revision(reads: AsyncEngine) -> str | None:
     async with reads.connect() as connection:
         try:
             found: str | None = (await connection.execute(_REVISION)).scalar_one_or_none()
-        except ProgrammingError:  # no table yet: nothing was ever migrated
+        except ProgrammingError:  # there is no such table before the first migration
             return None
     return found

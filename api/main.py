@@ -1,4 +1,4 @@
-"""The front door: `uvicorn --factory api.main:create_app`. Speaks HTTP and SQL; never torch, never Redis."""
+"""The application: `uvicorn --factory api.main:create_app`. It uses Postgres, and never torch or Redis."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ from db.migrate import head_revision
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application as a value. Without `settings` they are read from the environment's MASKWORKS_*."""
+    """A new application. Without `settings` they are read from the environment."""
     settings = settings or settings_from_environment()
     app = FastAPI(
         title="maskworks",
@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=openapi.DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_url=None,  # served by `api.pages`
-        # Off: it would redirect to whatever host the client names in its Host header.
+        # A redirect would go to whatever host the client names in its Host header.
         redirect_slashes=False,
         lifespan=_lifespan,
     )
@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def settings_from_environment() -> Settings:
-    """For an entry point: ends the process with a line for each fault."""
+    """For an entry point. Wrong settings end the process, with a line for each."""
     with operator_errors():
         settings = read_settings(Settings)
         if unknown := next((name for name in settings.models if name not in (*models.FACTS, "null")), None):
@@ -61,12 +61,12 @@ def settings_from_environment() -> Settings:
 
 
 def _open(app: FastAPI, settings: Settings) -> None:
-    """Engines connect at their first use: the process starts, and says why it is not ready, without a database."""
+    """Engines connect at their first use. The process starts without a database, and `/readyz` says so."""
     url = settings.database_url.get_secret_value()
     app.state.settings = settings
     app.state.engine = async_engine(url, pool_size=settings.pool_size)
     app.state.reads = app.state.engine.execution_options(isolation_level="AUTOCOMMIT")
-    # Half of the pool: however many downloads there are, a status request finds a connection.
+    # Downloads get half of the pool, so that other requests always find a connection.
     app.state.export_reader = Reader(app.state.reads, max(1, settings.pool_size // 2))
     app.state.export_slots = Slots(settings.exports_per_tenant)
     brake = Brake(settings.wrong_keys_per_minute)
@@ -85,6 +85,6 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
 
 
 def _log_at(level: str) -> None:
-    """Our own lines; where nobody has configured logging they go to stderr."""
+    """The level of maskworks' own loggers. They write to stderr unless logging is configured already."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("maskworks").setLevel(level.upper())

@@ -1,7 +1,7 @@
-"""What a client reads where a value is refused: one table of texts, and the JSON pointer to the value.
+"""Texts for refused values: one table, and the JSON pointer to the value.
 
-Pydantic's own words and its names of inner steps never reach a client. A type of error that is not in the table and
-not one of ours reads `UNEXPECTED`; tests look for it.
+Pydantic's own texts and its names of inner steps never reach a client. An error of pydantic's that is not in the table
+reads `UNEXPECTED`, and tests look for that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 from pydantic_core.core_schema import ErrorType
 
-UNEXPECTED = "is not a value that is accepted here"
+UNEXPECTED = "is not an accepted value"
 _OBJECT = "must be a JSON object"
 _ARRAY = "must be a JSON array"
-_WHOLE = "must be a whole number"
+_WHOLE = "must be an integer"
 _TIME = "must be a time with its zone, such as 2030-01-01T00:00:00Z"
 TEXTS: dict[str, str] = {
     "missing": "is missing",
@@ -33,7 +33,7 @@ TEXTS: dict[str, str] = {
     "bool_parsing": "must be true or false",
     "int_type": _WHOLE,
     "int_parsing": _WHOLE,
-    "int_parsing_size": _WHOLE + " of fewer digits",
+    "int_parsing_size": _WHOLE + " with fewer digits",
     "int_from_float": _WHOLE,
     "float_type": "must be a number",
     "float_parsing": "must be a number",
@@ -58,7 +58,7 @@ _PYDANTICS_OWN = frozenset(get_args(ErrorType))
 
 
 def text_of(error: Mapping[str, Any]) -> str:
-    """One of pydantic's error details → what is wrong with the value, and what is expected."""
+    """One of pydantic's error details → what is wrong with the value and what is expected."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
@@ -73,7 +73,7 @@ def pointer(keys: Sequence[str | int]) -> str:
 
 
 def body_pointer(error: Mapping[str, Any]) -> str:
-    """Where in the body of a submit. Pydantic names the branch of a union, and a bad key as a step of its own."""
+    """The place in the body of a submit. Steps that pydantic adds for a branch of a union or a bad key are left out."""
     keys = list(error["loc"])
     if keys[:1] == ["task"] and len(keys) > 1:
         keys = ["task", *keys[2:]]

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"], responses=PROBLEMS)
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a model without loading it; a test compares it with model.sizes, which api must not import."""
+    """Facts about a model that is not loaded. A test compares them with `model.sizes`, which `api` must not import."""
 
     parameters: int
     licence: str
@@ -42,7 +42,7 @@ class ModelWorker(BaseModel):
 
 class Model(BaseModel):
     name: str = Field(examples=["sam_tiny"])
-    default: bool = Field(description="What a job gets that names no model")
+    default: bool = Field(description="The model of a job that names none")
     parameters: int | None
     licence: str | None
     loaded: bool = Field(description="Whether a worker seen within 30 s has it loaded")

@@ -10,10 +10,10 @@ from api.http.problems import ProblemBody
 from api.jobs.schemas import JobRequest
 
 TAGS = [
-    {"name": "jobs", "description": "Many images in one request; the work goes on while you are away."},
-    {"name": "results", "description": "Items, masks, and everything as one stream."},
-    {"name": "models", "description": "What can be asked for, and what is loaded."},
-    {"name": "health", "description": "For the cluster."},
+    {"name": "jobs", "description": "Segment many images by one request, in the background."},
+    {"name": "results", "description": "Items, masks, and the download of all results."},
+    {"name": "models", "description": "Models that jobs may name, and which of them are loaded."},
+    {"name": "health", "description": "Probes for the cluster."},
 ]
 DESCRIPTION = """Submit a **job** over images in S3, watch its counts, stream its masks as COCO RLE.
 
@@ -22,7 +22,7 @@ with a `reason` to branch on."""
 
 
 def install(app: FastAPI) -> None:
-    """Add the schemas of bodies that are read by hand, so that a body is parsed once and pointed into exactly."""
+    """Add the schemas of bodies that routes read themselves."""
 
     def schema() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -52,7 +52,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
 
 
 def _drop_null(parameters: list[dict[str, Any]]) -> None:
-    """An optional parameter is absent; `?state=null` is no state."""
+    """Drop `null` from optional parameters: a client leaves them out, and `?state=null` is refused."""
     for parameter in parameters:
         match parameter["schema"]:
             case {"anyOf": [dict(only), {"type": "null"}], **more}:
@@ -60,7 +60,7 @@ def _drop_null(parameters: list[dict[str, Any]]) -> None:
 
 
 def _add(schemas: dict[str, Any], more: dict[str, Any]) -> None:
-    """Raises ValueError where two classes of one name differ: one would describe the other's bodies."""
+    """Raises ValueError if two different classes have one name."""
     for name, schema in more.items():
         if schemas.setdefault(name, schema) != schema:
             raise ValueError(f"two schemas are called {name}: rename one of the classes")

@@ -1,4 +1,4 @@
-"""The pages for people: `/` leads to `/docs`, which is Swagger UI. Nothing comes from another host."""
+"""Pages for people: `/` redirects to `/docs`, which is Swagger UI. Everything is loaded from this service."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Swagger UI's own icons are data: images. `no-cache` asks for the ETag each time: an update is seen at once.
+# Swagger UI's icons are `data:` images. With `no-cache` a browser checks the ETag each time and sees updates at once.
 _HEADERS = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
 
 
 @router.get("/")
 async def root() -> Response:
-    """Lead to the docs. The address is relative: it holds behind any proxy."""
+    """Redirect to the docs. The address is relative, so it works behind any proxy."""
     return RedirectResponse("docs")
 
 
@@ -31,7 +31,7 @@ async def docs(request: Request) -> Response:
 
 @router.get("/openapi.json")
 async def openapi(request: Request) -> Response:
-    """The document that `/docs` shows. Behind a proxy that takes a prefix off the path it names the prefix."""
+    """The document that `/docs` shows. Behind a proxy that strips a prefix, `servers` has the prefix."""
     document, prefix = request.app.openapi(), request.scope.get("root_path", "")
     served = {**document, "servers": [{"url": prefix}]} if prefix else document
     return Response(orjson.dumps(served), media_type="application/json")
@@ -39,7 +39,7 @@ async def openapi(request: Request) -> Response:
 
 @router.get("/favicon.ico")
 async def icon(request: Request) -> Response:
-    """For browsers that ask without being told."""
+    """Browsers ask for it by themselves."""
     return await _file("icon.svg", request)
 
 

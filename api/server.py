@@ -1,4 +1,4 @@
-"""`python -m api.server`: the front door as it is shipped, uvicorn with the limits of docs/limits.md.
+"""`python -m api.server`: the API as it is shipped, by uvicorn with the limits of docs/limits.md.
 
 `uvicorn --factory api.main:create_app` serves the same application without the limits on heads and connections.
 """

@@ -1,4 +1,4 @@
-"""What the front door is configured by: one frozen object, read from MASKWORKS_* once, in `create_app`."""
+"""Settings of the API, from the environment: frozen, read once by the entry points."""
 
 from typing import Annotated, Literal
 

@@ -1,7 +1,7 @@
-"""Rows of an export, page by page: no connection, no transaction and no snapshot is held while a client reads.
+"""Rows of an export, page by page. No connection, transaction or snapshot is held while a client reads.
 
 A result is written once and never changes, so pages need no common snapshot. Items whose result is written during an
-export may or may not be in it, each at most once. What the export says of the job is what held at its beginning.
+export may or may not be in it, each at most once. What the file says about the job was true at the beginning.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _SMALL_PAGE, _LARGE_PAGE = 128 * 1024, 512 * 1024
 
 
 class Reader:
-    """Runs the statements of every export of a process, on `at_once` connections at most."""
+    """Runs the statements of all exports of a process, on `at_once` connections at most."""
 
     def __init__(self, engine: AsyncEngine, at_once: int) -> None:
         self._engine = engine
@@ -47,7 +47,7 @@ class Source:
     job: Job
 
     async def rows(self, pages: Pages) -> AsyncGenerator[Row[Any], None]:
-        """Every row of a statement of pages. Raises JobNotFound where the job was deleted meanwhile."""
+        """Every row of a statement that reads pages. Raises JobNotFound if the job was deleted meanwhile."""
         start, rows = 0, _FIRST_ROWS
         while page := await self.reader.all(pages(self.job_id, start=start, rows=rows)):
             start, rows = page[-1].item_index + 1, _next_rows(page, rows)
@@ -58,7 +58,7 @@ class Source:
 
 
 def _next_rows(page: Sequence[Row[Any]], rows: int) -> int:
-    """More rows where they are small, fewer where they are large: a page in memory stays about as large."""
+    """More rows if they are small, fewer if they are large, so that every page takes about the same memory."""
     held = sum(len(row.masks or "") + len(row.rle or b"") for row in page) if "rle" in page[0]._fields else 0
     if held > _LARGE_PAGE:
         return max(rows // 2, 1)

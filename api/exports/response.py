@@ -1,4 +1,4 @@
-"""The answer that streams an export: a limit for each tenant, and an end for a client that has stopped reading."""
+"""The answer that streams an export. Each tenant has a limit, and a client that stops reading is cut off."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ _BLOCK_BYTES = 64 * 1024
 
 
 class Slots:
-    """How many exports each tenant has under way in this process."""
+    """Counts the exports in progress of each tenant, in this process."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -29,7 +29,7 @@ class Slots:
     def take(self, tenant: Tenant) -> None:
         """Raises TooManyExports."""
         if self._taken[tenant.id] >= self._most:
-            raise TooManyExports(f"{self._most} exports are under way; end one, or come again later")
+            raise TooManyExports(f"{self._most} downloads are in progress: end one or try again later")
         self._taken[tenant.id] += 1
 
     def give_back(self, tenant: Tenant) -> None:
@@ -46,14 +46,14 @@ class ExportResponse(StreamingResponse):
     ) -> None:
         super().__init__(blocks, **rest)
         self._blocks, self._slots, self._tenant, self._stall = blocks, slots, tenant, stall
-        self._abort: Callable[[], None] | None = None  # of the connection, where the server is api.server
+        self._abort: Callable[[], None] | None = None  # closes the connection at once; only api.server has it
         self._head = False
 
     @classmethod
     async def start(cls, format: Format, source: Source, slots: Slots, stall: float) -> "ExportResponse":
-        """Begin to read: what fails before the first block is answered as a problem, not by a cut.
+        """Read the first block, so that a failure until then is answered as a problem.
 
-        `stall`: seconds after which a client that takes no more is cut off. Raises TooManyExports.
+        A client that takes nothing for `stall` seconds is cut off. Raises TooManyExports.
         """
         slots.take(source.tenant)
         try:
@@ -77,7 +77,7 @@ class ExportResponse(StreamingResponse):
             await self._blocks.aclose()
 
     async def stream_response(self, send: Send) -> None:
-        """Without its last message the server closes the connection, and the client sees that the file is not whole."""
+        """A failure sends no last message. The server then closes the connection, and the client sees a cut file."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if self._head:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -92,7 +92,7 @@ class ExportResponse(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _taken(self, send: Send, block: bytes) -> bool:
-        """Whether the client took a block in time, or enough before it that the server has room for this one."""
+        """Send one block. False if the client took nothing for too long."""
         try:
             async with asyncio.timeout(self._stall):
                 await send({"type": "http.response.body", "body": block, "more_body": True})
@@ -114,7 +114,7 @@ async def _resumed(first: bytes, blocks: AsyncGenerator[bytes, None]) -> AsyncGe
 
 
 async def _blocks(parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Parts joined to blocks that are worth a write each."""
+    """Parts joined into larger blocks, so that there are fewer writes."""
     held: list[bytes] = []
     size = 0
     async for part in parts:

@@ -1,7 +1,6 @@
 """A request's body → bytes in memory, within limits: its size, its time, and all bodies together.
 
-Nothing is believed that a client announces. What has arrived, or was unpacked, is counted against the total until the
-request is done with it.
+The length that a client announces is not trusted. Bytes count as they arrive or are unpacked, until the request ends.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ _PIECE = 256 * 1024
 
 
 class BodyRoom:
-    """The bytes that all bodies of the process may have together; a tenant may take half of them."""
+    """The memory for all bodies of the process together. One tenant may use half of it."""
 
     def __init__(self, total: int, largest: int) -> None:
         self._left = total
@@ -36,9 +35,9 @@ class BodyRoom:
         self._of: Counter[str] = Counter()
 
     def take(self, tenant: Tenant, n: int) -> None:
-        """Raises BodiesTooLarge, and then takes nothing."""
+        """Raises BodiesTooLarge, without taking anything."""
         if n > self._left or self._of[tenant.id] + n > self._share:
-            raise BodiesTooLarge("the requests in progress hold all memory for bodies: try again later")
+            raise BodiesTooLarge("the bodies of other requests use all the memory for bodies: try again later")
         self._left -= n
         self._of[tenant.id] += n
 
@@ -62,7 +61,7 @@ class _Body:
         self.n += len(piece)
         self._content += piece
         if self.n > self._limit:
-            raise BodyTooLarge(f"more than {self._limit} bytes")
+            raise BodyTooLarge(f"the body has more than {self._limit} bytes")
 
     def whole(self) -> bytes:
         content, self._content = bytes(self._content), bytearray()
@@ -76,7 +75,7 @@ class _Body:
 async def json_body(
     request: Request, room: BodyRoom, tenant: Tenant, limit: int, seconds: float
 ) -> AsyncIterator[bytes]:
-    """Raises a Problem for a body that is not JSON, too large or too slow, or for which there is no room."""
+    """Raises a Problem for a body that is not JSON, too large, too slow, or that finds no memory."""
     _check_media_type(request)
     unpack = _decoder(request)
     body = _Body(room, tenant, limit)
@@ -92,7 +91,7 @@ def _check_media_type(request: Request) -> None:
     if kind in ("application/x-ndjson", "application/jsonl"):
         raise NotSupported([{"pointer": "", "detail": "streamed items are not supported yet: send application/json"}])
     if kind != "application/json":
-        raise UnsupportedMediaType(f"the body is {kind or 'of no named type'}")
+        raise UnsupportedMediaType(f"the Content-Type is {kind or 'missing'}: send application/json")
 
 
 def _decoder(request: Request) -> "zlib._Decompress | None":
@@ -111,7 +110,7 @@ async def _read_in_time(
         async with asyncio.timeout(seconds):
             await _read(request, body, limit, unpack)
     except TimeoutError as error:
-        raise BodyTooSlow(f"it did not arrive within {seconds:g} seconds") from error
+        raise BodyTooSlow(f"the body did not arrive within {seconds:g} seconds") from error
 
 
 async def _read(request: Request, body: _Body, limit: int, unpack: "zlib._Decompress | None") -> None:
@@ -119,7 +118,7 @@ async def _read(request: Request, body: _Body, limit: int, unpack: "zlib._Decomp
     async for block in request.stream():
         received += len(block)
         if received > limit:
-            raise BodyTooLarge(f"more than {limit} bytes")
+            raise BodyTooLarge(f"the body has more than {limit} bytes")
         if unpack is None:
             body.add(block)
         else:

@@ -1,4 +1,4 @@
-"""What every answer has whatever its route: security headers, HEAD wherever there is GET, a body for every error."""
+"""The outermost layer: security headers for every answer, HEAD for every GET, a body for every error."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -11,14 +11,14 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-"""A page brings a policy of its own (`api.pages`)."""
+"""Pages replace the policy by their own (`api.pages`)."""
 
 
 class Edge:
     """The outermost middleware.
 
-    An unexpected error is answered here and goes no further: Starlette raises it again after its answer, and uvicorn
-    then cuts the connection under a client that may still be reading.
+    An unexpected error is answered here and not raised again. Starlette would raise it, and uvicorn would then cut the
+    connection while the client may still be reading.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -29,18 +29,18 @@ class Edge:
             await self._app(scope, receive, send)
             return
         answer = _Answer(send, with_body=scope["method"] != "HEAD")
-        # `head`: an answer that is long to make need not be made.
+        # `head` lets a route skip work for a body that is not sent.
         inner = {**scope, "method": "GET", "head": True} if scope["method"] == "HEAD" else scope
         try:
             await self._app(inner, receive, answer)
         except Exception as error:
-            if answer.started:  # half an answer can only be cut
+            if answer.started:  # the answer is half sent: all that is left is to cut it
                 raise
             await (await errors.answer(Request(scope), error))(scope, receive, answer)
 
 
 class _Answer:
-    """`send`, with our headers, and without the body where HEAD asks for none."""
+    """Wraps `send`: adds the headers, and drops the body of an answer to HEAD."""
 
     def __init__(self, send: Send, *, with_body: bool) -> None:
         self._send = send

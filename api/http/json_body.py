@@ -1,7 +1,7 @@
-"""Bytes of a body → a JSON object that is safe to look at: bounded in depth, in keys and in the number of values.
+"""Bytes of a body → a JSON object, bounded in depth, in keys and in the number of values.
 
-A value takes some hundred bytes of memory, and so does each error that is found in it. So a body of few bytes could
-otherwise take all memory that there is.
+A value takes about a hundred bytes of memory, and so does each error found in it. Without bounds a small body could
+take all memory.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ Path = tuple[str | int, ...]
 
 
 def n_values(body: bytes) -> int:
-    """No fewer than the values of a JSON text: every value but the first has one of these characters before it."""
+    """An upper bound of the values of a JSON text. Every value but the first follows one of these characters."""
     return 1 + body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """Raises InvalidBody, or BodyTooLarge for too many values."""
     if n_values(body) > MAX_VALUES:
-        raise BodyTooLarge(f"more than {MAX_VALUES} JSON values: spread the items over several jobs")
+        raise BodyTooLarge(f"the body has more than {MAX_VALUES} JSON values: submit several jobs")
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -41,11 +41,11 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def _check_shape(raw: dict[str, Any]) -> None:
-    """Level by level: deep nesting must not take stack."""
+    """Goes level by level, because recursion would overflow the stack on deep nesting."""
     level: list[Any] = [raw]
     for _ in range(MAX_DEPTH):
         if any(type(value) is dict and len(value) > MAX_KEYS for value in level):
-            raise InvalidBody([{"pointer": "", "detail": f"an object in it has more than {MAX_KEYS} fields"}])
+            raise InvalidBody([{"pointer": "", "detail": f"has an object with more than {MAX_KEYS} fields"}])
         level = [
             inner
             for value in level
@@ -58,7 +58,7 @@ def _check_shape(raw: dict[str, Any]) -> None:
 
 
 def _nul_paths(raw: dict[str, Any]) -> Iterator[Path]:
-    """Where a string holds U+0000, which Postgres can store in no text and no jsonb."""
+    """Places of strings with U+0000, which Postgres cannot store."""
     todo: list[tuple[Path, Any]] = [((), raw)]
     while todo:
         at, value = todo.pop()

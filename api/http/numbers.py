@@ -1,4 +1,4 @@
-"""Numbers in a query string, written as JSON writes them: `2.0` and `1_0` are no integers, ` 3` is no number."""
+"""Numbers in a query string, as JSON writes them. `2.0` and `1_0` are not integers, ` 3` is not a number."""
 
 import re
 
@@ -23,4 +23,4 @@ def _number(text: object) -> object:
 
 INTEGER = BeforeValidator(_integer)
 NUMBER = BeforeValidator(_number)
-"""The last annotation of a parameter, behind its limits: so the document states these too."""
+"""Put it last among a parameter's annotations. The OpenAPI document then keeps the limits before it."""

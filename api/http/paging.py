@@ -1,4 +1,4 @@
-"""Keyset pages: `page_size`, and an opaque `page_token` that says where the next page begins."""
+"""Keyset pages: `page_size`, and a `page_token` that says where the next page begins."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -8,9 +8,9 @@ from fastapi import Query
 
 from api.http.numbers import INTEGER
 
-PageSize = Annotated[int, Query(ge=1, le=1000, description="At most so many entries"), INTEGER]
+PageSize = Annotated[int, Query(ge=1, le=1000, description="The most entries of a page"), INTEGER]
 _TOKEN = "`next_page_token` of the page before"
-# The patterns say all: what matches one is a token, and the greatest index is the greatest int4.
+# Every text that matches a pattern is a valid token. The greatest index is the greatest int4.
 JobToken = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description=_TOKEN)]
 IndexToken = Annotated[str | None, Query(pattern="^[0-7][0-9a-f]{7}$", description=_TOKEN)]
 
@@ -26,7 +26,7 @@ def read_index(token: str | None) -> int:
 
 
 def next_token(page: Sequence[object], size: int, at: UUID | int | None) -> str | None:
-    """None where the page was not full: the list ends there. `at`: the last job, or the first index to come."""
+    """None if the page was not full, because the list ends there. `at` is the last job or the next index."""
     if len(page) < size or at is None:
         return None
     return at.hex if isinstance(at, UUID) else f"{at:08x}"

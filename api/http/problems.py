@@ -36,9 +36,9 @@ Responses = dict[int | str, dict[str, Any]]
 ANYWHERE: Responses = {
     405: problem_answer("This path does not take that method", _ALLOW),
     422: problem_answer("Not a valid request; `errors` names the fields or parameters"),
-    500: problem_answer("An error of ours; it was logged"),
+    500: problem_answer("The server failed. The error was logged"),
 }
-"""What every route can answer."""
+"""Answers that every route can give."""
 DATABASE_AWAY: Responses = {503: problem_answer("Not ready: wait `Retry-After` seconds", _RETRY_AFTER)}
 PROBLEMS: Responses = {
     **ANYWHERE,
@@ -46,5 +46,5 @@ PROBLEMS: Responses = {
     401: problem_answer("No key, or a wrong one", _CHALLENGE),
     429: problem_answer("Too many open items, downloads or wrong keys: wait `Retry-After` seconds", _RETRY_AFTER),
 }
-"""What every route that needs a key can answer."""
+"""Answers that every route with a key can give."""
 NOT_FOUND: Responses = {404: problem_answer("Unknown, or another tenant's")}

@@ -1,13 +1,13 @@
-"""HTTP/1.1 of uvicorn with limits on what comes before a body: the size of a head, its headers, its time.
+"""uvicorn's HTTP/1.1 with limits on a request's head: its size, its number of headers, its time.
 
-uvicorn's own implementation on httptools has none: a header of 64 MB holds its only thread for seconds, a million
-headers take all memory, a half-sent request stays open for ever. Its implementation on h11 bounds the size alone.
-A connection is here at any moment in one of these:
+uvicorn's implementation on httptools has no limits. A header of 64 MB blocks its only thread for seconds, a million
+headers take all memory, and a half-sent request stays open for ever. Its implementation on h11 only limits the size.
+A connection is always in one of these states:
 
-head       no byte, or a part of a head; `head_seconds` for all of it
-body       the application reads it, and has its own deadline (api.http.bodies)
-draining   the request is answered, the rest of its body is thrown away; `head_seconds` for it
-refused    answered by this file; what still comes is thrown away for `LINGER_SECONDS`, so that the answer arrives
+head       nothing or a part of a head has arrived; `head_seconds` for all of it
+body       the application reads it, within its own deadline (api.http.bodies)
+draining   the request is answered and the rest of its body is dropped; `head_seconds` for it
+refused    answered here; what still arrives is dropped for `LINGER_SECONDS`, so that the answer gets through
 """
 
 import asyncio
@@ -28,14 +28,14 @@ LINGER_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Limits:
-    """`connections` are all open ones of the process, `head_seconds` the time for a request's head."""
+    """`connections`: most open ones of the process. `head_seconds`: time for a request's head."""
 
     connections: int
     head_seconds: float
 
 
 class _Refused(Exception):
-    """Stops the parser amid a request."""
+    """Raised to stop the parser in the middle of a request."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class _Refusal:
         return head.encode() + content
 
 
-_MALFORMED = _Refusal(HTTPStatus.BAD_REQUEST, "MALFORMED_HTTP", "this is not HTTP/1.1 as RFC 9112 has it")
+_MALFORMED = _Refusal(HTTPStatus.BAD_REQUEST, "MALFORMED_HTTP", "the request is not valid HTTP/1.1 (RFC 9112)")
 _TOO_LARGE = _Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "HEAD_TOO_LARGE",
-    f"request line and headers may have {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers",
+    f"a request may have {MAX_HEADERS} headers, and {MAX_HEAD_BYTES} bytes of request line and headers",
 )
-_TOO_SLOW = _Refusal(HTTPStatus.REQUEST_TIMEOUT, "HEAD_TOO_SLOW", "request line and headers did not come in time")
+_TOO_SLOW = _Refusal(HTTPStatus.REQUEST_TIMEOUT, "HEAD_TOO_SLOW", "the request line and headers did not arrive in time")
 _TOO_MANY = _Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "TOO_MANY_CONNECTIONS", "too many connections: try again later")
 _PIPELINED = _Refusal(
     HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_PIPELINED", f"at most {MAX_PIPELINED} requests may wait on a connection"
@@ -87,13 +87,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal = _MALFORMED
         self._head_bytes = 0
         self._n_headers = 0
-        self._unheard = 0  # bytes since the parser last told of a request's begin or of a piece of a body
+        self._unheard = 0  # bytes since the parser last reported the start of a request or a piece of a body
         self._heard = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # For an answer whose client has stopped reading: to close waits until it reads again, perhaps for ever.
+        # For a client that has stopped reading: `close` would wait until it reads again, perhaps for ever.
         self.app_state = {**self.app_state, "abort": transport.abort}
         if len(self.connections) > self.limits.connections:
             transport.write(_TOO_MANY.response())
@@ -127,7 +127,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Trailers come this way too, and count with the headers."""
+        """Trailers arrive here too, and count as headers."""
         self._n_headers += 1
         self._count(len(name) + len(value) + 4)
         super().on_header(name, value)
@@ -138,7 +138,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._stop_parsing(_TOO_LARGE)
 
     def _stop_parsing(self, refusal: _Refusal) -> None:
-        """Raised through the parser, which hands it to `send_400_response`."""
+        """The exception passes through the parser. uvicorn then calls `send_400_response`."""
         self._refusal = refusal
         raise _Refused(refusal.reason)
 
@@ -163,7 +163,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._in_head:
             self._start_timer()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn has one for every fault
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn has one text for all errors
         self._refuse(self._refusal)
 
     def _start_timer(self) -> None:
@@ -176,7 +176,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _late(self) -> None:
-        """An answer on its way is never cut: its client may have begun the next request."""
+        """An answer is never cut, because its client may have sent a part of the next request already."""
         self._timer = None
         if self._answering():
             self._start_timer()
@@ -203,5 +203,5 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def limited(limits: Limits) -> type[asyncio.Protocol]:
-    """The class of connections that uvicorn takes as `http`."""
+    """The protocol class for uvicorn's `http` option."""
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})

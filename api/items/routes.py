@@ -39,7 +39,7 @@ ItemId = Annotated[str, Path(description="The item's index", json_schema_extra={
 
 def _item_index(item_id: str) -> int:
     if not (item_id.isascii() and item_id.isdigit() and len(item_id) < 11 and int(item_id) < 2**31):
-        raise ItemNotFound(f"{item_id!r} is no index")
+        raise ItemNotFound(f"{item_id!r} is not the index of an item")
     return int(item_id)
 
 
@@ -47,7 +47,7 @@ async def _one(connection: AsyncConnection, tenant: Tenant, job_id: UUID, index:
     await _check_job(connection, tenant, job_id)
     row: Row[Any] | None = (await connection.execute(*query)).first()
     if row is None:
-        raise ItemNotFound(f"the job has no item {index}")
+        raise ItemNotFound(f"the job has no item with index {index}")
     return row
 
 
@@ -85,7 +85,7 @@ def _page(name: str, entries: list[dict[str, Any]], token: str | None) -> Respon
 
 @router.get("/items/{item_id}", response_model=Item)
 async def get_item(tenant: CurrentTenant, reads: Reads, job_id: JobId, item_id: ItemId) -> Response:
-    """Read one item: its state, and why it failed where it did."""
+    """Read one item: its state, and the reason if it failed."""
     index = _item_index(item_id)
     async with reads.connect() as connection:
         row = await _one(connection, tenant, job_id, index, sql.item(job_id, index))

@@ -17,7 +17,7 @@ class ItemError(BaseModel):
 
 
 class ItemWarning(BaseModel):
-    """Something about a result that was not quite as asked."""
+    """A way in which a result differs from the request."""
 
     code: WarningCode
     detail: str
@@ -98,7 +98,7 @@ def item_view(row: Row[Any]) -> dict[str, Any]:
 
 
 def mask_views(row: Row[Any], start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
-    """The masks [start, stop) of a result row, as the JSON of `MaskBody`; their counts are cut out, never decoded.
+    """The masks [start, stop) of a result row → the JSON of `MaskBody`. RLE counts are copied, never decoded.
 
     `row.masks` is the JSON of a list of `db.mask_row.MaskRow`.
     """

@@ -10,12 +10,16 @@ _LOCATION = {"Location": {"description": "The job's path", "schema": {"type": "s
 _ETAG = {"ETag": {"description": "Changes with the state and the counts", "schema": {"type": "string"}}}
 SUBMIT_RESPONSES: Responses = {
     200: {"model": Validated, "description": "`validate_only`: nothing was stored"},
-    202: {"model": Job, "description": "Accepted; `Location` names the job", "headers": {**_LOCATION, **_ETAG}},
+    202: {
+        "model": Job,
+        "description": "Accepted. `Location` is the path of the job",
+        "headers": {**_LOCATION, **_ETAG},
+    },
     400: problem_answer("The body ended too early"),
     408: problem_answer("The body did not arrive in time"),
     413: problem_answer("The body is too large"),
     415: problem_answer(
-        "The body is not JSON, or compressed otherwise than by gzip",
+        "The body is not JSON, or not compressed by gzip",
         {
             "Accept-Encoding": {
                 "description": "`gzip`, where the body is compressed otherwise",
@@ -27,7 +31,7 @@ SUBMIT_RESPONSES: Responses = {
 JOB_RESPONSES: Responses = {
     **NOT_FOUND,
     200: {"model": Job, "headers": _ETAG},
-    304: {"description": "`If-None-Match` still holds", "headers": _ETAG},
+    304: {"description": "The job has not changed since `If-None-Match`", "headers": _ETAG},
 }
 CANCEL_RESPONSES: Responses = {**NOT_FOUND, 200: {"model": Job, "headers": _ETAG}}
 DELETE_RESPONSES: Responses = {**NOT_FOUND, 409: problem_answer("The job is not done: cancel it first")}

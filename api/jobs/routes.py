@@ -57,8 +57,8 @@ async def submit_job(
 ) -> Response:
     """Submit a job.
 
-    The job, its items and its chunks are stored in one transaction: once this answers 202, every item will end
-    as succeeded, failed, cancelled or expired. With an `Idempotency-Key` a repeat answers with the same job.
+    The job, its items and its chunks are stored in one transaction. After 202 every item will end as succeeded,
+    failed, cancelled or expired. A repeat with the same `Idempotency-Key` answers with the same job.
     """
     settings: Settings = request.app.state.settings
     room: BodyRoom = request.app.state.body_room
@@ -66,7 +66,7 @@ async def submit_job(
         json_body(request, room, tenant, settings.max_body_bytes, settings.body_seconds) as body,
         _turn(request, body),
     ):
-        # In a thread: ten thousand prompted items take half a second, in which others want answers.
+        # In a thread: ten thousand prompted items take half a second, and other requests must not wait for that.
         rules = Rules(settings.models, settings.max_items_inline, settings.buckets)
         read_body = await asyncio.to_thread(read_submission, body, rules)
         async with database.begin() as connection:
@@ -78,7 +78,7 @@ async def submit_job(
 
 
 def _turn(request: Request, body: bytes) -> asyncio.Semaphore:
-    """What a body becomes takes many times its memory: so few at a time, and large ones one by one."""
+    """Parsed bodies take many times their size. So only a few are parsed at a time, and large ones one by one."""
     large: asyncio.Semaphore = request.app.state.large_submits
     submits: asyncio.Semaphore = request.app.state.submits
     return large if n_values(body) > _MANY_VALUES else submits
@@ -97,7 +97,7 @@ async def _validated(connection: AsyncConnection, tenant: Tenant, dry: DryRun, s
 async def _store(
     connection: AsyncConnection, tenant: Tenant, job: Submission, key: str | None, body: bytes, settings: Settings
 ) -> UUID:
-    """The new job's id, or that of the job which this idempotency key made before."""
+    """The id of the new job, or of the job that this idempotency key made before."""
     job_id, n_items = new_job_id(), len(job.items or ())
     values = {
         **_columns(job),
@@ -137,7 +137,9 @@ def _columns(job: Submission) -> dict[str, Any]:
 async def _made_before(connection: AsyncConnection, tenant: Tenant, key: str, body: bytes) -> UUID:
     before = (await connection.execute(*submit.job_by_idempotency_key(tenant.id, key))).one()
     if before.request_sha256 != hashlib.sha256(body).digest():
-        raise IdempotencyKeyReused(f"it made {show_job_id(before.id)} of another body")
+        raise IdempotencyKeyReused(
+            f"this Idempotency-Key made {show_job_id(before.id)} from another body: use a new key"
+        )
     job_id: UUID = before.id
     return job_id
 
@@ -145,13 +147,15 @@ async def _made_before(connection: AsyncConnection, tenant: Tenant, key: str, bo
 async def _check_open_items(
     connection: AsyncConnection, tenant: Tenant, stored: int, n_items: int, settings: Settings
 ) -> None:
-    """Backpressure. A new job's own row counts `stored` items of all tenants already; its chunks are not cut yet."""
+    """Raises TooManyOpenItems. The count over all tenants already includes `stored` items of the new job."""
     row = (await connection.execute(*submit.open_items(tenant.id))).one()
     limit = settings.max_open_items if row.max_open_items is None else row.max_open_items
     if row.open + n_items > limit:
-        raise TooManyOpenItems(f"{row.open} items are open, {n_items} more would exceed {limit}")
+        raise TooManyOpenItems(f"{row.open} items are open, {n_items} more would exceed {limit}: try again later")
     if row.of_all - stored + n_items > settings.max_open_items_total:
-        raise TooManyOpenItems(f"this installation takes {settings.max_open_items_total} unfinished items at a time")
+        raise TooManyOpenItems(
+            f"this installation takes {settings.max_open_items_total} unfinished items at a time: try again later"
+        )
 
 
 async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[ItemRow] | Any) -> None:
@@ -199,7 +203,7 @@ def _labels(request: Request) -> Iterator[tuple[str, str]]:
             try:
                 yield name.removeprefix("label."), _LABEL_VALUE.validate_python(value)
             except ValidationError as error:
-                raise InvalidParameter(name, "must have at most 255 characters, none of them a control") from error
+                raise InvalidParameter(name, "must have at most 255 characters and no control characters") from error
 
 
 @router.get("/{job_id:job}", response_model=Job, responses=openapi.JOB_RESPONSES)
@@ -208,13 +212,13 @@ async def get_job(
     tenant: CurrentTenant,
     reads: Reads,
     job_id: JobId,
-    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change, or for the end"), NUMBER] = 0,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change or for the end"), NUMBER] = 0,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Read a job.
 
-    With `wait`, answers once the ETag differs from `If-None-Match`, without one once the job is done, else at
-    the time's end.
+    With `wait` and `If-None-Match` it answers when the ETag has changed. With `wait` alone it answers when the job is
+    done. It answers after `wait` seconds at the latest.
     """
     job = await _awaited(request, reads, tenant, job_id, time.monotonic() + wait, if_none_match)
     etag = job_etag(job)
@@ -250,7 +254,7 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
 async def cancel_job(tenant: CurrentTenant, database: Database, job_id: JobId) -> Response:
     """Cancel a job.
 
-    Idempotent: a job that is done stays as it is. Finished items keep their results.
+    A job that is done stays as it is. Finished items keep their results.
     """
     async with database.begin() as connection:
         await _job(connection, tenant, job_id)
@@ -272,7 +276,7 @@ async def delete_job(tenant: CurrentTenant, database: Database, job_id: JobId) -
     async with database.begin() as connection:
         job = await _job(connection, tenant, job_id)
         if not job.done:
-            raise JobNotDone(f"{job.id} is {job.state.value}: cancel it first")
+            raise JobNotDone(f"{job.id} is {job.state.value}: cancel it before you delete it")
         await connection.execute(*sql.delete_results(job_id))
         await connection.execute(*sql.delete_job(tenant.id, job_id))
     log.info("%s deleted by %s", job.id, tenant.id)

@@ -1,4 +1,4 @@
-"""What a client may send: the body of POST /v1/jobs."""
+"""The body of POST /v1/jobs."""
 
 import re
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ def _plain(text: str) -> str:
 
 
 def _split_uri(uri: str) -> tuple[str, str]:
-    """`s3://bucket/key` → bucket, key. Strict: nothing that two readers could resolve to different objects."""
+    """`s3://bucket/key` → bucket, key. Keys that two S3 clients could read as different objects are refused."""
     _plain(uri)
     if not uri.startswith("s3://"):
         raise PydanticCustomError("s3_uri", "must begin with s3://, as s3://bucket/key")
@@ -44,16 +44,16 @@ def _split_uri(uri: str) -> tuple[str, str]:
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
         raise PydanticCustomError(
             "s3_uri",
-            "must name a bucket behind s3://, as s3://bucket/key: 3 to 63 of a-z, 0-9, '.' and '-', "
+            "must name a bucket after s3://, as in s3://bucket/key: 3 to 63 of a-z, 0-9, '.' and '-', "
             "a letter or digit at both ends, no two dots in a row",
         )
     if not slash:
-        raise PydanticCustomError("s3_uri", "must have a slash behind the bucket, as in s3://bucket/key")
+        raise PydanticCustomError("s3_uri", "must have a slash after the bucket, as in s3://bucket/key")
     segments = key.split("/")
     if ".." in segments or "." in segments or "" in segments[:-1]:
-        raise PydanticCustomError("s3_uri", "a key must not have empty, . or .. segments")
+        raise PydanticCustomError("s3_uri", "must have a key without empty, . or .. segments")
     if len(key.encode()) > _MAX_KEY_BYTES:
-        raise PydanticCustomError("s3_uri", "a key has at most 1024 bytes")
+        raise PydanticCustomError("s3_uri", "must have a key of at most 1024 bytes")
     return bucket, key
 
 
@@ -73,7 +73,7 @@ def _glob(glob: str) -> str:
     try:
         key_filter(glob)
     except GlobError as error:
-        # As a parameter: braces in the text itself would be read as a template.
+        # Passed as a parameter, because pydantic reads braces in the text as a template.
         raise PydanticCustomError("glob", "{why}", {"why": str(error)}) from error
     return glob
 
@@ -87,7 +87,7 @@ def _label_key(key: str) -> str:
     if not re.fullmatch(LABEL_KEY, key):
         raise PydanticCustomError(
             "label_key",
-            "is no key of a label: 1 to 63 of the characters A-Z, a-z, 0-9, '.', '_', '/' and '-', "
+            "is not a valid label key: it takes 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/' and '-', "
             "the first a letter or digit",
         )
     return key
@@ -98,7 +98,7 @@ def _rfc_3339(text: Any) -> Any:
     try:
         if isinstance(text, str) and _TIME.fullmatch(text):
             return datetime.fromisoformat(text.upper())
-    except ValueError:  # a day or an hour that no calendar has
+    except ValueError:  # no such day or hour
         pass
     raise PydanticCustomError("time", "must be a time with its zone, such as 2030-01-01T00:00:00Z")
 
@@ -106,7 +106,7 @@ def _rfc_3339(text: Any) -> Any:
 def _in_the_future(at: datetime) -> datetime:
     if at <= datetime.now(UTC):
         raise PydanticCustomError("deadline_past", "must be in the future")
-    # So that no zone can carry it out of what a datetime holds, here or in Postgres' session.
+    # In another zone, a later time could be beyond what a datetime can hold, here or in Postgres.
     if at.replace(tzinfo=None) >= _LAST_DEADLINE:
         raise PydanticCustomError("deadline_far", "must be before the year 9999")
     return at
@@ -135,7 +135,7 @@ class PromptedTask(_Body):
 
 
 class TextTask(BaseModel):
-    """Words to masks: not built yet, so the document does not list it."""
+    """Text prompts. Not built yet, and not in the OpenAPI document."""
 
     type: Annotated[Literal["text"], AfterValidator(_not_built)]
 
@@ -143,8 +143,8 @@ class TextTask(BaseModel):
 class ItemRequest(_Body):
     """One image, and in a prompted job what to segment in it."""
 
-    custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index where absent")
-    image: ObjectURI = Field(description="Where the image lies")
+    custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index by default")
+    image: ObjectURI = Field(description="The object that holds the image")
     prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
         None,
         description="Points, boxes and masks in pixels of the upright image; of prompted jobs only. A box that reaches "
@@ -153,9 +153,9 @@ class ItemRequest(_Body):
 
 
 class Input(_Body):
-    """Where the items come from: exactly one of `items` and `prefix`."""
+    """The images of a job: exactly one of `items` and `prefix`."""
 
-    items: tuple[ItemRequest, ...] | None = Field(None, description="The items themselves")
+    items: tuple[ItemRequest, ...] | None = Field(None, description="The items, one by one")
     prefix: PrefixURI | None = Field(
         None,
         description="Objects under this prefix become items. Without `glob`: those with the extension of a known image "
@@ -178,15 +178,15 @@ class Input(_Body):
 
 
 class JobRequest(_Body):
-    """A job: what to do with which images."""
+    """A job: a task and its images."""
 
     name: PlainText | None = Field(None, description="For people", examples=["tiles"])
     labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, max_length=64, description="For finding it again", examples=[{"run": "7"}]
     )
-    model: PlainText | None = Field(None, description="One of GET /v1/models; the first of them where absent")
+    model: PlainText | None = Field(None, description="One of GET /v1/models; the first of them by default")
     precision: Literal["exact", "fast"] | None = Field(
-        None, description="`exact` is float32, `fast` bfloat16; by the worker's device where absent"
+        None, description="`exact` is float32, `fast` is bfloat16; the worker's device decides by default"
     )
     priority: int = Field(5, ge=0, le=9, description="Higher goes first")
     task: Annotated[Automatic | PromptedTask | SkipJsonSchema[TextTask], Field(discriminator="type")] = Field(
@@ -194,10 +194,10 @@ class JobRequest(_Body):
     )
     input: Input
     deadline: Annotated[AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_the_future)] | None = Field(
-        None, description="What is not done by then expires"
+        None, description="Items that are not done by then expire"
     )
     max_failure_ratio: float | None = Field(
-        None, ge=0, le=1, description="More failed items than this share of all fail the job at once"
+        None, ge=0, le=1, description="If a greater share of all items fails, the job fails at once"
     )
     validate_only: bool = Field(False, description="Check the body and store nothing")
     output: NotBuilt = Field(None, description="Not supported yet")

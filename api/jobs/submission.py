@@ -1,7 +1,7 @@
-"""Bytes of a POST /v1/jobs → a `Submission` that holds, or the errors with a pointer to each field. Pure.
+"""Bytes of a POST /v1/jobs → a valid `Submission`, or its errors with a pointer to each field. Pure.
 
-The job without its items is read at once, the items a few at a time: what is wrong with a hundred thousand items must
-not be held in memory at the same time, nor what pydantic makes of them.
+The job without its items is validated first, then the items a few at a time. Otherwise pydantic's objects and errors
+for a hundred thousand items would be in memory together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ ItemRow = tuple[int, str, str, str | None]
 
 @dataclass(frozen=True)
 class Rules:
-    """What this installation allows. The first model is the default; no `buckets` means that they are not known."""
+    """What this installation allows. The first model is the default. Empty `buckets` allow every bucket."""
 
     models: Sequence[str]
     max_items: int
@@ -40,7 +40,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Submission:
-    """A valid job. `task` and the items' prompts are what the client gave: the worker resolves defaults."""
+    """A valid job. `task` and prompts are stored as the client sent them; the worker adds the defaults."""
 
     name: str | None
     labels: dict[str, str]
@@ -69,7 +69,7 @@ class DryRun:
 
 @dataclass
 class _Findings:
-    """What is wrong: all of it counted, the first errors kept."""
+    """The errors of a body. All are counted, and the first ones are kept."""
 
     errors: list[FieldError] = field(default_factory=list)
     n_errors: int = 0
@@ -93,13 +93,13 @@ class _Findings:
             self.errors.insert(0 if first else len(self.errors), {"pointer": at, "detail": detail})
 
     def refusal(self) -> InvalidBody:
-        """By the reason of all errors, where they have one in common."""
+        """The exception. Its class is that of the errors, if they all have the same."""
         kind = next(iter(self.kinds)) if len(self.kinds) == 1 else InvalidBody
         return kind(self.errors, self.n_errors)
 
 
 def read_submission(body: bytes, rules: Rules) -> Submission | DryRun:
-    """Raises a kind of InvalidBody, or BodyTooLarge; under `validate_only` what is invalid is the answer instead."""
+    """Raises InvalidBody or a subclass, or BodyTooLarge. With `validate_only` errors are returned instead."""
     raw = parse_object(body)
     found = _Findings()
     given = _items_given(raw)
@@ -137,7 +137,7 @@ def _items_given(raw: dict[str, Any]) -> list[Any] | None:
 
 
 def _job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: _Findings) -> JobRequest | None:
-    """The job without its items, or None where it has no readable form."""
+    """The job without its items, or None if it is not valid."""
     without = raw if given is None else {**raw, "input": {**raw["input"], "items": []}}
     try:
         request = _REQUEST.validate_json(orjson.dumps(without), strict=True)
@@ -152,7 +152,7 @@ def _job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: _Fin
 
 
 def _add_all(error: ValidationError, found: _Findings) -> None:
-    """A feature that is not built is told alone: whoever asks for it learns nothing from the rest."""
+    """If a feature that is not built is asked for, only that error is reported."""
     details = error.errors(include_url=False, include_input=False)
     unsupported = [d for d in details if d["type"] == NOT_SUPPORTED]
     kind = NotSupported if unsupported else InvalidBody
@@ -165,7 +165,7 @@ def _check_input(request: JobRequest, rules: Rules, found: _Findings) -> None:
     if (given.items is None) == (given.prefix is None):
         found.add("/input", "give exactly one of items and prefix")
     elif given.items is not None and given.glob is not None:
-        found.add("/input/glob", "goes with prefix, not with items")
+        found.add("/input/glob", "is for prefix, not for items")
     elif given.prefix is not None:
         _check_prefix(given.prefix, request, rules, found)
 
@@ -178,7 +178,7 @@ def _check_prefix(prefix: str, request: JobRequest, rules: Rules, found: _Findin
 
 
 def _not_allowed(uri: str) -> str:
-    return f"the bucket {_bucket(uri)!r} is not allowed here. The allowed ones are set in MASKWORKS_BUCKETS"
+    return f"the bucket {_bucket(uri)!r} is not allowed here. MASKWORKS_BUCKETS sets the allowed ones"
 
 
 def _bucket(uri: str) -> str:
@@ -186,11 +186,11 @@ def _bucket(uri: str) -> str:
 
 
 def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Findings) -> list[ItemRow]:
-    """The rows of all items that are good, and what is wrong with the others. Items beyond the limit are not read."""
+    """The rows of all valid items. Errors go into `found`. Items beyond the limit are not read."""
     if not given:
         found.add("/input/items", "must not be empty")
     if len(given) > rules.max_items:
-        detail = f"has {len(given)} items, and a job takes at most {rules.max_items}: submit several jobs"
+        detail = f"has {len(given)} items, but a job takes at most {rules.max_items}: submit several jobs"
         found.add("/input/items", detail, first=True)
         found.bad_items.update(range(rules.max_items, len(given)))
         given = given[: rules.max_items]
@@ -205,7 +205,7 @@ def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Fi
 
 
 def _items(given: list[Any], found: _Findings) -> Iterator[tuple[int, ItemRequest]]:
-    """Each item that has a readable form, with its index."""
+    """Each item that pydantic accepts, with its index."""
     for start in range(0, len(given), _ITEMS_AT_A_TIME):
         part = given[start : start + _ITEMS_AT_A_TIME]
         try:
@@ -254,7 +254,7 @@ def _check_prompts(i: int, item: ItemRequest, task: PromptedTask | None, found: 
 
 
 def _check_each_prompt(item: int, prompts: Sequence[Prompt], box_format: BoxFormat, found: _Findings) -> None:
-    """A prompt without an id has its index for one."""
+    """Prompts without an id get their index as id."""
     seen: set[str] = set()
     for i, prompt in enumerate(prompts):
         at, name = f"/input/items/{item}/prompts/{i}", prompt.id or str(i)

@@ -12,7 +12,7 @@ from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState, WaitRea
 
 
 class Counts(BaseModel):
-    """Items by state: the six always add up to `total`."""
+    """Items by state. The six add up to `total`."""
 
     total: int
     pending: int
@@ -24,7 +24,7 @@ class Counts(BaseModel):
 
 
 class Progress(BaseModel):
-    fraction: float = Field(description="Items that are final, of all; 0 while nothing is listed")
+    fraction: float = Field(description="The share of items that are final; 0 while nothing is listed")
     items_per_second: float | None = Field(description="Since the job started")
     eta_seconds: int | None
 
@@ -40,7 +40,7 @@ class JobError(BaseModel):
 
 
 class Job(BaseModel):
-    """A job as it stands."""
+    """A job."""
 
     id: str = Field(examples=["job_0198a3c2f0b47d21a5e94c0b6f3d8e17"])
     name: str | None
@@ -61,7 +61,7 @@ class Job(BaseModel):
     progress: Progress
     failures: list[FailureCount]
     passed_over: int = Field(description="Keys under the prefix that the glob, or the default filter, left out")
-    waiting_for: WaitReason | None = Field(description="Why the job makes no progress now; null while it does")
+    waiting_for: WaitReason | None = Field(description="Why the job makes no progress; null if it does")
     waiting_detail: str | None
     error: JobError | None = Field(description="Why the job as a whole ended early")
     retry_of: str | None
@@ -142,6 +142,6 @@ def _progress(counts: Counts, start: datetime | None, until: datetime, done: boo
 
 
 def job_etag(job: Job) -> str:
-    """Changes with the state and the counts, and with nothing else."""
+    """Changes only with the state and the counts."""
     seen = f"{job.id} {job.state.value} {job.counts.model_dump_json()}"
     return f'"{hashlib.sha256(seen.encode()).hexdigest()[:32]}"'
