@@ -148,3 +148,14 @@ def test_the_dispatcher_runs_without_the_workers_extra() -> None:
 def test_importing_it_leaves_torch_out(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_no_test_imports_another_test() -> None:
+    """What tests share is in a conftest or a plain module: a test can be moved or deleted without another's leave."""
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for name in imported(path)
+        if any(part.startswith("test_") for part in name.split("."))
+    }
+    assert wrong == set()

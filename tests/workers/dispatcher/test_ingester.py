@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text, update
 from db.states import JobState, WaitReason
 from db.tables import jobs
 from tests.jobs import job_row
-from tests.workers.dispatcher.test_prefix import listed, submit_prefix
+from tests.workers.dispatcher.prefixes import listed, submit_prefix
 from tests.workers.odd_store import Answer, listing, odd_store
 from workers.dispatcher.ingest import ingester
 from workers.dispatcher.ingest.ingester import Ingester

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, update
 from db.states import JobState, WaitReason
 from db.tables import jobs
 from tests.jobs import job_row
-from tests.workers.dispatcher.test_prefix import listed, step, submit_prefix
+from tests.workers.dispatcher.prefixes import listed, step, submit_prefix
 from tests.workers.odd_store import Answer, listing, odd_store, refusal
 from workers.dispatcher.settings import Settings
 from workers.storage.client import s3_client

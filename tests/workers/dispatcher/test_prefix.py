@@ -1,47 +1,17 @@
 """Prefix → items on the real S3 server: paging, globs, resuming, limits, and what ends the job."""
 
-from typing import Any
-from uuid import UUID
-
 import pytest
 from sqlalchemy import Engine, insert, text, update
 
-from db.ids import new_job_id
 from db.states import JobState
-from db.tables import items, jobs, tenants
+from db.tables import items, tenants
 from tests.conftest import Bucket
 from tests.jobs import chunk_rows, job_row, submit
+from tests.workers.dispatcher.prefixes import listed, step, submit_prefix
 from workers.dispatcher.ingest import listing
 from workers.dispatcher.ingest import prefix as ingest
-from workers.dispatcher.ingest.listing import ListingFailed
 from workers.dispatcher.settings import Settings
 from workers.storage.client import s3_client
-
-
-def submit_prefix(engine: Engine, prefix: str, glob: str | None = None, **columns: Any) -> UUID:
-    job_id = new_job_id()
-    row = {"id": job_id, "tenant_id": "default", "state": JobState.INGESTING, "model": "null", "task": {"type": "auto"}}
-    with engine.begin() as connection:
-        connection.execute(insert(jobs).values(row | {"input": {"prefix": prefix, "glob": glob}} | columns))
-    return job_id
-
-
-def step(engine: Engine, settings: Settings, s3: Any = None) -> bool:
-    """One page of every ingesting job. Whether there is more to list."""
-    more = False
-    for found in ingest.listings(engine):
-        try:
-            more |= ingest.ingest_page(engine, s3 or s3_client(settings), settings, found)
-        except ListingFailed as failure:
-            ingest.put_off(engine, settings, found, failure)
-    return more
-
-
-def listed(engine: Engine, job: UUID) -> list[str]:
-    with engine.connect() as connection:
-        rows = connection.execute(items.select().where(items.c.job_id == job).order_by(items.c.index)).all()
-    assert [row._mapping["index"] for row in rows] == list(range(len(rows)))
-    return [row.image for row in rows]
 
 
 @pytest.fixture
