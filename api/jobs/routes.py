@@ -1,11 +1,10 @@
 """Jobs: submit, list, read, cancel, delete."""
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -15,12 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from api.auth import CurrentTenant
 from api.database import Database, JobId, Reads
 from api.errors import (
-    IdempotencyKeyReused,
     InvalidParameter,
     JobNotDone,
     JobNotFound,
     NotSupported,
-    TooManyOpenItems,
 )
 from api.http.bodies import BodyRoom, json_body
 from api.http.json_body import n_values
@@ -29,14 +26,13 @@ from api.http.paging import JobToken, PageSize, next_token, read_id
 from api.http.problems import NOT_FOUND, PROBLEMS
 from api.jobs import openapi
 from api.jobs.schemas import LabelValue
-from api.jobs.submission import DryRun, ItemRow, Rules, Submission, read_submission
+from api.jobs.store import store_job, validated
+from api.jobs.submission import DryRun, Rules, read_submission
 from api.jobs.views import Job, JobPage, Validated, job_etag, job_view
 from api.settings import Settings
 from api.tenant import Tenant
 from db.endings import stop_job
-from db.ids import new_job_id, show_job_id
-from db.limits import chunk_size
-from db.statements import ingest, leader, submit
+from db.ids import show_job_id
 from db.statements import jobs as sql
 from db.states import JobReason, JobState
 
@@ -71,8 +67,8 @@ async def submit_job(
         read_body = await asyncio.to_thread(read_submission, body, rules)
         async with database.begin() as connection:
             if isinstance(read_body, DryRun):
-                return _json(200, await _validated(connection, tenant, read_body, settings))
-            job_id = await _store(connection, tenant, read_body, idempotency_key, body, settings)
+                return _json(200, await validated(connection, tenant, read_body, settings))
+            job_id = await store_job(connection, tenant, read_body, idempotency_key, body, settings)
             job = await _job(connection, tenant, job_id)
     return _json(202, job, {"Location": f"/v1/jobs/{job.id}", "ETag": job_etag(job)})
 
@@ -82,87 +78,6 @@ def _turn(request: Request, body: bytes) -> asyncio.Semaphore:
     large: asyncio.Semaphore = request.app.state.large_submits
     submits: asyncio.Semaphore = request.app.state.submits
     return large if n_values(body) > _MANY_VALUES else submits
-
-
-async def _validated(connection: AsyncConnection, tenant: Tenant, dry: DryRun, settings: Settings) -> Validated:
-    errors = list(dry.errors)
-    try:
-        await _check_open_items(connection, tenant, 0, dry.n_items or 0, settings)
-    except TooManyOpenItems as error:
-        errors.append({"pointer": "/input", "detail": error.detail})
-    counts = {"total": dry.n_items, "invalid": dry.n_invalid}
-    return Validated(valid=not errors, counts=counts, errors=[{**e} for e in errors])
-
-
-async def _store(
-    connection: AsyncConnection, tenant: Tenant, job: Submission, key: str | None, body: bytes, settings: Settings
-) -> UUID:
-    """The id of the new job, or of the job that this idempotency key made before."""
-    job_id, n_items = new_job_id(), len(job.items or ())
-    values = {
-        **_columns(job),
-        "id": job_id,
-        "tenant_id": tenant.id,
-        "n_items": n_items,
-        "chunk_size": chunk_size(n_items, prompted=job.prompted),
-        "idempotency_key": key,
-        "request_sha256": hashlib.sha256(body).digest() if key else None,
-    }
-    if (await connection.execute(*submit.insert_job(values))).first() is None:
-        return await _made_before(connection, tenant, key or "", body)
-    await _check_open_items(connection, tenant, n_items, n_items, settings)
-    if job.items is not None:
-        await _copy_items(connection, job_id, job.items)
-        await connection.execute(*ingest.cut_chunks(job_id))
-    await connection.execute(*leader.wake_dispatcher())
-    log.info("%s submitted by %s: %s, %s", show_job_id(job_id), tenant.id, job.model, job.input)
-    return job_id
-
-
-def _columns(job: Submission) -> dict[str, Any]:
-    return {
-        "state": JobState.INGESTING if job.items is None else JobState.PENDING,
-        "name": job.name,
-        "labels": job.labels,
-        "model": job.model,
-        "precision": job.precision,
-        "priority": job.priority,
-        "task": job.task,
-        "input": job.input,
-        "deadline": job.deadline,
-        "max_failure_ratio": job.max_failure_ratio,
-    }
-
-
-async def _made_before(connection: AsyncConnection, tenant: Tenant, key: str, body: bytes) -> UUID:
-    before = (await connection.execute(*submit.job_by_idempotency_key(tenant.id, key))).one()
-    if before.request_sha256 != hashlib.sha256(body).digest():
-        raise IdempotencyKeyReused(
-            f"this Idempotency-Key made {show_job_id(before.id)} from another body: use a new key"
-        )
-    job_id: UUID = before.id
-    return job_id
-
-
-async def _check_open_items(
-    connection: AsyncConnection, tenant: Tenant, stored: int, n_items: int, settings: Settings
-) -> None:
-    """Raises TooManyOpenItems. The count over all tenants already includes `stored` items of the new job."""
-    row = (await connection.execute(*submit.open_items(tenant.id))).one()
-    limit = settings.max_open_items if row.max_open_items is None else row.max_open_items
-    if row.open + n_items > limit:
-        raise TooManyOpenItems(f"{row.open} items are open, {n_items} more would exceed {limit}: try again later")
-    if row.of_all - stored + n_items > settings.max_open_items_total:
-        raise TooManyOpenItems(
-            f"this installation takes {settings.max_open_items_total} unfinished items at a time: try again later"
-        )
-
-
-async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[ItemRow] | Any) -> None:
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    async with driver.cursor() as cursor, cursor.copy(submit.COPY_ITEMS) as copy:
-        for row in rows:
-            await copy.write_row((job_id, *row))
 
 
 async def _job(connection: AsyncConnection, tenant: Tenant, job_id: UUID) -> Job:
