@@ -8,9 +8,9 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.brake import Brake
 from api.errors import Unauthenticated
 from api.tenant import Tenant
+from api.wrong_keys import Brake
 from db.api_key import read_key, verified
 from db.statements.keys import valid_key
 

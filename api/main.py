@@ -10,7 +10,6 @@ from fastapi import FastAPI
 
 from api import errors, health, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
-from api.brake import Brake
 from api.exports import routes as exports
 from api.exports.pages import Reader
 from api.exports.response import Slots
@@ -20,6 +19,7 @@ from api.http.parameters import KNOWN_PARAMETERS
 from api.items import routes as items
 from api.jobs import routes as jobs
 from api.settings import Settings
+from api.wrong_keys import Brake
 from db.configuration import ConfigurationError, operator_errors, read_settings
 from db.engine import async_engine
 from db.migrate import head_revision

@@ -1,14 +1,15 @@
-"""How a job ends: steps in order, in the caller's transaction.
+"""How a job or an item ends without its worker: steps in order, in the caller's transaction.
 
 Workers and the dispatcher call them with their connection, the front door by `await connection.run_sync(stop_job, …)`.
 """
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.statements import leader, stop
-from db.states import FINAL_JOB_STATES, JobReason
+from db.statements import leader, reap, stop
+from db.states import FINAL_JOB_STATES, ItemReason, JobReason
 
 
 def stop_job(connection: Connection, job_id: UUID, reason: JobReason, detail: str | None = None) -> bool:
@@ -33,3 +34,19 @@ def finish_job(connection: Connection, job_id: UUID) -> bool:
     each other before that, and neither would finish the job.
     """
     return connection.execute(*stop.finish_job(job_id)).one_or_none() is not None
+
+
+def fail_items(
+    connection: Connection, row: Any, index: int | None, detail: str, reason: ItemReason = ItemReason.WORKER_LOST
+) -> None:
+    """Record one item (`index`) or every missing one of a chunk as failed."""
+    fail = reap.fail_items(
+        row.job_id,
+        row.chunk_no,
+        fence=row.fence,
+        attempt=row.attempts,
+        index=index,
+        reason=reason,
+        detail=detail,
+    )
+    connection.execute(*fail)

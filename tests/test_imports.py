@@ -25,7 +25,7 @@ ALLOWED = {
         "tools",
         "db.states",
         "api.settings",
-        "api.exports.formats",
+        "api.exports.table",
         "workers.settings",
         "workers.testing.settings",
         "workers.dispatcher.settings",
@@ -37,8 +37,8 @@ ROOMS: dict[str, set[str]] = {
     "api.tenant": set(),
     "api.settings": set(),
     "api.errors": {"api.messages"},
-    "api.brake": {"api.errors"},
-    "api.auth": {"api.brake", "api.errors", "api.tenant"},
+    "api.wrong_keys": {"api.errors"},
+    "api.auth": {"api.wrong_keys", "api.errors", "api.tenant"},
     "api.database": {"api.errors", "api.settings"},
     "api.http": {"api.errors", "api.messages", "api.tenant"},
     "api.jobs": {
@@ -79,10 +79,10 @@ ROOMS: dict[str, set[str]] = {
         *("workers.failures", "workers.settings", "workers.images", "workers.storage", "workers.testing"),
     },
     "workers.chunks": {
-        *("workers.endings", "workers.failures", "workers.settings", "workers.pipeline", "workers.testing"),
+        *("workers.backoff", "workers.failures", "workers.settings", "workers.pipeline", "workers.testing"),
     },
     "workers.dispatcher": {
-        *("workers.broker", "workers.endings", "workers.failures", "workers.shared_settings", "workers.storage.client"),
+        *("workers.broker", "workers.backoff", "workers.failures", "workers.shared_settings", "workers.storage.client"),
         *("workers.testing", "workers.threads"),
     },
 }

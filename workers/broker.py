@@ -1,6 +1,6 @@
-"""What Redis holds: a few short messages in a few lists. Each message names one chunk; Postgres says what it is.
+"""The queues in Redis and their messages. Each message names one chunk.
 
-Losing Redis delays work and never loses any: a chunk whose message is gone is announced again.
+Postgres holds the chunk itself. Losing Redis delays work and never loses any: a lost message is sent again.
 """
 
 import json
@@ -37,7 +37,7 @@ def message(job_id: UUID, chunk_no: int) -> bytes:
 
 
 def chunk_of(raw: bytes) -> Chunk | None:
-    """The chunk that a message names. None: it is not one of ours."""
+    """The chunk that a message names, or None for a message that is not ours."""
     try:
         named = json.loads(raw)
         job_id, chunk = UUID(named["job"]), named["chunk"]

@@ -1,7 +1,7 @@
-"""What can go wrong with one item, and the one table that gives each its (reason, retryable).
+"""Why an item failed: the table from exceptions to reasons.
 
-ItemFailed                  the item's own fault or its storage's; it gets a result row, its chunk goes on
-anything else              mapped by FAILURES; unknown exceptions are INTERNAL, logged with their traceback
+ItemFailed       carries its reason: the item or its storage is at fault
+anything else    is looked up in FAILURES; what is not there is INTERNAL and logged with its traceback
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from model.errors import ModelError, OutOfMemory, PromptOutOfBounds
 
 
 class ItemFailed(Exception):
-    """This item can not be segmented, for a reason from the fixed list; the detail is for its owner to read."""
+    """The item cannot be segmented. `detail` is for its owner to read."""
 
     def __init__(self, reason: ItemReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -22,7 +22,7 @@ class ItemFailed(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """What a failed item's row says. `retryable`: the same item may succeed if tried again unchanged."""
+    """What the row of a failed item says. `retryable`: the same item may succeed at another try."""
 
     reason: ItemReason
     detail: str
@@ -48,13 +48,13 @@ FAILURES: Final[tuple[tuple[type[BaseException], ItemReason], ...]] = (
     (TimeoutError, ItemReason.TIMEOUT),
     (BaseException, ItemReason.INTERNAL),
 )
-"""First match wins, so the most particular class stands first."""
+"""The first match counts, so subclasses stand before their bases."""
 
 _MAX_DETAIL = 500
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The row for whatever one item raised."""
+    """The failure for an exception that one item raised."""
     if isinstance(error, ItemFailed):
         reason, detail = error.reason, error.detail
     else:

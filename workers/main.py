@@ -30,10 +30,10 @@ register(app, worker)
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _start(**_: Any) -> None:
-    """Before Celery connects to Redis: no message is taken until the models are warm."""
+    """Load the models before Celery connects to Redis, so that no message is taken until they are warm."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for name in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # two lines a message; ours says how each chunk ended
+        logging.getLogger(name).setLevel(logging.WARNING)  # Celery's two lines a message add nothing to our own
     try:
         worker.start()
     except ModelError as error:
@@ -43,20 +43,20 @@ def _start(**_: Any) -> None:
         log.critical("the worker cannot start, the database failed: %s", error)
         raise SystemExit(1) from error
     except Exception as error:
-        # Celery logs what a signal handler raises and goes on; a worker without its models must not take work.
+        # Celery would log the error and go on. A worker without its models must not take work.
         log.critical("the worker cannot start: %s", error, exc_info=True)
         raise SystemExit(1) from error
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _stopping(**_: Any) -> None:
-    """SIGTERM: chunks stop at the next batch and give their leases back."""
+    """On SIGTERM chunks stop at the next batch and give their leases back."""
     worker.stopping.set()
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _stopped(**_: Any) -> None:
-    """Slots are empty. A GPU batch may still run in its daemon thread: nobody waits for what nobody will store."""
+    """End the process. The slots are empty. A GPU batch that still runs would not be stored, so nobody waits for it."""
     worker.stop()
     logging.shutdown()
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""A worker's settings, from the environment: frozen, read once in the entry module."""
+"""A worker's settings. The entry module reads them from the environment once."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar

@@ -1,4 +1,4 @@
-"""Settings of both processes, worker and dispatcher: Postgres, Redis, S3."""
+"""Settings that worker and dispatcher share: Postgres, Redis, S3."""
 
 from typing import Annotated, Literal
 
@@ -54,5 +54,5 @@ class SharedSettings(BaseSettings):
 
 
 def split_names(value: object) -> object:
-    """The names of a comma separated text. Anything else is left to be validated."""
+    """Split a comma separated text into names. Anything else is returned as it is, to be validated."""
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""The Celery task: a shell around `Worker.slots`. Ids from Redis are looked up in Postgres, never trusted."""
+"""The Celery task: it hands the chunk that a message names to a slot of the worker."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from workers.worker import Worker
 
 
 def register(app: Celery, worker: Worker) -> None:
-    """Give `app` the one task of this system. `workers.transport` has checked its arguments."""
+    """Register the task. `workers.transport` has checked its arguments, and the claim looks them up in Postgres."""
 
     @app.task(name=TASK_NAME)  # type: ignore[untyped-decorator]
     def segment_chunk(job: str, chunk: int) -> None:

@@ -1,4 +1,4 @@
-"""A thread that dies of an error nobody expected takes its process with it: what is left would only look alive."""
+"""End the process when one of its threads dies of an unexpected error."""
 
 import logging
 import os
@@ -11,7 +11,8 @@ EXIT_THREAD_DIED: Final = 72
 
 
 def end_process_with_any_thread() -> None:
-    """Called once by an entry module; the process is restarted by whoever watches it, and its leases run out."""
+    """Call this once, in an entry module. A process without one of its threads would only look alive. Its supervisor
+    starts it again, and its leases run out."""
     threading.excepthook = _end
 
 

@@ -1,8 +1,7 @@
-"""Celery's Redis transport for our own messages: what a list holds is `workers.broker.message`, never kombu's format.
+"""Celery's Redis transport for the messages of `workers.broker`.
 
-A message that names no chunk is dropped and logged. For any other, Celery is given a task message made here, so no
-header, content type or body from Redis reaches it. With kombu's own format, one malformed message ends the worker
-that takes it.
+Celery gets a task message that is made here from the chunk's name. No header, content type or body from Redis reaches
+it, so a malformed message cannot end a worker. A message that names no chunk is dropped and logged.
 """
 
 import base64
@@ -24,7 +23,7 @@ _SHOWN: Final = 200
 
 
 def task_message(queue: str, chunk: Chunk) -> bytes:
-    """A call of the task, as kombu reads it: Celery's documented protocol, version 2, with its required fields."""
+    """A call of the task in Celery's message protocol, version 2."""
     name = str(uuid.uuid4())
     embedded = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     body = json.dumps([[str(chunk[0]), chunk[1]], {}, embedded]).encode()
@@ -63,7 +62,7 @@ class _Client(redis.Redis):
 
 class _Channel(kombu_redis.Channel):
     do_restore = False
-    """Nothing is put back into Redis: a message that was taken and not served is announced again."""
+    """Nothing is put back into Redis. A message that was taken and not served is sent again by the dispatcher."""
 
     def _get_client(self) -> type[_Client]:
         super()._get_client()  # type: ignore[no-untyped-call]  # checks the version of redis-py

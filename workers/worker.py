@@ -1,4 +1,4 @@
-"""A worker process: models, pipeline, leases, its entry in `workers`, and the watchdog over its GPU thread."""
+"""A worker process: its models, pipeline and leases, its row in `workers`, and the watchdog of its GPU thread."""
 
 import logging
 import os
@@ -28,19 +28,19 @@ log = logging.getLogger(__name__)
 
 _SEEN_EVERY = 2.0
 _ASIDE_SECONDS = 4.0
-"""For chunks that are aside to give their leases back; a little more than each tries for."""
+"""Time for chunks that stepped aside to give their leases back. Each tries for a little less."""
 _EXIT_HUNG = 70
 
 
 class Worker:
-    """Built by the entry module from its settings; `start` loads the models and only then is there work to take."""
+    """Takes work once `start` has loaded the models."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.id = f"{socket.gethostname()}-{os.getpid()}"
         self.stopping = threading.Event()
         self.slots = Slots(self.segment_chunk)
-        # writer and claim per slot, heartbeat, registration
+        # one connection for each slot, one for the heartbeat, one for the register
         self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 2)
         self._s3 = s3_client(settings, settings.fetch_threads + settings.slots * MAX_INFLIGHT)
         self._models = Models(settings, self._s3)
@@ -49,9 +49,9 @@ class Worker:
         self._watchdog = threading.Thread(target=self._live, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Load and warm the models, start every thread, register. Raises ModelError when weights can not be had."""
-        Image.MAX_IMAGE_PIXELS = None  # ours is MAX_IMAGE_PIXELS of the settings, checked before decoding
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file stands with its item
+        """Load and warm the models, start every thread, register. Raises ModelError where weights are missing."""
+        Image.MAX_IMAGE_PIXELS = None  # the limit is our own setting, checked before decoding
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # the item says what is wrong with its file
         self._mark_unready()
         self._registered = self._models.warm()
         largest = max(model.batch_images for model in self._registered)
@@ -69,9 +69,9 @@ class Worker:
         log.info("worker %s ready: %s on %s", self.id, ", ".join(self.settings.models), self._models.device)
 
     def segment_chunk(self, job_id: UUID, chunk_no: int, step_aside: StepAside = lambda: None) -> End | None:
-        """Claim and work off one chunk. None: it was not to be had, the message is forgotten.
+        """Claim and work off one chunk. None: the chunk could not be claimed, and the message is forgotten.
 
-        Raises nothing: an error that nobody expected is charged to the chunk, which ends after a few of them.
+        Raises nothing. An unexpected error is charged to the chunk, which fails after a few of them.
         """
         tools = self._tools
         if tools is None or self.stopping.is_set():
@@ -105,7 +105,7 @@ class Worker:
             return None
 
     def stop(self) -> None:
-        """Leave the register. Chunks were given back by their own threads once `stopping` was set."""
+        """Leave the register. Setting `stopping` has made each chunk's thread give its chunk back."""
         self.stopping.set()
         if self._tools is None:
             return
@@ -122,7 +122,7 @@ class Worker:
         self._engine.dispose()
 
     def _mark_unready(self) -> None:
-        """A pod's folder survives its container: what an earlier process left there says nothing about this one."""
+        """Remove the files of an earlier process. A pod's folder survives its container."""
         if self.settings.health_dir is None:
             return
         self.settings.health_dir.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ class Worker:
     def _live(self) -> None:
         hung = False
         while not self.stopping.wait(_SEEN_EVERY):
-            # Seen twice: a process that stood still itself finds its batch too old at the first look after waking.
+            # Seen twice: after the whole process stood still, the batch looks too old at the first look.
             before, hung = hung, self._tools is not None and self._hung(self._tools.pipeline)
             if before and hung:
                 log.critical("no GPU batch for %.0f s: ending the process", self.settings.batch_seconds)
@@ -142,7 +142,7 @@ class Worker:
                 self._sign()
             except DATABASE_ERRORS as error:
                 log.warning("could not sign the register: %s", error)
-            except Exception:  # this thread is the watchdog: it must look on
+            except Exception:  # this thread is the watchdog and must go on
                 log.exception("could not sign the register")
 
     def _hung(self, pipeline: Pipeline) -> bool:
@@ -171,6 +171,6 @@ class Worker:
 
 
 def _rss_bytes() -> int:
-    """The resident set now (Linux), not its peak."""
+    """The resident set now, not its peak."""
     with open("/proc/self/statm") as statm:  # noqa: PTH123  read once a tick, in one call
         return int(statm.read().split()[1]) * resource.getpagesize()

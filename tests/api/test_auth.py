@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.brake import Brake
 from api.errors import TooManyWrongKeys
+from api.wrong_keys import Brake
 from db.api_key import new_key
 from db.statements.keys import revoke_key
 from tests.api.conftest import Service, body, new_tenant, serving, settings

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from api import openapi
-from api.exports.formats import FORMATS
+from api.exports.table import FORMATS
 from api.main import create_app
 from tests.api.conftest import Service, result_row, settings, some_masks
 from tests.api.document import check_answer

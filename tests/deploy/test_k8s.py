@@ -238,7 +238,7 @@ def test_a_worker_has_a_gpu_time_to_leave_and_probes_of_its_own(gpu: Objects) ->
 
 
 def test_a_dispatcher_has_probes_of_its_own_and_a_watchdog_before_them(gpu: Objects) -> None:
-    from workers.dispatcher.beat import FILE
+    from workers.dispatcher.liveness import FILE
     from workers.dispatcher.settings import Settings
 
     container = _pods(gpu)["dispatcher"]["spec"]["containers"][0]

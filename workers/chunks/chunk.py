@@ -38,17 +38,17 @@ log = logging.getLogger(__name__)
 
 _POLL = 0.1
 _LINGER = 0.25
-"""After a batch's first result, wait this long for more before the batch is written."""
+"""Seconds to wait after the first result of a batch before it is written."""
 
 
 class End(StrEnum):
-    """How this process's part of a chunk ended; for the log and the tests."""
+    """How this process's work on a chunk ended, for the log and the tests."""
 
     DONE = "done"
     GIVEN_BACK = "given back"
     LOST = "lost"
     FAILED = "failed"
-    """An unexpected error ended the attempt; the chunk was charged for it."""
+    """An unexpected error ended the attempt, and the chunk was charged for it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Tools:
 
     engine: Engine
     single: Engine
-    """The same pool, for transactions of one statement: it commits itself, two round-trips fewer."""
+    """The same pool in autocommit, for single statements. It saves two round trips."""
     settings: Settings
     pipeline: Pipeline
     keeper: LeaseKeeper
@@ -65,7 +65,7 @@ class Tools:
 
 
 class ChunkRun:
-    """A claim being worked off."""
+    """Works off one claim."""
 
     def __init__(self, tools: Tools, claim: Claim, model: Model, step_aside: StepAside = lambda: None) -> None:
         self._tools = tools
@@ -77,13 +77,13 @@ class ChunkRun:
         self._inflight: set[int] = set()
         self._recorder = Recorder(tools.engine, tools.settings.lease_seconds, claim, model)
         self._until = time.monotonic() + tools.settings.chunk_seconds
-        # Enough to keep every stage busy, few enough that a death suspects few.
+        # Enough to keep every stage busy, and few enough that a crash makes few suspects.
         self._window = min(MAX_INFLIGHT, max(8, 4 * model.batch_images))
 
     def run(self) -> End:
         """Work until done, lost, or time to give back. The caller keeps the lease renewed meanwhile.
 
-        Raises what nobody expected: giving the chunk back uncharged would try the same again for ever.
+        Raises unexpected errors. Giving the chunk back uncharged would repeat them for ever.
         """
         try:
             self._together(deque(item for item in self._claim.items if not item.suspect))
@@ -96,7 +96,7 @@ class ChunkRun:
         except DATABASE_ERRORS as error:
             if is_about_data(error):
                 raise
-            # The outcome of a commit may be unknown: let go, and let the next claim look at what is there.
+            # The outcome of a commit may be unknown. The next claim finds out.
             log.exception("the database failed during chunk %s", self._claim.fence)
             return self._give_back()
         finally:
@@ -121,13 +121,13 @@ class ChunkRun:
             if self._tools.stopping.is_set():
                 self._recorder.write(batch, self._inflight)
                 return
-            # What is done is written at once; only with empty hands it waits for a suspect that runs alone.
+            # Results are written at once. Only without any does it wait for a suspect that runs alone.
             self._advance(batch, self._next(waiting, patient=not batch))
             if self._must_end() and not self._inflight:
                 return
 
     def _by_itself(self, item: Item) -> None:
-        """A suspect: nothing else of this process is in flight, so that a death now is charged to it alone."""
+        """Run a suspect while nothing else of this process is in flight, so that a death is charged to it alone."""
         with self._tools.pipeline.gate.alone(self._must_end) as admitted:
             if admitted:
                 self._admit([item], alone=True)
@@ -135,7 +135,7 @@ class ChunkRun:
                 self._recorder.write(self._collect(), self._inflight)
 
     def _next(self, waiting: deque[Item], patient: bool) -> list[Item]:
-        """Items to admit now, let in by the gate. The impatient get none while the gate is closed."""
+        """Items that the gate lets in now. Without patience there are none while the gate is closed."""
         room = self._window - len(self._inflight)
         if not waiting or self._must_end() or (self._inflight and room < self._window // 2):
             return []
@@ -146,7 +146,7 @@ class ChunkRun:
         return []
 
     def _admit(self, items: list[Item], alone: bool = False) -> None:
-        """Write down what is about to be touched, then touch it. The gate let `items` in before."""
+        """Write down `items` as in flight, then submit them. The gate has let them in."""
         if not items:
             return
         inflight = sorted(self._inflight | {item.index for item in items})
@@ -169,7 +169,7 @@ class ChunkRun:
 
     @contextmanager
     def _refunded(self, images: int) -> Iterator[None]:
-        """Images that the gate let in leave it again where their admission could not be written."""
+        """Let images out of the gate again where their admission could not be written."""
         try:
             yield
         except BaseException:
@@ -177,17 +177,17 @@ class ChunkRun:
             raise
 
     def _submit(self, items: list[Item]) -> None:
-        """Every item goes into the pipeline or, where no ticket can be made of it, comes out as failed."""
+        """Put every item into the pipeline. One that no ticket can be made of fails."""
         for item in items:
             self._inflight.add(item.index)
             try:
                 self._tools.pipeline.submit(self._ticket(item))
-            except Exception as error:  # noqa: BLE001  mapped by the failure table for the item it belongs to
+            except Exception as error:  # noqa: BLE001  the failure table gives the item its reason
                 self._tools.pipeline.gate.leave()
                 self._sink.put(Failed(item.index, self._no_ticket(item, error), {}))
 
     def _no_ticket(self, item: Item, error: Exception) -> Failure:
-        """The front door validates; a row written by other hands may still be wrong."""
+        """The API validates items, but a row written by another program may still be wrong."""
         if isinstance(error, ValidationError):
             return Failure(ItemReason.INVALID_MANIFEST_LINE, str(error)[:500], retryable=False)
         log.error("item %d of chunk %s cannot be submitted", item.index, self._claim.fence, exc_info=error)
@@ -211,9 +211,9 @@ class ChunkRun:
         return TASK.validate_python(task if item.prompts is None else task | {"prompts": item.prompts})
 
     def _collect(self, more: bool = False) -> list[Done | Failed]:
-        """Results that are there: waits for the first, then lingers, as long as others are in flight.
+        """Wait for the first result, then a little longer for others in flight.
 
-        `more` images wait to be admitted: they are let in once half the window is free, and not held back by its rest.
+        `more`: images wait to be admitted. They are admitted once half of the window is free.
         """
         enough = self._window // 2 if more else self._window
         batch: list[Done | Failed] = []

@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 _STOP_SECONDS = 2.0
 _GIVE_BACK_FOR = 20.0
 _GIVE_BACK_LEAVING = 3.0
-"""With SIGTERM received nobody waits longer for a database that is away: the lease runs out instead."""
+"""After SIGTERM this is the longest wait for a database that is away. Then the lease runs out."""
 
 
 class LeaseLost(Exception):
-    """The fence did not hold: the transaction is rolled back and the chunk is somebody else's."""
+    """The chunk has another fence now. The transaction is rolled back."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Claim:
-    """A chunk that this process holds, as its one guarded UPDATE returned it."""
+    """A chunk that this process holds."""
 
     fence: Fence
     attempt: int
@@ -54,11 +54,11 @@ class Claim:
     queue_ms: float
     items: list[Item]
     lost: threading.Event = field(default_factory=threading.Event)
-    """Set once a write or a heartbeat found that somebody else holds the chunk, or nobody could be asked in time."""
+    """Set once somebody else holds the chunk, or once the lease could not be renewed in time."""
 
 
 def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_seconds: float) -> Claim | None:
-    """ready | dispatched → leased. None: another has it, or it is not to be worked on; forget the message."""
+    """ready | dispatched → leased. None: another worker has the chunk, or nobody is to work on it."""
     statement = sql.claim(job_id, chunk_no, worker=worker, lease_seconds=lease_seconds)
     found = _claim(engine, statement)
     if isinstance(found, _JobNotStarted):
@@ -98,7 +98,7 @@ class _Refused:
 
 def _claim(engine: Engine, statement: Bound, start: UUID | None = None) -> _Claimed | _JobNotStarted | _Refused:
     """One transaction: start the job `start`, if given, then claim the chunk."""
-    with engine.connect() as connection:  # left without a commit, it takes everything back
+    with engine.connect() as connection:  # without a commit everything is rolled back
         if start is not None:
             connection.execute(*sql.start_job(start))
         row = connection.execute(*statement).one_or_none()
@@ -112,7 +112,7 @@ def _claim(engine: Engine, statement: Bound, start: UUID | None = None) -> _Clai
 
 
 def give_back(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
-    """leased → ready without a charge; retries while the database is away. False: it is no longer ours to give."""
+    """leased → ready without a charge. Retries while the database is away. False: the lease was lost."""
     started = time.monotonic()
     while True:
         try:
@@ -130,7 +130,7 @@ def give_back(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
 
 
 class LeaseKeeper:
-    """One thread that renews every lease of this process each third of it, as long as the pipeline is healthy."""
+    """A thread that renews the leases of this process three times in their length, while the pipeline is healthy."""
 
     def __init__(self, engine: Engine, lease_seconds: float, healthy: Callable[[], bool]) -> None:
         self._engine = engine
@@ -145,7 +145,7 @@ class LeaseKeeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a renewal under way is waited for, but not for long."""
+        """End the thread. Waits a little for a renewal under way."""
         self._stop.set()
         self._thread.join(_STOP_SECONDS)
 
@@ -174,10 +174,10 @@ class LeaseKeeper:
             renewed = started if self._healthy() else renewed
         except DATABASE_ERRORS as error:
             log.warning("heartbeat of chunk %s failed: %s", claim.fence, error)
-        except Exception:  # the other leases are to be renewed
+        except Exception:  # the other leases have to be renewed
             log.exception("heartbeat of chunk %s failed", claim.fence)
         if time.monotonic() - renewed > self._lease_seconds:
-            claim.lost.set()  # nobody could be asked: the reaper may have given it to another
+            claim.lost.set()  # the reaper may have given the chunk to another worker
         with self._lock:
             if claim.fence in self._claims:
                 self._claims[claim.fence] = (claim, renewed)

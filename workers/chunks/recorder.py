@@ -1,4 +1,4 @@
-"""Writes a chunk's results: one transaction a batch, guarded by the fence."""
+"""Write the results of a chunk: one transaction a batch, guarded by the fence."""
 
 import logging
 from typing import Any
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Of one claim. `missing` counts the items that have no result yet."""
+    """Records the results of one claim. `missing` counts the items without a result."""
 
     def __init__(self, engine: Engine, lease_seconds: float, claim: Claim, model: Model) -> None:
         self._engine = engine
@@ -60,7 +60,7 @@ class Recorder:
             self._commit([Failed(outcome.index, failure, {})], inflight)
 
     def _commit(self, batch: list[Done | Failed], inflight: set[int]) -> None:
-        """One transaction: fence, counts, what is in flight now, one row a result, and the chunk's end."""
+        """One transaction: check the fence, add the counts, note what is in flight, insert results, end the chunk."""
         fence, indexes = self._claim.fence, [outcome.index for outcome in batch]
         reasons = dict(self._reasons)
         for outcome in batch:

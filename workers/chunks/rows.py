@@ -1,4 +1,4 @@
-"""What the pipeline gives → the columns of a result row."""
+"""Result rows: the outcome of an image as the columns of `results`."""
 
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ def pack(masks: list[Mask]) -> tuple[list[MaskRow], bytes]:
     offset = 0
     for mask in masks:
         encoded = mask.rle["counts"].encode("ascii")
-        # A prompt's points stand in its item; a row keeps the one grid point of an automatic mask.
+        # The points of a prompt are in its item. A row keeps only the grid point of an automatic mask.
         point = mask.point_coords[0] if mask.prompt_id is None and mask.point_coords else (None, None)
         x, y, w, h = (int(v) for v in mask.bbox)
         crop_x, crop_y, crop_w, crop_h = (int(v) for v in mask.crop_box)

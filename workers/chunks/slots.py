@@ -1,8 +1,8 @@
-"""Celery's slots: a chunk that only waits for slow objects leaves its slot to the next chunk.
+"""Celery's slots. A chunk that waits only for slow objects leaves its slot to the next chunk.
 
-Each chunk runs in a thread of its own, and the slot waits for it. Once everything that the chunk has in flight is slow
-(see `fetching`), it steps aside: the slot is free, and the chunk goes on under its lease. At most `_MOST_ASIDE` chunks
-are aside; a further one keeps its slot.
+Each chunk runs in a thread of its own, and the slot waits for it. A chunk steps aside once everything that it has in
+flight is slow (`workers.pipeline.fetching`): the slot is free, and the chunk goes on under its lease. At most
+`_MOST_ASIDE` chunks are aside at a time.
 """
 
 import logging
@@ -21,7 +21,7 @@ StepAside = Callable[[], None]
 
 
 class Slots:
-    """`segment` works off one chunk. What it raises is logged; the chunk's lease runs out, which counts as a stall."""
+    """`segment` works off one chunk. If it raises, the error is logged and the chunk's lease runs out."""
 
     def __init__(self, segment: Callable[[UUID, int, StepAside], object]) -> None:
         self._segment = segment
@@ -35,7 +35,7 @@ class Slots:
         free.wait()
 
     def join(self, seconds: float) -> None:
-        """Wait for the chunks that are aside; they give their leases back when the worker stops."""
+        """Wait for the chunks that are aside. They give their leases back when the worker stops."""
         until = time.monotonic() + seconds
         with self._lock:
             aside = list(self._aside)

@@ -1,7 +1,7 @@
-"""The dispatcher's loop. Of several dispatchers one leads.
+"""The dispatcher's loop. One of several dispatchers leads.
 
-Each tick the leader takes back expired leases, stops and finishes jobs, lists prefixes, fills the window of messages
-in Redis and announces again what got lost. Everything it does is a guarded statement, so a second leader does no harm.
+In each round the leader takes back expired leases, stops and finishes jobs, asks for listings, fills the windows and
+sends lost messages again. All of its statements are guarded, so a second leader does no harm.
 """
 
 import logging
@@ -17,13 +17,13 @@ from db.engine import DATABASE_ERRORS, single_statements, sync_engine
 from db.partitions import ensure_partitions
 from db.statements import leader, register
 from workers.dispatcher import reaper
-from workers.dispatcher.beat import Beat
-from workers.dispatcher.faults import Faults
 from workers.dispatcher.ingest.ingester import Ingester
+from workers.dispatcher.liveness import Beat
 from workers.dispatcher.lost_messages import LostMessages
 from workers.dispatcher.sender import Sender
 from workers.dispatcher.settings import Settings
 from workers.dispatcher.tallies import Tallies
+from workers.dispatcher.unexpected_errors import Faults
 from workers.dispatcher.wake_up import WakeUp
 from workers.dispatcher.windows import Windows
 from workers.storage.client import s3_client
@@ -37,7 +37,7 @@ _HOUSEKEEPING = 3600.0
 
 
 class Dispatcher:
-    """One process's loop. `stop` is set by SIGTERM or a test."""
+    """The loop of one process, until `stop` is set."""
 
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self._settings = settings
@@ -58,7 +58,7 @@ class Dispatcher:
         self._tidied = 0.0
 
     def run(self) -> None:
-        """Lead or stand by until `stop`; the database may come and go."""
+        """Lead or stand by until `stop`. An outage of the database does not end it."""
         self._sender.start()
         self._ingester.start()
         self._beat.start()
@@ -82,7 +82,7 @@ class Dispatcher:
         self._beat.stop()
 
     def _tick(self) -> None:
-        """One round as leader, or one try to become it. Woken between two rounds, it only fills the window."""
+        """One round as leader, or one try to become the leader. Woken between two rounds, it only fills the windows."""
         now = time.monotonic()
         if now - self._round < self._settings.tick_seconds:
             if self._leading:
@@ -102,7 +102,7 @@ class Dispatcher:
         self._step("housekeeping", self._tidy)
 
     def _step(self, name: str, do: Callable[[], object]) -> None:
-        """An error in one step leaves the others to be done, unless the database is away."""
+        """Run one step. An error leaves the other steps to be done, unless the database is away."""
         with self._faults.step(name):
             do()
         self._beat.touch()

@@ -1,4 +1,4 @@
-"""Messages that Redis has lost are sent again."""
+"""Send the messages again that Redis has lost."""
 
 import logging
 import time
@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from db.statements import dispatch
-from workers.dispatcher.faults import Faults
 from workers.dispatcher.sender import Message, Sender, Waiting
+from workers.dispatcher.unexpected_errors import Faults
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)

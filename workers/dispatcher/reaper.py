@@ -1,4 +1,4 @@
-"""The leader's repairs in Postgres: expired leases, images that kill workers, jobs to stop or to finish."""
+"""The leader's repairs: expired leases, images that kill workers, jobs to stop, jobs to finish."""
 
 import logging
 from typing import Any
@@ -11,8 +11,8 @@ from db.limits import MAX_DEATHS_ALONE, MAX_STALLS
 from db.statements import reap
 from db.statements.leader import wake_dispatcher
 from db.states import JobReason
-from workers.dispatcher.faults import MAX_FAULTS, Faults
-from workers.endings import backoff, fail_items, stop_job
+from workers.backoff import backoff
+from workers.dispatcher.unexpected_errors import MAX_FAULTS, Faults
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ _PAGE = 100
 
 
 def reap_leases(engine: Engine, faults: Faults | None = None) -> int:
-    """Take back every chunk whose lease ran out; one transaction a page, one savepoint a chunk. Returns how many."""
+    """Take back every chunk whose lease ran out, and return how many. One transaction a page, one savepoint a chunk."""
     faults = faults or Faults()
     with engine.begin() as connection:
         rows = connection.execute(*reap.expired_leases(limit=_PAGE)).all()
@@ -40,23 +40,23 @@ def _take_back(connection: Connection, row: Any) -> None:
     log.warning("lease of chunk %s/%d ran out (worker %s)", row.job_id, row.chunk_no, row.worker)
     stalls = row.stalls + 1
     if row.alone and row.inflight and _charge(connection, row):
-        stalls = 0  # the image was recorded as failed: that is progress
+        stalls = 0  # the image has failed, which is progress
     elif row.inflight and not row.alone:
         connection.execute(*reap.suspect(row.job_id, list(row.inflight)))
     if stalls >= MAX_STALLS:
-        fail_items(connection, row, None, f"{stalls} attempts of its chunk ended without one new result")
+        endings.fail_items(connection, row, None, f"{stalls} attempts of its chunk ended without one new result")
         connection.execute(*reap.bury(row.job_id, row.chunk_no))
         return
     connection.execute(*reap.take_back(row.job_id, row.chunk_no, stalls=stalls, backoff_seconds=backoff(stalls)))
 
 
 def _charge(connection: Connection, row: Any) -> bool:
-    """One more death of a worker that held this image alone; at the limit the image fails."""
+    """Count the death of a worker that held this image alone. At the limit the image fails. Returns whether it did."""
     index = row.inflight[0]
     deaths: int = connection.execute(*reap.charge_death(row.job_id, index)).scalar_one()
     if deaths < MAX_DEATHS_ALONE:
         return False
-    fail_items(connection, row, index, f"{deaths} workers died while they held this image alone")
+    endings.fail_items(connection, row, index, f"{deaths} workers died while they held this image alone")
     return True
 
 
@@ -77,20 +77,21 @@ def stop_exhausted(engine: Engine, faults: Faults) -> None:
     for job_id, last in faults.exhausted():
         detail = f"the service failed {MAX_FAULTS} times on this job ({last}); the dispatcher's log has the traceback"
         with faults.job("stopping a job that fails", job_id):
-            stop_job(engine, job_id, JobReason.INTERNAL, detail)
+            with engine.begin() as connection:
+                endings.stop_job(connection, job_id, JobReason.INTERNAL, detail)
             faults.stopped(job_id)
 
 
 def _stop(engine: Engine, faults: Faults, job_id: UUID, reason: JobReason, detail: str) -> None:
     if not faults.may_try(job_id):
         return
-    with faults.job("stopping a job", job_id):
+    with faults.job("stopping a job", job_id), engine.begin() as connection:
         crash_points.reach("stopping", job_id)
-        stop_job(engine, job_id, reason, detail)
+        endings.stop_job(connection, job_id, reason, detail)
 
 
 def finish_jobs(engine: Engine, faults: Faults) -> None:
-    """Finish what a worker left unfinished by dying between its last chunk's commit and the job's."""
+    """Finish jobs whose worker died between the commit of the last chunk and that of the job."""
     with engine.connect() as connection:
         ended = connection.execute(*reap.unfinished_jobs()).scalars().all()
     for job_id in ended:

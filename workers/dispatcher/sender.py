@@ -1,6 +1,6 @@
-"""Sends the messages that announce chunks, from a thread of its own: a frozen Redis blocks nothing else.
+"""Send messages to Redis from a thread of its own, so that a frozen Redis blocks nothing else.
 
-A message that could not be sent is dropped. Its row stays `dispatched`, is not found in Redis, and is announced again.
+A message that could not be sent is dropped. Its chunk stays `dispatched`, and `lost_messages` sends it again.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY = 0.5
 _BATCH = 1000
 _PROMOTE_AFTER = 30.0
-"""A message that others were let past for this long queues up with them: nothing urgent can starve the rest."""
+"""Seconds. A message that others were let past for this long joins the most urgent list, so that none starves."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,14 @@ class Message:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The chunks whose messages waited in Redis at `asked` (monotonic clock). What was handed over before then had
-    been sent by then."""
+    """The chunks whose messages waited in Redis at `asked` (monotonic clock). Messages handed over before were sent."""
 
     chunks: frozenset[Chunk]
     asked: float
 
 
 def urgency(share: float) -> int:
-    """The less of what is in work a job has, the sooner its message is taken."""
+    """The urgency of a job's message. A job with a small share of the images in work comes first."""
     return URGENCIES[min(len(URGENCIES) - 1, int(share * len(URGENCIES)))]
 
 
@@ -64,7 +63,7 @@ class Sender:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send no more. What was not sent is announced again by the next leader."""
+        """Send no more. The next leader sends the rest."""
         self._stop.set()
 
     def watch(self, models: frozenset[str]) -> None:
@@ -85,7 +84,7 @@ class Sender:
                     self.waiting = self._look(asked)
             except Exception as error:
                 if not isinstance(error, RedisError | OSError):
-                    log.exception("sending failed")  # nobody expected it; the chunks are announced again
+                    log.exception("sending failed")  # unexpected; the messages are sent again
                 if self.waiting is not None or batch:
                     log.warning("Redis does not answer (%s); %d messages wait for it", error, len(batch))
                 self.waiting = None
@@ -93,7 +92,7 @@ class Sender:
         self._redis.close()
 
     def _take(self) -> list[Message]:
-        """What there is to send now; after a quarter of a second without any, nothing."""
+        """The messages to send now, or none after a quarter of a second."""
         try:
             batch = [self._messages.get(timeout=0.25)]
         except Empty:
@@ -103,7 +102,7 @@ class Sender:
         return batch
 
     def _push(self, batch: list[Message]) -> None:
-        """In one round trip. Workers pop from the right."""
+        """Push the messages in one round trip. Workers pop from the right."""
         if not batch:
             return
         pipe = self._redis.pipeline(transaction=False)
@@ -112,7 +111,7 @@ class Sender:
         pipe.execute()
 
     def _look(self, asked: float) -> Waiting:
-        """Read every message that waits: a few a slot, whatever the jobs' sizes."""
+        """Read every message that waits. There are a few for each slot, whatever the size of the jobs."""
         names = [name for model in sorted(self._models) for name in list_names(model)]
         pipe = self._redis.pipeline(transaction=False)
         for name in names:
@@ -123,7 +122,7 @@ class Sender:
         return Waiting(frozenset(chunk for chunk in found if chunk is not None), asked)
 
     def _promote(self, lists: dict[str, list[bytes]], now: float) -> None:
-        """Move what has waited for long to the end of its most urgent list, one message a look."""
+        """Move a message that has waited for long to the end of the most urgent list, one at each look."""
         before, self._waiting_since = self._waiting_since, {}
         for model in self._models:
             first, *others = list_names(model)
@@ -132,4 +131,4 @@ class Sender:
             overdue = [(name, raw) for name, raw in passed if now - self._waiting_since[raw] > _PROMOTE_AFTER]
             for name, raw in overdue[:1]:
                 if self._redis.lrem(name, 1, raw):  # type: ignore[arg-type]
-                    self._redis.lpush(first, raw)  # lost in between, it is announced again
+                    self._redis.lpush(first, raw)  # if it is lost in between, it is sent again

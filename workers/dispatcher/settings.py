@@ -1,4 +1,4 @@
-"""The dispatcher's settings, from the environment: frozen, read once in the entry module."""
+"""The dispatcher's settings. The entry module reads them from the environment once."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""Ended chunks are added to their job's tallies, so that a poll of a large job does not sum all of its chunks."""
+"""Add ended chunks to the tallies of their job, so that a poll need not sum all chunks of a large job."""
 
 from sqlalchemy import Engine
 
 from db.statements import tally
-from workers.dispatcher.faults import Faults
+from workers.dispatcher.unexpected_errors import Faults
 from workers.testing import crash_points
 
 _TALLIED = 1000

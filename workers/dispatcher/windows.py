@@ -1,4 +1,4 @@
-"""The window of each model: its chunks that are announced in Redis, a few for each slot of its live workers.
+"""Fill the window of each model: the chunks whose messages are in Redis, a few for each slot of its live workers.
 
 Postgres holds every chunk. Only the window is in Redis, so a job of a million images costs Redis a few messages.
 """
@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db.statements import dispatch
-from workers.dispatcher.faults import Faults
 from workers.dispatcher.sender import Message, Sender, urgency
+from workers.dispatcher.unexpected_errors import Faults
 from workers.testing import crash_points
 
 _LIVE = 10.0
@@ -65,4 +65,4 @@ class Windows:
         with self._faults.job("filling the window", row.job_id):
             crash_points.reach("filling", row.job_id)
             return [Message(model, row.job_id, row.chunk_no, urgency(row.share))]
-        return []  # it stays `dispatched`, is not found in Redis, and is announced again
+        return []  # it stays `dispatched`, and its message is sent later, as a lost one

@@ -1,4 +1,4 @@
-"""The way from bytes to pixels: recognise, read, scale to 8 bits, turn upright."""
+"""From bytes to pixels: recognise the format, read, scale to 8 bits, turn upright."""
 
 import struct
 from dataclasses import dataclass

@@ -82,7 +82,7 @@ def _broken(detail: str) -> ItemFailed:
 
 
 def _check_tags(directories: Directories, offset: int) -> None:
-    """tifffile leaves out a tag that it cannot read, and a default in its place would give other pixels."""
+    """Refuse a file with an unreadable tag. tifffile would use a default instead, and give other pixels."""
     text_and_bytes = (1, 2, 6, 7)
     entries = list(directories.entries(offset))
     if len(entries) < directories.length(offset):
@@ -96,7 +96,7 @@ def _check_tags(directories: Directories, offset: int) -> None:
 
 
 def _check_kind(page: TiffPage) -> None:
-    """Only what is known to come out exact goes on."""
+    """Refuse every kind of picture that is not known to come out exact."""
     compression, photometric = int(page.compression), int(page.photometric)
     if compression not in _COMPRESSIONS:
         raise _refused(f"compression {_name(page.compression)} is not read")
@@ -202,7 +202,7 @@ class _Plain:
         return self._unpacked(encoded, -(-columns * samples * self._page.bitspersample // 8), rows, 8)
 
     def _unpacked(self, encoded: bytes, width: int, rows: int, bits: int) -> bytes:
-        """What libtiff makes of it, given as the one strip of a gray picture.
+        """Decompress by libtiff, as the one strip of a gray picture.
 
         Not imagecodecs: its LZW decoder can be made to read outside its memory.
         """

@@ -1,4 +1,4 @@
-"""A queue of tickets that serves chunks in turn: one image is never behind the thirty of another chunk."""
+"""A queue of tickets that serves chunks in turn, so that no image waits for all images of another chunk."""
 
 import threading
 from collections import deque
@@ -7,7 +7,7 @@ from workers.pipeline.ticket import Model, Ticket
 
 
 class FairQueue:
-    """Unbounded itself: admission bounds what can be in it. A chunk is known by the sink of its tickets."""
+    """Admission limits what is in it. The tickets of a chunk share their sink."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -24,7 +24,7 @@ class FairQueue:
             self._changed.notify()
 
     def get(self) -> Ticket:
-        """The next ticket; waits for one."""
+        """Wait for the next ticket."""
         with self._changed:
             while not self._turns:
                 self._changed.wait()

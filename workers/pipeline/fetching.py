@@ -1,11 +1,11 @@
-"""The fetch stage: threads that read objects, and one that watches over them.
+"""The fetch stage: threads that read objects, and one that watches them.
 
-FETCH_THREADS objects are read at a time, not counting slow ones. An object is slow once it has taken `_SLOW` seconds:
-its thread goes on, another takes its place, and the slow thread ends with its object. Up to `_MOST_SLOW` threads are
-slow at a time. A chunk that waits for slow objects only leaves its slot to another (see `slots`).
+FETCH_THREADS objects are read at a time, not counting slow ones. An object is slow once it has taken `_SLOW` seconds.
+Then another thread takes the place of its thread, which ends with the object. Up to `_MOST_SLOW` threads are slow at a
+time. A chunk that waits only for slow objects leaves its slot to another (`workers.chunks.slots`).
 
-A ticket leaves at once when nobody waits for it any more (its chunk was cancelled, lost or given back, the worker
-stops) or when it is overdue. Its thread is interrupted, and ends when the server lets go of it.
+A ticket leaves at once when it is overdue, or when nobody waits for it: its chunk was cancelled, lost or given back, or
+the worker stops. Its thread is interrupted, and ends when the server answers.
 """
 
 import logging
@@ -30,7 +30,7 @@ _MOST_SLOW: Final = 256
 
 @dataclass(eq=False)
 class _Fetch:
-    """A ticket in the hands of a thread. Its flags are changed under the stage's lock."""
+    """A ticket that a thread fetches. Its flags are changed under the stage's lock."""
 
     ticket: Ticket
     reading: Reading
@@ -64,7 +64,7 @@ class FetchStage:
         self._queue.put(ticket)
 
     def slow_of(self, sink: object) -> int:
-        """How many slow objects of one chunk are being read."""
+        """The number of slow objects of one chunk that are being read."""
         with self._lock:
             return sum(fetch.replaced and not fetch.left and fetch.ticket.sink is sink for fetch in self._fetches)
 
@@ -81,7 +81,7 @@ class FetchStage:
             try:
                 crash_points.reach("fetching", ticket.job_id)
                 fetch = _Fetch(ticket, self._objects.open(ticket.uri))
-            except Exception as error:  # noqa: BLE001  mapped by the failure table for the image it belongs to
+            except Exception as error:  # noqa: BLE001  the failure table gives the image its reason
                 self._out(ticket, error)
                 continue
             replaced = self._fetch(fetch)
@@ -94,7 +94,7 @@ class FetchStage:
         error: BaseException | None = None
         try:
             data = fetch.reading.read()
-        except BaseException as raised:  # noqa: BLE001  whatever one object does, the thread serves the next
+        except BaseException as raised:  # noqa: BLE001  the thread serves the next object
             error = raised
         with self._lock:
             self._fetches.discard(fetch)
@@ -116,7 +116,7 @@ class FetchStage:
             for fetch in fetches:
                 try:
                     self._look_at(fetch)
-                except Exception:  # the other objects are to be watched over
+                except Exception:  # the other objects have to be watched
                     log.exception("an object cannot be watched over: %s", fetch.ticket.uri)
 
     def _look_at(self, fetch: _Fetch) -> None:

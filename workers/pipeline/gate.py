@@ -1,4 +1,4 @@
-"""Who may have images in the pipeline: many chunks side by side, or one suspect image wholly alone."""
+"""The gate of the pipeline: it admits many chunks side by side, or one suspect image alone."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Gate:
-    """A readers-writer lock counted in images. A waiting suspect holds new admissions back, so it gets its turn."""
+    """A readers-writer lock that counts images. A waiting suspect holds back new admissions, so it gets its turn."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -15,7 +15,7 @@ class Gate:
         self._alone = False
 
     def enter(self, images: int, give_up: Callable[[], bool]) -> bool:
-        """Admit `images`; waits while somebody is, or waits to be, alone. False when `give_up` said so."""
+        """Admit `images`. Waits while an image is alone or waits to be. False: `give_up` said so."""
         with self._changed:
             while self._alone or self._alone_wanted:
                 if give_up():
@@ -31,7 +31,7 @@ class Gate:
 
     @contextmanager
     def alone(self, give_up: Callable[[], bool]) -> Iterator[bool]:
-        """Wait until no image is inside, keep others out, admit one image. Yields False when `give_up` said so.
+        """Wait until the pipeline is empty, then admit one image alone. Yields False if `give_up` said so.
 
         The image counts as inside: the pipeline's `leave` ends it, and only then may others enter.
         """

@@ -1,4 +1,4 @@
-"""The two-level queue before the GPU: interactive images first, then bulk, batched by model, chunks in turn."""
+"""The queue before the GPU: batches of one model, interactive images before bulk, chunks in turn."""
 
 import threading
 
@@ -7,7 +7,7 @@ from workers.pipeline.ticket import Ticket
 
 
 class GpuQueue:
-    """Unbounded itself: admission and the decoded-image slots bound what can be in it. One thread takes from it."""
+    """Admission and the limit on decoded images limit what is in it. One thread takes from it."""
 
     def __init__(self) -> None:
         self._filled = threading.Event()
@@ -19,10 +19,10 @@ class GpuQueue:
         self._filled.set()
 
     def take(self, timeout: float) -> list[Ticket]:
-        """The next batch: images of one model, as many as it does best with. Empty after `timeout` seconds."""
+        """The next batch: images of one model, up to its best batch size. Empty after `timeout` seconds."""
         if not self._filled.wait(timeout):
             return []
-        self._filled.clear()  # before looking: what is put from now on sets it again
+        self._filled.clear()  # cleared before looking, so that a later ticket sets it again
         first = self._interactive.head() or self._bulk.head()
         if first is None:
             return []

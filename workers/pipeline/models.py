@@ -1,4 +1,4 @@
-"""The models of a process by name and precision. A precision other than the default is loaded at its first use."""
+"""The models of a worker, by name and precision. A precision other than the default is loaded at its first use."""
 
 import threading
 from typing import Any
@@ -16,7 +16,7 @@ Model = SegmenterProtocol[Any, Any]
 
 
 def check_weights(settings: Settings) -> None:
-    """Raises CheckpointError for the first configured model whose file is not there. S3 is not asked."""
+    """Raise CheckpointError for the first configured model whose file is missing. Files in S3 are not checked."""
     for name in settings.models:
         checkpoint = settings.checkpoints.get(name)
         if name != "null" and not str(checkpoint).startswith("s3://"):
@@ -24,7 +24,7 @@ def check_weights(settings: Settings) -> None:
 
 
 class Models:
-    """Segmenters stay loaded for the life of the process; weights are read once a precision."""
+    """Segmenters stay loaded for the life of the process. Weights are read once for each precision."""
 
     def __init__(self, settings: Settings, s3: Any) -> None:
         real = any(name != "null" for name in settings.models)
@@ -45,7 +45,7 @@ class Models:
         return [self.get(name, None) for name in self._settings.models]
 
     def get(self, name: str, precision: str | None) -> Model:
-        """The segmenter; loads and warms it where this is its first use. Raises ModelError."""
+        """The segmenter. Its first use loads and warms it. Raises ModelError."""
         key = (name, precision or self.precision)
         with self._lock:
             if key not in self._loaded:

@@ -1,11 +1,11 @@
-"""fetch → decode → GPU batch → RLE, overlapping, one per process; knows nothing of Postgres or Celery.
+"""The pipeline of a worker: fetch, decode, GPU batch, RLE. It knows nothing of Postgres or Celery.
 
     submit ─▶ [fetch threads] ─▶ [decode threads: pixels, model.pre] ─▶ two-level queue ─▶ [GPU thread: model.core]
                                        │ at most `_DECODED` decoded images at a time             │
                                        └────────────────── slots given back ◀────────────────────┤
     ticket.sink ◀────────────────────────────── [RLE threads: model.post] ◀──────────────────────┘
 
-A ticket always comes out, as Done, Failed or Dropped; a stage that raises fails its ticket and goes on.
+Every ticket comes out, as Done, Failed or Dropped. A stage that raises fails its ticket and goes on.
 """
 
 import logging
@@ -39,7 +39,7 @@ _EXIT_DEVICE_LOST = 71
 
 
 class Pipeline:
-    """Daemon threads around bounded queues. `gate` says who may submit; the pipeline calls its `leave`."""
+    """Daemon threads between queues. A caller enters `gate` before `submit`; the pipeline leaves it."""
 
     def __init__(self, settings: Settings, s3: Any, largest_batch: int) -> None:
         self.gate = Gate()
@@ -49,7 +49,7 @@ class Pipeline:
         self._decode = FairQueue()
         self._gpu = GpuQueue()
         self._rle: SimpleQueue[Ticket] = SimpleQueue()
-        # Decoded images are the memory: two batches, one on the GPU and one ready behind it.
+        # Decoded images take the memory. There are two batches of them: one on the GPU and one ready.
         self._decoded = threading.Semaphore(2 * largest_batch + settings.decode_threads)
         self._busy_since: float | None = None
 
@@ -60,7 +60,7 @@ class Pipeline:
         self._spawn("rle", _RLE_THREADS, lambda: self._serve(self._rle, self._rle_one))
 
     def stop(self) -> None:
-        """Stop waiting on storage and take no more GPU batches. Threads are daemons: nobody waits for them."""
+        """Stop waiting on storage and take no more GPU batches. Nobody waits for the threads: they are daemons."""
         self._stop.set()
 
     def submit(self, ticket: Ticket) -> None:
@@ -71,7 +71,7 @@ class Pipeline:
         return self._fetch.slow_of(sink) == images
 
     def busy_for(self) -> float:
-        """Seconds that the GPU batch now running has taken; 0 between batches."""
+        """Seconds since the running GPU batch began. 0 between batches."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -87,7 +87,7 @@ class Pipeline:
                 continue
             try:
                 step(ticket)
-            except BaseException as error:  # noqa: BLE001  extensions raise others than Exception; the stage serves on
+            except BaseException as error:  # noqa: BLE001  extensions may raise a BaseException; the stage goes on
                 self._fail(ticket, error)
 
     def _fetched(self, ticket: Ticket, error: BaseException | None) -> None:
@@ -129,7 +129,7 @@ class Pipeline:
                     self._leave(ticket, Dropped(ticket.index))
 
     def _compute(self, batch: list[Ticket]) -> None:
-        """One call of the networks. Out of memory: halves. Any other failure: one by one, so that one image fails."""
+        """Run one batch. Out of memory, it is halved. After any other error each image runs by itself."""
         started = time.perf_counter()
         try:
             for ticket in batch:
@@ -140,7 +140,7 @@ class Pipeline:
         except DeviceLost:
             log.critical("the device is lost; ending the process, its leases run out", exc_info=True)
             os._exit(_EXIT_DEVICE_LOST)
-        except BaseException as error:  # noqa: BLE001  mapped by the failure table for the image it belongs to
+        except BaseException as error:  # noqa: BLE001  the failure table gives the image its reason
             self._compute_less(batch, error)
             return
         share = (time.perf_counter() - started) * 1000 / len(batch)
@@ -193,7 +193,7 @@ class Pipeline:
             return
         try:
             (self._settings.health_dir / "gpu-loop").touch()
-        except OSError:  # the probe will notice; images need no file
+        except OSError:  # the probe notices; images need no file
             log.warning("cannot touch the file of the liveness probe", exc_info=True)
 
 

@@ -1,4 +1,4 @@
-"""Prompts beside their image: those that fit it are asked, and the item's warnings say what became of the others."""
+"""Check prompts against the size of their image. The item's warnings name those that were clipped or left out."""
 
 from collections import Counter
 from typing import Any
@@ -11,7 +11,7 @@ from workers.pipeline.ticket import Ticket, warning
 
 
 def answerable(ticket: Ticket) -> Task:
-    """A decoded ticket's task without the prompts that its image cannot answer.
+    """The task of a decoded ticket, without the prompts that its image cannot answer.
 
     Adds a warning for each of those and for each clipped box. Raises PromptOutOfBounds where no prompt is left.
     """
@@ -24,7 +24,7 @@ def answerable(ticket: Ticket) -> Task:
 
 
 def empty_masks(masks: list[Mask]) -> list[dict[str, Any]]:
-    """A warning for each prompt that was answered with masks of no pixel. Automatic masks are never empty."""
+    """A warning for each prompt whose masks are all empty. Automatic masks are never empty."""
     given = Counter(mask.prompt_id for mask in masks)
     empty = Counter(mask.prompt_id for mask in masks if mask.area == 0)
     return [

@@ -1,4 +1,4 @@
-"""One image on its way through the pipeline, and what comes out of it."""
+"""An image on its way through the pipeline, and its outcome."""
 
 import threading
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ Model = SegmenterProtocol[Any, Any]
 
 
 def warning(code: WarningCode, detail: str, prompt_id: str | None = None) -> dict[str, Any]:
-    """One entry of an item's `warnings`: the item succeeds, but not quite as asked."""
+    """An entry of an item's `warnings`: the item succeeds, but not exactly as asked."""
     return {"code": code.value, "detail": detail, "prompt_id": prompt_id}
 
 
 @dataclass(frozen=True)
 class Done:
-    """An image's masks, in original pixels of the upright image."""
+    """The masks of an image, in pixels of the upright image."""
 
     index: int
     height: int
@@ -36,7 +36,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """An item that will not be tried again in this job."""
+    """A failed item. This job does not try it again."""
 
     index: int
     failure: Failure
@@ -45,7 +45,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Dropped:
-    """Left the pipeline because its chunk was abandoned; nothing is to be written."""
+    """An image that left the pipeline because its chunk was abandoned. Nothing is written."""
 
     index: int
 
@@ -55,7 +55,7 @@ Outcome = Done | Failed | Dropped
 
 @dataclass(eq=False)
 class Ticket:
-    """Handed from stage to stage; only the stage that holds it touches it. Every ticket ends as one Outcome."""
+    """Handed from stage to stage. Only the stage that holds it changes it. It ends as one Outcome."""
 
     index: int
     uri: str

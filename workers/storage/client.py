@@ -1,4 +1,4 @@
-"""The S3 client of a worker and the dispatcher, the buckets that jobs may read, and the download of checkpoints."""
+"""The S3 client, the buckets that jobs may read, and the download of checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from workers.shared_settings import SharedSettings
 
 _CONNECT_SECONDS = 5
 _SILENCE_SECONDS = 30
-"""A server that sends nothing for this long is given up. What drips is bounded by FETCH_SECONDS."""
+"""A server that sends nothing for this long is given up. FETCH_SECONDS limits one that sends slowly."""
 _WHOLE = TransferConfig(multipart_threshold=2**62)
-"""Download by one request: some servers send the checksum of the whole object with each part of it."""
+"""Download in one request. Some servers send the checksum of the whole object with each part of it."""
 
 
 def s3_client(settings: SharedSettings, connections: int = 10) -> Any:
     """A thread-safe client for listing, reading and downloading. It keeps `connections` of them open.
 
     Only settings that are set are passed on. For the rest boto3 follows its usual chain: AWS_* variables, the profile,
-    the role; and with them endpoints, proxies, certificates, FIPS, dualstack and the partitions of AWS.
+    the role. This covers endpoints, proxies, certificates, FIPS, dualstack and the partitions of AWS.
     """
     session = boto3.Session(
         aws_access_key_id=settings.s3_access_key,
@@ -48,7 +48,7 @@ def _config(settings: SharedSettings, connections: int) -> Config:
         max_pool_connections=connections,
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_SILENCE_SECONDS,
-        # `Reading` tries again itself: it can be interrupted, and it knows a bucket that throttles from one that fails.
+        # `Reading` does the retries: it can be interrupted, and it treats throttling apart from failure.
         retries={"total_max_attempts": 1},
         **chosen,
     )
@@ -59,7 +59,7 @@ def _requester_pays(params: dict[str, Any], **_: object) -> None:
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """s3://bucket/key → (bucket, key). The front door has validated the form."""
+    """s3://bucket/key → (bucket, key). The API has validated the form."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
 
@@ -70,7 +70,7 @@ def check_bucket(bucket: str, allowed: tuple[str, ...]) -> None:
 
 
 def download(client: Any, uri: str, path: Path) -> None:
-    """A checkpoint that the settings name, whatever its size. Raises OSError with the reason."""
+    """Download a checkpoint that the settings name. Raises OSError with the reason."""
     bucket, key = split_uri(uri)
     try:
         client.download_file(bucket, key, str(path), Config=_WHOLE)

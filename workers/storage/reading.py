@@ -1,4 +1,4 @@
-"""Read one object: a cap on its bytes, a deadline for the whole of it, another try where that may help."""
+"""Read one object, with a limit on its size, a deadline, and retries where they may help."""
 
 import logging
 import random
@@ -12,9 +12,9 @@ from typing import Any, Final
 from db.states import ItemReason
 from workers.failures import ItemFailed
 from workers.settings import Settings
-from workers.storage.brake import Brake
 from workers.storage.client import check_bucket, split_uri
 from workers.storage.refusals import READ_ERRORS, describe, refusal, throttled
+from workers.storage.throttling import Brake
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,11 @@ _BUCKETS: Final = 1000
 
 
 class GivenUp(Exception):
-    """The object was not read, and that is not the item's fault: the item is left to a later claim of its chunk."""
+    """The object was not read, and the item is not at fault. A later claim of its chunk tries it again."""
 
 
 class Objects:
-    """What the readers of a process share: the client and a brake for each bucket."""
+    """What the readers of a process share: the client, and a brake for each bucket."""
 
     def __init__(self, client: Any, settings: Settings) -> None:
         self._client = client
@@ -59,7 +59,7 @@ class Reading:
     def read(self) -> bytes:
         """The object's bytes.
 
-        Raises ItemFailed with the reason, or GivenUp: it was ended, or the bucket has throttled for CHUNK_SECONDS.
+        Raises ItemFailed with the reason. Raises GivenUp if it was ended or the bucket has throttled for CHUNK_SECONDS.
         """
         bucket, key = split_uri(self.uri)
         check_bucket(bucket, self._settings.buckets)
@@ -74,12 +74,11 @@ class Reading:
                 return data
 
     def end(self) -> None:
-        """Make `read` raise GivenUp soon: at once while it waits or receives a body, after the server's next word
-        where no answer has begun."""
+        """Make `read` raise GivenUp: at once while it waits or receives a body, else with the server's answer."""
         self._over.set()
         with self._lock:
             if self._stream is not None:
-                # Read to its end meanwhile: the connection is somebody else's already.
+                # Read to its end meanwhile: another reader may have the connection.
                 with suppress(ValueError, RuntimeError, OSError):
                     self._stream.shutdown()
 
@@ -87,7 +86,7 @@ class Reading:
         return time.monotonic() > self._deadline
 
     def late(self) -> ItemFailed:
-        """What becomes of the item of an overdue reading."""
+        """The error for the item of an overdue reading."""
         tried = f"; the last of {len(self._failures)} failed tries: {self._failures[-1]}" if self._failures else ""
         seconds = f"{self._settings.fetch_seconds:g} s (MASKWORKS_FETCH_SECONDS)"
         return ItemFailed(ItemReason.TIMEOUT, f"{self.uri}: not read within {seconds}{tried}")
@@ -105,12 +104,12 @@ class Reading:
                 data += piece
                 if len(data) > most:
                     raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, f"more than {most} bytes; at most {most} are fetched")
-            self._check()  # an answer without a length ends like this too when it is cut off
+            self._check()  # a cut-off answer without a length ends like this too
         return bytes(data)
 
     @contextmanager
     def _interruptible(self, body: Any) -> Iterator[Any]:
-        """`body` itself checks lengths and checksums; the stream below it can be shut down by `end`."""
+        """The stream below `body`, which `end` can shut down. `body` itself checks lengths and checksums."""
         with body as stream:
             with self._lock:
                 self._stream = stream
@@ -127,7 +126,7 @@ class Reading:
             raise self.late()
 
     def _slow_down(self) -> None:
-        """Wait as long as the bucket's brake says; that does not count towards the deadline."""
+        """Wait as long as the bucket's brake says. The deadline moves by as much."""
         while delay := self._brake.delay():
             self._deadline += delay
             self._waited += delay
@@ -136,7 +135,7 @@ class Reading:
         self._check()
 
     def _may_try_again(self, error: Exception) -> None:
-        """Return after a pause where another try may help. Raises ItemFailed or GivenUp."""
+        """Pause before another try. Raises ItemFailed or GivenUp where none may help."""
         if self._over.is_set():
             raise GivenUp from error
         if throttled(error):

@@ -1,7 +1,7 @@
-"""What S3's errors mean for an item: refused for good, told to slow down, or worth another try.
+"""The retry rules: which errors of S3 are final, which mean throttling, and which are tried again.
 
 refused     the item fails at once, with a reason and what to do about it
-throttled   the item waits; it is never failed for this as long as the bucket serves anything
+throttled   the item waits; it does not fail while the bucket serves anything
 the rest    5xx, resets, timeouts, short reads: tried again a few times, then STORAGE_UNAVAILABLE
 """
 
@@ -25,7 +25,7 @@ from db.states import ItemReason
 from workers.failures import ItemFailed
 
 READ_ERRORS: Final = (ClientError, BotoCoreError, HTTPError, OSError, ValueError)
-"""Everything that reading an object raises. ValueError: a header that can not be parsed."""
+"""Everything that reading an object raises. ValueError: a header that cannot be parsed."""
 
 _NO_CREDENTIALS: Final = (
     NoCredentialsError,
@@ -83,12 +83,12 @@ _DENIED: Final = {
 
 
 def throttled(error: Exception) -> bool:
-    """Whether S3 said that it is asked too often."""
+    """Whether S3 asked for fewer requests."""
     return isinstance(error, ClientError) and (_code(error) in _THROTTLED or _status(error) == 429)
 
 
 def refusal(error: Exception, uri: str) -> ItemFailed | None:
-    """The failure of an item whose object is refused for good. None: another try may help."""
+    """The failure of an item whose object is refused for good, or None where another try may help."""
     if isinstance(error, _NO_CREDENTIALS):
         return ItemFailed(ItemReason.ACCESS_DENIED, f"{uri}: {error}; {_NO_KEYS}")
     if isinstance(error, ParamValidationError):

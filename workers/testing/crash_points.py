@@ -1,8 +1,8 @@
-"""Named points at which a process can be told to fail: for tests of the protocol only.
+"""Named points at which a process can be told to fail, for fault tests only.
 
 MASKWORKS_CRASH_AT=name[:n] ends the process by SIGKILL the n-th time it gets to that point, as a power cut would.
 MASKWORKS_CRASH_AT=name:job raises `Injected` there each time that the point is passed for that job (its UUID), as an
-error would that nobody expected. Unset, a point costs one comparison. The names:
+unexpected error would. Unset, a point costs one comparison. The names:
 
 of the dispatcher
 reaping      a chunk is taken back from a worker that died
@@ -43,7 +43,7 @@ NAMES: Final = (
 
 
 class Injected(Exception):
-    """Raised at a crash point that was armed for a job."""
+    """Raised at a crash point that is armed for a job."""
 
 
 class _Armed:
@@ -60,7 +60,7 @@ _armed = _Armed()
 
 
 def arm(crash_at: str | None) -> None:
-    """Called once by the entry module. Raises ValueError for a name that no code passes."""
+    """Arm a point. The entry module calls it once. Raises ValueError for an unknown name."""
     name, _, which = (crash_at or "").partition(":")
     if name and name not in NAMES:
         raise ValueError(f"no crash point {name!r}; there are {', '.join(NAMES)}")
@@ -71,7 +71,7 @@ def arm(crash_at: str | None) -> None:
 
 
 def reach(name: str, job_id: UUID | None = None) -> None:
-    """Die or raise here, if this is the armed point and the time has come or this is the armed job."""
+    """Die or raise here, if this point is armed and it is the n-th time or the armed job."""
     if _armed.name != name:
         return
     if _armed.job_id is not None:

@@ -1,7 +1,7 @@
-"""A null model that images can hurt: for tests of what a worker survives. Loaded only by MASKWORKS_NULL_POISON.
+"""A null model that images can make crash, hang or leak, for fault tests only. MASKWORKS_NULL_POISON loads it.
 
-An image's first two pixels may spell a marker, `MW!` and one of `POISONS`; any other image is as harmless as to the
-null model itself. Each deed is first written down in the folder that the setting names: who is killed can not tell.
+The first two pixels of a poisoned image spell `MW!` and one of `POISONS`. Each deed is first written down in the folder
+that the setting names, because a killed process cannot tell.
 """
 
 import ctypes
@@ -36,7 +36,7 @@ _leaked: list[NDArray[np.uint8]] = []
 
 
 class Panic(BaseException):
-    """Not an Exception, and no reason to end."""
+    """A BaseException that must not end the process."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Poisoned(NullPrepared):
 
 
 class PoisonableNull(NullSegmenter):
-    """The null model, but an image may make it abort, hang, leak or fail."""
+    """The null model, except for poisoned images."""
 
     def __init__(self, delay_s: float, deeds: Path) -> None:
         super().__init__(delay_s)
@@ -103,5 +103,5 @@ def _hurt(poison: bytes, beside: int) -> None:
 
 
 def _abort() -> None:
-    """As a fault in a native library ends a process: no handler of Python's sees it."""
+    """End the process as a fault in a native library does. No Python handler sees it."""
     ctypes.CDLL(None).abort()

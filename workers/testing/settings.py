@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class CrashSettings(BaseModel):
-    """Of a worker and of the dispatcher."""
+    """Settings of worker and dispatcher."""
 
     crash_at: str | None = Field(
         None,
@@ -15,7 +15,7 @@ class CrashSettings(BaseModel):
 
 
 class NullSettings(BaseModel):
-    """Of the model `null`."""
+    """Settings of the model `null`."""
 
     null_delay: float = Field(0, ge=0, description="Seconds an image for the model `null` (protocol tests only)")
     null_poison: Path | None = Field(

@@ -15,8 +15,8 @@ from pycocotools.cocoeval import COCOeval
 
 from api.errors import JobNotFound
 from api.exports.coco import file_name
-from api.exports.formats import FORMATS
 from api.exports.pages import Reader, Source, open_source
+from api.exports.table import FORMATS
 from api.tenant import Tenant
 from db.engine import async_engine
 from db.ids import read_job_id

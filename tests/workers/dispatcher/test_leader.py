@@ -15,7 +15,7 @@ from tests.conftest import Bucket
 from tests.jobs import job_row, picture, submit
 from tests.workers.refusals import refuse, wait_ended
 from workers.chunks.lease import claim
-from workers.dispatcher.beat import EXIT_STALLED
+from workers.dispatcher.liveness import EXIT_STALLED
 
 Prepare = Callable[[Engine, UUID], None]
 
@@ -148,7 +148,7 @@ def test_steps_that_always_fail_leave_the_others_and_the_log_readable(
 
 def test_a_loop_that_stands_still_ends_its_process(tmp_path: Path) -> None:
     code = (
-        "import time; from pathlib import Path; from workers.dispatcher.beat import Beat\n"
+        "import time; from pathlib import Path; from workers.dispatcher.liveness import Beat\n"
         f"beat = Beat(Path({str(tmp_path)!r}), 0.4); beat.start()\n"
         "for _ in range(10): beat.touch(); time.sleep(0.1)\n"
         "print('alive', flush=True); time.sleep(60)"

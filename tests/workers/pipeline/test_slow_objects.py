@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
+from db.endings import stop_job
 from db.states import ChunkState, JobReason, JobState
 from tests.jobs import check_invariants, chunk_rows, job_row, picture, result_rows, submit
 from tests.workers import hostile_s3
 from tests.workers.hostile_s3 import HostileS3, send, send_error
 from workers.chunks.chunk import End
 from workers.chunks.slots import Slots
-from workers.endings import stop_job
 from workers.pipeline import fetching
 from workers.worker import Worker
 
@@ -109,7 +109,8 @@ def test_cancelling_frees_the_slot(engine: Engine, server: HostileS3, start: Cal
     thread = threading.Thread(target=lambda: ends.append(worker.segment_chunk(job, 0)))
     thread.start()
     until("all are being read", lambda: server.open == 6)
-    stop_job(engine, job, JobReason.CANCELLED_BY_CLIENT, "by a test")
+    with engine.begin() as connection:
+        stop_job(connection, job, JobReason.CANCELLED_BY_CLIENT)
     thread.join(5)
     assert ends == [End.LOST]
     until("no object is read any more", lambda: server.open == 0, 5)
@@ -164,6 +165,7 @@ def test_chunks_aside_are_bounded(
     second.start()
     second.join(2)
     assert second.is_alive()
-    stop_job(engine, jobs[0], JobReason.CANCELLED_BY_CLIENT, "by a test")
+    with engine.begin() as connection:
+        stop_job(connection, jobs[0], JobReason.CANCELLED_BY_CLIENT)
     second.join(10)
     assert not second.is_alive()

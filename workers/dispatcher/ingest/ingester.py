@@ -1,4 +1,4 @@
-"""Lists prefixes beside the leader's loop, a page of a job at a time, so that no job holds up another or the leader."""
+"""List prefixes beside the leader's loop, one page of a job at a time, so that no job holds up another."""
 
 import logging
 import random
@@ -20,9 +20,9 @@ from workers.dispatcher.settings import Settings
 log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 4
-"""Pages listed at a time: more would not be faster, fewer would wait for one slow bucket."""
+"""Pages listed at a time. With fewer, one slow bucket would hold up the others."""
 _PAGE_SECONDS: Final = 60.0
-"""A page that takes longer counts as failed and leaves its place to another; its thread ends when the store lets it."""
+"""A page that takes longer counts as failed and leaves its place to another. Its thread ends when the store answers."""
 _MOST_THREADS: Final = 32
 _STOP_SECONDS: Final = 5.0
 _MAX_TRIES: Final = 3
@@ -33,7 +33,7 @@ _BACKOFF_CAP = 30.0
 
 @dataclass
 class _Turn:
-    """What this process knows of a job's listing: the database holds how far it is."""
+    """What this process knows of a job's listing. The database knows how far it is."""
 
     started: float = 0.0
     due: float = 0.0
@@ -49,7 +49,7 @@ class _Turn:
 
 
 class Ingester:
-    """Works while this process leads. A late page of a former leader fails its guard: the job is at another page."""
+    """Works while this process leads. A late page of a former leader is refused, because the job is at another page."""
 
     def __init__(self, engine: Engine, s3: Any, settings: Settings, leads: Callable[[], bool]) -> None:
         self._engine = engine
@@ -69,7 +69,7 @@ class Ingester:
         self._asked.set()
 
     def stop(self) -> None:
-        """Start no further page. Those that are being listed end with the process, or fail their guards."""
+        """Start no further page. Pages under way end with the process or are refused."""
         self._stopping = True
         self.ask()
         if self._thread.is_alive():
@@ -88,7 +88,7 @@ class Ingester:
                 log.exception("a round of listing failed, trying again")
 
     def _round(self, found: list[Listing]) -> None:
-        """Start a page of each job that is due, the one that waits longest first."""
+        """Start a page of each job that is due. The job that has waited longest comes first."""
         known = {listing.job_id for listing in found}
         self._turns = {job: turn for job, turn in self._turns.items() if job in known or turn.running}
         for listing in found:
@@ -98,7 +98,7 @@ class Ingester:
             if turn.running:
                 self._check_overdue(listing, turn)
             elif listing.pages < turn.pages:
-                continue  # read before the page was stored that has just ended
+                continue  # read before the last page was stored
             elif turn.due <= time.monotonic() and self._has_room():
                 turn.started, turn.running = time.monotonic(), True
                 threading.Thread(target=self._page, args=(listing, turn), name="ingest-page", daemon=True).start()
@@ -114,7 +114,7 @@ class Ingester:
             put_off(self._engine, self._settings, listing, ListingFailed(JobReason.STORAGE_UNAVAILABLE, detail))
 
     def _page(self, listing: Listing, turn: _Turn) -> None:
-        """One page in a thread of its own; whatever it raises is this job's."""
+        """List one page in a thread of its own. Its errors are charged to this job."""
         try:
             self._try_page(listing, turn)
         except DATABASE_ERRORS as error:

@@ -1,4 +1,4 @@
-"""One page of a bucket's keys from the store, checked; what a store may answer instead, as one exception."""
+"""One page of a bucket's keys, checked. Whatever else a store answers becomes a ListingFailed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _REFUSED: Final = frozenset(
 
 
 class ListingFailed(Exception):
-    """The prefix cannot be listed: for good, or only now."""
+    """The prefix cannot be listed, now or for good."""
 
     def __init__(self, reason: JobReason, detail: str, *, for_good: bool = False) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -35,7 +35,7 @@ class ListingFailed(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """Keys as the store gave them; `token` asks for the next page, None ends the listing."""
+    """Keys as the store gave them. `token` asks for the next page; None ends the listing."""
 
     keys: tuple[str, ...]
     token: str | None

@@ -1,4 +1,4 @@
-"""Prefix → items: one page of keys a step, in constant memory, resumable by the store's continuation token."""
+"""From a prefix to items: one page of keys at a time, in constant memory, resumable by the store's token."""
 
 import json
 import logging
@@ -18,7 +18,6 @@ from db.statements.submit import COPY_ITEMS, open_items
 from db.states import JobReason, WaitReason
 from workers.dispatcher.ingest.listing import ListingFailed, Page, list_page, no_progress
 from workers.dispatcher.settings import Settings
-from workers.endings import stop_job
 from workers.failures import ItemFailed
 from workers.storage.client import check_bucket, split_uri
 from workers.testing import crash_points
@@ -30,7 +29,7 @@ _MAX_DETAIL = 500
 
 @dataclass(frozen=True)
 class Listing:
-    """An ingesting job as its row says it."""
+    """The row of an ingesting job."""
 
     job_id: UUID
     tenant: str
@@ -62,7 +61,7 @@ def _listing(row: Any) -> Listing:
         tenant=row.tenant_id,
         source=row.input,
         task=row.task,
-        # Items without a page are of release 0003, which listed by keys: `_store` begins again.
+        # Items without a page were listed before migration 0003 was replaced. `_store` begins again.
         n_items=row.n_items if row.ingest_pages else 0,
         pages=row.ingest_pages,
         token=row.ingest_token,
@@ -101,7 +100,7 @@ def _is_safe(key: str, prefix: str) -> bool:
 def _store(
     engine: Engine, settings: Settings, listing: Listing, page: Page, images: list[str], passed_over: int
 ) -> bool:
-    """One transaction a page: count, copy, move the token; on the last page cut the chunks and open the job."""
+    """Store a page in one transaction: count, copy the items, move the token. The last page opens the job."""
     total = listing.n_items + len(images)
     mark = _mark(listing, page)
     with engine.begin() as connection:
@@ -122,13 +121,13 @@ def _store(
 
 
 def _mark(listing: Listing, page: Page) -> bytes | None:
-    """The digest to hold later pages against: that of page 1, 2, 4, 8, … finds a repetition of any length (Brent)."""
+    """The digest that later pages are compared with: of page 1, 2, 4, 8, … This finds a loop of any length (Brent)."""
     number = listing.pages + 1
     return page.digest if number & (number - 1) == 0 else listing.mark
 
 
 def _check_bounds(connection: Connection, settings: Settings, listing: Listing, page: Page) -> None:
-    """Raises ListingFailed where the listing goes round in circles or brings too much. The page is in the counts."""
+    """Raise ListingFailed where the listing repeats itself or is too long. The counts include this page."""
     if page.digest == listing.mark:
         raise no_progress("gives the same page again")
     if listing.pages >= settings.max_listing_pages:
@@ -161,7 +160,7 @@ def _items(listing: Listing, images: list[str], prompts: str | None) -> Iterator
 
 
 def _open(connection: Connection, listing: Listing, total: int, passed_over: int) -> None:
-    """ingesting → pending; failed where nothing was found."""
+    """ingesting → pending, or failed where nothing was found."""
     if total == 0:
         rule = "the default filter" if listing.glob is None else f"the glob {listing.glob!r}"
         detail = f"no key under {listing.prefix} matches {rule}; {passed_over} were passed over"
@@ -184,4 +183,5 @@ def put_off(engine: Engine, settings: Settings, listing: Listing, failure: Listi
     if over is None or not (over or failure.for_good):
         return
     log.warning("listing ended: job %s: %s: %s", listing.job_id, failure.reason, detail)
-    stop_job(engine, listing.job_id, failure.reason, detail)
+    with engine.begin() as connection:
+        endings.stop_job(connection, listing.job_id, failure.reason, detail)

@@ -1,7 +1,7 @@
-"""Errors that nobody expected in the leader's loop: logged, counted by job, and never the end of the loop.
+"""Unexpected errors in the leader's loop are logged and counted for each job. They do not end the loop.
 
-A step or a job that fails leaves the others alone. A job that fails again and again waits longer each time, and once it
-has used up its tries `exhausted` names it, to be stopped. Only a database that is away ends a round.
+A step or a job that fails does not hold up the others. A job that fails again waits longer each time. Once it has used
+up its tries, `exhausted` names it, and the leader stops it. Only a database that is away ends a round.
 """
 
 import logging
@@ -36,7 +36,7 @@ class _Count:
 
 
 class Faults:
-    """Counts of one leader, in memory: the next leader begins anew and comes to the same end. For one thread."""
+    """The counts of one leader, in memory. The next leader counts anew. Used by one thread."""
 
     def __init__(self) -> None:
         self._jobs: dict[UUID, _Count] = {}
@@ -44,7 +44,7 @@ class Faults:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """A step of the loop that no single job can be named for. Raises only where the database is away."""
+        """A step of the loop that is for no single job. Raises only where the database is away."""
         try:
             yield
         except Exception as error:
@@ -54,14 +54,14 @@ class Faults:
 
     @contextmanager
     def job(self, step: str, job_id: UUID) -> Iterator[None]:
-        """What a step does for one job. Raises only where the database is away."""
+        """The part of a step that is for one job. Raises only where the database is away."""
         try:
             yield
         except Exception as error:
             if is_away(error):
                 raise
             if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
-                self._say(step, error)  # a deadlock, a lock, a schema: not the job's
+                self._say(step, error)  # a deadlock, a lock or the schema: the job is not at fault
                 return
             self._charge(step, job_id, error)
 
@@ -71,7 +71,7 @@ class Faults:
         return count is None or time.monotonic() >= count.not_before
 
     def exhausted(self) -> list[tuple[UUID, str]]:
-        """Jobs to stop now, and what to say about each. One whose stopping fails comes again after its wait."""
+        """Jobs to stop now, each with its last error. A job that could not be stopped comes again after its wait."""
         now = time.monotonic()
         found = [(job, c) for job, c in self._jobs.items() if c.faults >= MAX_FAULTS and now >= c.stop_at]
         for _, count in found:
@@ -79,7 +79,7 @@ class Faults:
         return [(job, count.last) for job, count in found]
 
     def stopped(self, job_id: UUID) -> None:
-        """The job has ended. What still fails for it is tried as rarely as can be."""
+        """Note that the job has ended. What still fails for it is tried as rarely as possible."""
         count = self._jobs[job_id]
         count.stop_at, count.not_before = math.inf, time.monotonic() + _BACKOFF_CAP
 

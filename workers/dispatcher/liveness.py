@@ -1,4 +1,4 @@
-"""The dispatcher's sign of life: a file for the liveness probe, and a watchdog that ends a process standing still."""
+"""The dispatcher's liveness: a file for the probe, and a watchdog that ends a process whose loop stands still."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ _LOOKS: Final = 4
 
 
 class Beat:
-    """`touch` is called by the loop, between any two things that may take long. Leading or standing by is the same."""
+    """The loop calls `touch` between any two things that may take long, leading or standing by."""
 
     def __init__(self, folder: Path | None, limit_seconds: float) -> None:
         self._file = folder / FILE if folder is not None else None
@@ -40,13 +40,13 @@ class Beat:
             return
         try:
             self._file.touch()
-        except OSError:  # the probe will notice; the loop has other work to do
+        except OSError:  # the probe notices
             log.warning("cannot touch %s", self._file, exc_info=True)
 
     def _watch(self) -> None:
         stalled = False
         while not self._stop.wait(self._limit / _LOOKS):
-            # Seen twice: a process that stood still itself finds its last beat too old at the first look after waking.
+            # Seen twice: after the whole process stood still, the last beat looks too old at the first look.
             before, stalled = stalled, time.monotonic() - self._at > self._limit
             if before and stalled:
                 log.critical("the dispatcher's loop has stood still for %.0f s: ending the process", self._limit)
