@@ -20,12 +20,14 @@ from api.exports.pages import Source
 from api.items.views import mask_views
 from db.statements import export
 
-ABOUT = """A COCO dataset that pycocotools reads. An item is an image whose id is the item's index.
+ABOUT = """A COCO dataset that pycocotools reads. Each item that succeeded is an image. Its id is the item's index, so ids may
+have gaps.
 
-- `info` has the job's `job_state`, `done` and `counts`. `failed_items` lists the items that failed, with their reasons.
+- `info` has the job's `job_state`, `done` and `counts`.
+- `failed_items`, at the top level, lists the items that failed, with their reasons.
 - `file_name` is the object's key. It is unique in the file: if several items have the same key, `#` and the item's
   index come before the extension, for example `a/cat#0.jpg` and `a/cat#7.jpg`. `coco_url` is always the item's image.
-- An image without a mask is listed. A mask without a pixel is left out."""
+- An image in which nothing was found is listed. A mask without a pixel is left out."""
 _KEPT = ("segmentation", "bbox", "area", "predicted_iou", "stability_score", "point_coords", "crop_box", "prompt_id")
 _NUMBERED = re.compile(r"#[0-9]+\Z")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def verify(row: Size, path: Path, expected: str | None = None) -> str:
 def _advice(row: Size) -> str:
     if row.url is None:
         return f"give the path of a checkpoint, or a seed for random weights ({row.name} is not published)"
-    return f"run `python -m model.weights fetch {row.name}`, or give the path of {row.filename}"
+    return f"run `{sys.executable} -m model.weights fetch {row.name}`, or give the path of {row.filename}"
 
 
 def _from_s3(row: Size, uri: str, cache: Path | None, download: Download | None) -> Path:
