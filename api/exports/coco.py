@@ -20,8 +20,8 @@ from api.exports.pages import Source
 from api.items.views import mask_views
 from db.statements import export
 
-ABOUT = """A COCO dataset that pycocotools reads. Each item that succeeded is an image. Its id is the item's index, so ids may
-have gaps.
+ABOUT = """A COCO dataset that pycocotools reads. Each item that succeeded is an image. Its id is the item's index, so
+ids may have gaps.
 
 - `info` has the job's `job_state`, `done` and `counts`.
 - `failed_items`, at the top level, lists the items that failed, with their reasons.
