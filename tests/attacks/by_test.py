@@ -1,4 +1,4 @@
-"""Attacks that need stores or processes of their own: the test that plays them is run, and its verdict shown."""
+"""Attacks that need stores or processes of their own: run the test that plays them."""
 
 import subprocess
 import sys

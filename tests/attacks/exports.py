@@ -1,4 +1,4 @@
-"""Files of results."""
+"""Attacks on downloads of results."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Globs that broke the dispatcher."""
+"""Attacks by globs that once broke the dispatcher."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""Whoever can write Redis."""
+"""Attacks by malformed messages in Redis."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Stores that misbehave, processes that fail, settings that are wrong: played by tests with servers of their own."""
+"""Misbehaving stores, failing processes and wrong settings, as tests with servers of their own play them."""
 
 from tests.attacks.attack import Check, Target, attack
 from tests.attacks.by_test import by_test

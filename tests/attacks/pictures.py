@@ -1,4 +1,4 @@
-"""Files that broke somebody."""
+"""Attacks by image files that have broken decoders."""
 
 import io
 import struct

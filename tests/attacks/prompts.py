@@ -1,4 +1,4 @@
-"""Boxes and masks."""
+"""Attacks by boxes and masks in prompts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Raw HTTP: heads without an end, bodies that drip."""
+"""Attacks by raw HTTP: endless heads, slow bodies."""
 
 import socket
 import time

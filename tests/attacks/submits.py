@@ -1,4 +1,4 @@
-"""Bodies, numbers and tokens at the front door."""
+"""Attacks by bodies, numbers and page tokens."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Routes, parameters and documents."""
+"""Attacks on routes, parameters and pages."""
 
 import re
 import time

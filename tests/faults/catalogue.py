@@ -1,4 +1,4 @@
-"""The fault catalogue, row by row: what is done to the running service, and the tests that do it.
+"""The fault catalogue: each fault with the tests that cause it.
 
 Every test ends with the oracle (`tests.faults.oracle`): full drain, then the invariants I1-I8.
 `tests/test_catalogue.py` holds this table against the tests that there are. `ABSENT` says which row has none, and why.

@@ -1,4 +1,4 @@
-"""The whole service as real processes, driven by hand: submit, hurt, wait, and ask the database what is true.
+"""The whole service as real processes, with methods to submit, disturb, wait and ask the database.
 
 Two triggers are added to the stack's database, so that the oracle does not rely on what the system says of itself:
 every change of a job's state is written down, and every result whose fence is not its chunk's at that moment.

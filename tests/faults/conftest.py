@@ -1,4 +1,4 @@
-"""One stack a module, hurt by each of its tests, checked by the oracle after each of them.
+"""One stack for each module. The oracle checks it after each test.
 
 cluster   module    `tests.faults.cluster.Cluster` with two workers; a module's ENV adds settings
 proxy     module    the S3 proxy that the stack of a module with `PROXIED = True` reads through

@@ -37,14 +37,14 @@ MUTANTS = (
     Mutant(
         "the reaper",
         "workers/dispatcher/leader.py",
-        '        self._step("taking back leases", lambda: reaper.reap_leases(self._engine, self._faults))\n',
+        '        self._step("taking back leases", lambda: reaper.reap_leases(self._engine, self._errors))\n',
         "",
         "tests/faults/test_quick.py::test_a_killed_worker_costs_its_lease",
     ),
     Mutant(
         "the finaliser",
         "workers/dispatcher/leader.py",
-        '        self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._faults))\n',
+        '        self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._errors))\n',
         "",
         "tests/faults/test_crashes.py::test_a_worker_that_dies_at[done]",
     ),
@@ -87,7 +87,7 @@ MUTANTS = (
         "the ingestion's own thread",
         "workers/dispatcher/ingest/ingester.py",
         "        self._asked.set()\n",
-        "        for found in listings(self._engine):\n            self._page(found, _Turn())\n",
+        "        for found in listings(self._engine):\n            self._page(found, _Progress())\n",
         "tests/faults/test_s3.py::test_a_slow_listing_holds_nobody_up",
     ),
 )

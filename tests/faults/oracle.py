@@ -1,4 +1,4 @@
-"""Jepsen's total-queue, after full drain: what was submitted against what came out, and the invariants I1-I8.
+"""The oracle: once everything has ended, check what came out against what was submitted, and the invariants I1-I8.
 
 I1 one terminal result an item · I2 none unexpected · I3 counts add up · I4 one terminal transition and one event a
 job · I5 no write from a stale attempt · I6 only poison fails as WORKER_LOST · I7 is each test's own deadline ·

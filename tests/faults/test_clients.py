@@ -1,5 +1,6 @@
-"""Clients that are cut off in the middle of a submit: nothing of a half body stays, and a repeat with the same
-Idempotency-Key makes one job, whichever byte was the last to arrive.
+"""Clients that are cut off in the middle of a submit: nothing of a half body stays.
+
+A repeat with the same Idempotency-Key makes one job, whichever byte was the last to arrive.
 """
 
 import json

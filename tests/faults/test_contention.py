@@ -1,4 +1,4 @@
-"""Postgres that answers, but not to us: no connection left, rows that others hold, deadlocks, outdated snapshots.
+"""Contention in Postgres: no connection left, locked rows, deadlocks, outdated snapshots.
 
 The front door says 503 + Retry-After within seconds and needs no restart; workers and the leader try again.
 """

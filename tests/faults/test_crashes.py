@@ -1,4 +1,4 @@
-"""A process that dies by SIGKILL at the worst moments of the protocol, and one that never gets to say goodbye."""
+"""Processes that are killed at the worst moments of the protocol."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The dispatcher doubled, killed, frozen: a standby takes over, and two at once only share the work."""
+"""Dispatchers that are doubled, killed or frozen: a standby takes over, and two at once do no harm."""
 
 import pytest
 

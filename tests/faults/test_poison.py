@@ -1,4 +1,4 @@
-"""Images that hurt whoever computes them: the image fails after three deaths alone, its neighbours succeed."""
+"""Images that crash workers: the image fails after three crashes alone, and its neighbours succeed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Postgres restarted, killed, frozen, cutting connections: nothing is lost, and the front door says 503 meanwhile."""
+"""Postgres that is restarted, killed, frozen or cuts connections: nothing is lost, and the API answers 503."""
 
 import time
 

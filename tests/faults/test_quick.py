@@ -1,4 +1,4 @@
-"""The faults that every change is held against: each kills, drops or doubles something, and nothing is lost."""
+"""The faults that `make test` includes: each kills, drops or doubles something, and nothing is lost."""
 
 import time
 from uuid import uuid4

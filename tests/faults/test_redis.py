@@ -1,4 +1,4 @@
-"""Redis killed, frozen, full, emptied, absent: only time is lost, and no submit fails."""
+"""Redis that is killed, frozen, full, emptied or absent: work is delayed, and no submit fails."""
 
 import time
 from uuid import UUID

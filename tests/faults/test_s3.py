@@ -1,4 +1,4 @@
-"""S3 that refuses, fails, dawdles or cuts: what is permanent fails its item, what may pass is tried again."""
+"""S3 that refuses, fails, is slow or cuts off: permanent errors fail their item, others are tried again."""
 
 import time
 from collections.abc import Iterator

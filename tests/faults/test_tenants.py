@@ -1,5 +1,4 @@
-"""A tenant of a few images beside one of very many, on one worker: its small jobs end within three times the
-work that they are."""
+"""A tenant of a few images beside one of very many, on one worker: its small jobs do not wait."""
 
 import statistics
 from collections.abc import Callable, Iterator

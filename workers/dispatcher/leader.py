@@ -23,7 +23,7 @@ from workers.dispatcher.lost_messages import LostMessages
 from workers.dispatcher.sender import Sender
 from workers.dispatcher.settings import Settings
 from workers.dispatcher.tallies import Tallies
-from workers.dispatcher.unexpected_errors import Faults
+from workers.dispatcher.unexpected_errors import UnexpectedErrors
 from workers.dispatcher.wake_up import WakeUp
 from workers.dispatcher.windows import Windows
 from workers.storage.client import s3_client
@@ -48,10 +48,10 @@ class Dispatcher:
         self._sender = Sender(settings.redis_url)
         self._leading = False
         self._ingester = Ingester(self._engine, s3_client(settings), settings, lambda: self._leading)
-        self._faults = Faults()
-        self._windows = Windows(self._single, self._sender, self._faults, settings.window_per_slot)
-        self._lost = LostMessages(self._single, self._sender, self._faults)
-        self._tallies = Tallies(self._single, self._faults)
+        self._errors = UnexpectedErrors()
+        self._windows = Windows(self._single, self._sender, self._errors, settings.window_per_slot)
+        self._lost = LostMessages(self._single, self._sender, self._errors)
+        self._tallies = Tallies(self._single, self._errors)
         self._beat = Beat(settings.health_dir, settings.stall_seconds)
         self._round = 0.0
         self._filled = 0.0
@@ -65,14 +65,14 @@ class Dispatcher:
         wake_up = WakeUp(self._settings.database_url)
         while not self._stop.is_set():
             try:
-                with self._faults.step("a round"):
+                with self._errors.step("a round"):
                     self._tick()
             except DATABASE_ERRORS as error:
                 log.warning("the database failed, trying again: %s", error)
                 self._leading = False
                 self._stop.wait(0.5)
             self._beat.touch()
-            with self._faults.step("waiting for a notification"):
+            with self._errors.step("waiting for a notification"):
                 wake_up.wait(self._settings.tick_seconds, self._stop)
             self._stop.wait(max(_BREATH, self._filled + _SPACING - time.monotonic()))
         self._sender.stop()
@@ -91,19 +91,19 @@ class Dispatcher:
         self._round = now
         if not self._lead():
             return
-        self._step("taking back leases", lambda: reaper.reap_leases(self._engine, self._faults))
-        self._step("stopping jobs", lambda: reaper.stop_jobs(self._engine, self._faults))
-        self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._faults))
+        self._step("taking back leases", lambda: reaper.reap_leases(self._engine, self._errors))
+        self._step("stopping jobs", lambda: reaper.stop_jobs(self._engine, self._errors))
+        self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._errors))
         self._step("asking for listings", self._ingester.ask)
         self._step("filling the windows", self._fill_windows)
         self._step("announcing again", self._lost.send_again)
         self._step("tallying", self._tallies.add)
-        self._step("stopping jobs that fail", lambda: reaper.stop_exhausted(self._engine, self._faults))
+        self._step("stopping jobs that fail", lambda: reaper.stop_exhausted(self._engine, self._errors))
         self._step("housekeeping", self._tidy)
 
     def _step(self, name: str, do: Callable[[], object]) -> None:
         """Run one step. An error leaves the other steps to be done, unless the database is away."""
-        with self._faults.step(name):
+        with self._errors.step(name):
             do()
         self._beat.touch()
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from db.statements import dispatch
 from workers.dispatcher.sender import Message, Sender, Waiting
-from workers.dispatcher.unexpected_errors import Faults
+from workers.dispatcher.unexpected_errors import UnexpectedErrors
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
@@ -21,10 +21,10 @@ _SETTLE = 1.0
 class LostMessages:
     """Compares the rows that are `dispatched` with the messages that wait in Redis."""
 
-    def __init__(self, single: Engine, sender: Sender, faults: Faults) -> None:
+    def __init__(self, single: Engine, sender: Sender, errors: UnexpectedErrors) -> None:
         self._single = single
         self._sender = sender
-        self._faults = faults
+        self._errors = errors
         self._seen: Waiting | None = None
 
     def send_again(self) -> None:
@@ -41,8 +41,8 @@ class LostMessages:
             if (row.job_id, row.chunk_no) not in waiting.chunks:
                 lost.setdefault(row.job_id, []).append(row)
         for job_id, chunks in lost.items():
-            if self._faults.may_try(job_id):
-                with self._faults.job("announcing again", job_id):
+            if self._errors.may_try(job_id):
+                with self._errors.job("announcing again", job_id):
                     self._send_lost(job_id, chunks)
 
     def _send_lost(self, job_id: UUID, lost: list[Any]) -> None:

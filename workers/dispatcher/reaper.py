@@ -12,7 +12,7 @@ from db.statements import reap
 from db.statements.leader import wake_dispatcher
 from db.states import JobReason
 from workers.backoff import backoff
-from workers.dispatcher.unexpected_errors import MAX_FAULTS, Faults
+from workers.dispatcher.unexpected_errors import MAX_ERRORS_OF_JOB, UnexpectedErrors
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 _PAGE = 100
 
 
-def reap_leases(engine: Engine, faults: Faults | None = None) -> int:
+def reap_leases(engine: Engine, errors: UnexpectedErrors | None = None) -> int:
     """Take back every chunk whose lease ran out, and return how many. One transaction a page, one savepoint a chunk."""
-    faults = faults or Faults()
+    errors = errors or UnexpectedErrors()
     with engine.begin() as connection:
         rows = connection.execute(*reap.expired_leases(limit=_PAGE)).all()
         for row in rows:
-            if not faults.may_try(row.job_id):
+            if not errors.may_try(row.job_id):
                 continue
-            with faults.job("taking back a lease", row.job_id), connection.begin_nested():
+            with errors.job("taking back a lease", row.job_id), connection.begin_nested():
                 crash_points.reach("reaping", row.job_id)
                 _take_back(connection, row)
         if rows:
@@ -60,43 +60,45 @@ def _charge(connection: Connection, row: Any) -> bool:
     return True
 
 
-def stop_jobs(engine: Engine, faults: Faults) -> None:
+def stop_jobs(engine: Engine, errors: UnexpectedErrors) -> None:
     """End jobs whose deadline has passed, whose failures exceed their ratio, or that made this loop fail too often."""
     with engine.connect() as connection:
         overdue = connection.execute(*reap.overdue_jobs()).scalars().all()
         failing = connection.execute(*reap.failing_jobs()).scalars().all()
     for job_id in overdue:
-        _stop(engine, faults, job_id, JobReason.DEADLINE_EXCEEDED, "the deadline passed before every item was done")
+        _stop(engine, errors, job_id, JobReason.DEADLINE_EXCEEDED, "the deadline passed before every item was done")
     for job_id in failing:
         detail = "more items failed than max_failure_ratio allows"
-        _stop(engine, faults, job_id, JobReason.FAILURE_RATIO_EXCEEDED, detail)
+        _stop(engine, errors, job_id, JobReason.FAILURE_RATIO_EXCEEDED, detail)
 
 
-def stop_exhausted(engine: Engine, faults: Faults) -> None:
+def stop_exhausted(engine: Engine, errors: UnexpectedErrors) -> None:
     """End the jobs that made a step of the leader fail too often."""
-    for job_id, last in faults.exhausted():
-        detail = f"the service failed {MAX_FAULTS} times on this job ({last}); the dispatcher's log has the traceback"
-        with faults.job("stopping a job that fails", job_id):
+    for job_id, last in errors.exhausted():
+        detail = (
+            f"the service failed {MAX_ERRORS_OF_JOB} times on this job ({last}); the dispatcher's log has the traceback"
+        )
+        with errors.job("stopping a job that fails", job_id):
             with engine.begin() as connection:
                 endings.stop_job(connection, job_id, JobReason.INTERNAL, detail)
-            faults.stopped(job_id)
+            errors.stopped(job_id)
 
 
-def _stop(engine: Engine, faults: Faults, job_id: UUID, reason: JobReason, detail: str) -> None:
-    if not faults.may_try(job_id):
+def _stop(engine: Engine, errors: UnexpectedErrors, job_id: UUID, reason: JobReason, detail: str) -> None:
+    if not errors.may_try(job_id):
         return
-    with faults.job("stopping a job", job_id), engine.begin() as connection:
+    with errors.job("stopping a job", job_id), engine.begin() as connection:
         crash_points.reach("stopping", job_id)
         endings.stop_job(connection, job_id, reason, detail)
 
 
-def finish_jobs(engine: Engine, faults: Faults) -> None:
+def finish_jobs(engine: Engine, errors: UnexpectedErrors) -> None:
     """Finish jobs whose worker died between the commit of the last chunk and that of the job."""
     with engine.connect() as connection:
         ended = connection.execute(*reap.unfinished_jobs()).scalars().all()
     for job_id in ended:
-        if not faults.may_try(job_id):
+        if not errors.may_try(job_id):
             continue
-        with faults.job("finishing a job", job_id), engine.begin() as connection:
+        with errors.job("finishing a job", job_id), engine.begin() as connection:
             crash_points.reach("finishing", job_id)
             endings.finish_job(connection, job_id)

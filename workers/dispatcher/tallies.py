@@ -3,7 +3,7 @@
 from sqlalchemy import Engine
 
 from db.statements import tally
-from workers.dispatcher.unexpected_errors import Faults
+from workers.dispatcher.unexpected_errors import UnexpectedErrors
 from workers.testing import crash_points
 
 _TALLIED = 1000
@@ -13,13 +13,13 @@ _TALLIED = 1000
 class Tallies:
     """`single` runs each statement in a transaction of its own."""
 
-    def __init__(self, single: Engine, faults: Faults) -> None:
+    def __init__(self, single: Engine, errors: UnexpectedErrors) -> None:
         self._single = single
-        self._faults = faults
+        self._errors = errors
 
     def add(self) -> None:
         """Add ended chunks that are not tallied yet."""
-        with self._faults.step("tallying at once"), self._single.connect() as connection:
+        with self._errors.step("tallying at once"), self._single.connect() as connection:
             connection.execute(*tally.add_tallies(most=_TALLIED))
             return
         self._add_by_job()  # one row can make the statement for all jobs fail
@@ -28,7 +28,7 @@ class Tallies:
         with self._single.connect() as connection:
             jobs = connection.execute(*tally.untallied_jobs()).scalars().all()
         for job_id in jobs:
-            if self._faults.may_try(job_id):
-                with self._faults.job("tallying", job_id), self._single.connect() as connection:
+            if self._errors.may_try(job_id):
+                with self._errors.job("tallying", job_id), self._single.connect() as connection:
                     crash_points.reach("tallying", job_id)
                     connection.execute(*tally.add_tallies_of(job_id, most=_TALLIED))

@@ -17,7 +17,7 @@ from db.engine import DATABASE_ERRORS, is_about_data, is_away
 
 log = logging.getLogger(__name__)
 
-MAX_FAULTS: Final = 5
+MAX_ERRORS_OF_JOB: Final = 5
 """Unexpected errors of one job, after which it is stopped."""
 _BACKOFF_BASE: Final = 0.1
 _BACKOFF_CAP: Final = 600.0
@@ -28,14 +28,14 @@ _FORGET_AFTER: Final = 3600.0
 
 @dataclass
 class _Count:
-    faults: int = 0
+    errors: int = 0
     last: str = ""
     at: float = 0.0
     not_before: float = 0.0
     stop_at: float = 0.0
 
 
-class Faults:
+class UnexpectedErrors:
     """The counts of one leader, in memory. The next leader counts anew. Used by one thread."""
 
     def __init__(self) -> None:
@@ -73,9 +73,9 @@ class Faults:
     def exhausted(self) -> list[tuple[UUID, str]]:
         """Jobs to stop now, each with its last error. A job that could not be stopped comes again after its wait."""
         now = time.monotonic()
-        found = [(job, c) for job, c in self._jobs.items() if c.faults >= MAX_FAULTS and now >= c.stop_at]
+        found = [(job, c) for job, c in self._jobs.items() if c.errors >= MAX_ERRORS_OF_JOB and now >= c.stop_at]
         for _, count in found:
-            count.stop_at = now + _backoff(count.faults)
+            count.stop_at = now + _backoff(count.errors)
         return [(job, count.last) for job, count in found]
 
     def stopped(self, job_id: UUID) -> None:
@@ -87,11 +87,11 @@ class Faults:
         now = time.monotonic()
         self._forget(now)
         count = self._jobs.setdefault(job_id, _Count())
-        count.faults += 1
+        count.errors += 1
         count.at = now
-        count.not_before = now + _backoff(count.faults)
+        count.not_before = now + _backoff(count.errors)
         count.last = f"{step}: {type(error).__name__}"
-        log.error("%s failed for job %s, time %d", step, job_id, count.faults, exc_info=error)
+        log.error("%s failed for job %s, time %d", step, job_id, count.errors, exc_info=error)
 
     def _forget(self, now: float) -> None:
         self._jobs = {job: count for job, count in self._jobs.items() if now - count.at < _FORGET_AFTER}
@@ -106,5 +106,5 @@ class Faults:
         log.error("%s failed (%d times more since it was last said); trying again", name, unsaid, exc_info=error)
 
 
-def _backoff(faults: int) -> float:
-    return min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** min(faults, 20))
+def _backoff(errors: int) -> float:
+    return min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** min(errors, 20))

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from db.statements import dispatch
 from workers.dispatcher.sender import Message, Sender, urgency
-from workers.dispatcher.unexpected_errors import Faults
+from workers.dispatcher.unexpected_errors import UnexpectedErrors
 from workers.testing import crash_points
 
 _LIVE = 10.0
@@ -22,10 +22,10 @@ _IDLE_WINDOW = 4
 class Windows:
     """`single` runs each statement in a transaction of its own. `per_slot`: messages for each slot of a live worker."""
 
-    def __init__(self, single: Engine, sender: Sender, faults: Faults, per_slot: float) -> None:
+    def __init__(self, single: Engine, sender: Sender, errors: UnexpectedErrors, per_slot: float) -> None:
         self._single = single
         self._sender = sender
-        self._faults = faults
+        self._errors = errors
         self._per_slot = per_slot
 
     def fill(self) -> None:
@@ -41,7 +41,7 @@ class Windows:
     def _fill(self, model: str, room: int, each: int) -> None:
         """One job gets at most half of the window, so that the next job finds room at once."""
         rows: Sequence[Any] | None = None
-        with self._faults.step("filling a window at once"), self._single.connect() as connection:
+        with self._errors.step("filling a window at once"), self._single.connect() as connection:
             rows = connection.execute(*dispatch.fill_window(model, room=room, job_room=each)).all()
         if rows is None:
             rows = self._fill_by_job(model, room, each)
@@ -56,13 +56,13 @@ class Windows:
             jobs = connection.execute(*dispatch.open_jobs(model)).scalars().all()
         rows: list[Any] = []
         for job_id in jobs:
-            if len(rows) < room and self._faults.may_try(job_id):
-                with self._faults.job("filling the window", job_id), self._single.connect() as connection:
+            if len(rows) < room and self._errors.may_try(job_id):
+                with self._errors.job("filling the window", job_id), self._single.connect() as connection:
                     rows += connection.execute(*dispatch.fill_job(job_id, room=min(each, room))).all()
         return rows
 
     def _messages_of(self, model: str, row: Any) -> list[Message]:
-        with self._faults.job("filling the window", row.job_id):
+        with self._errors.job("filling the window", row.job_id):
             crash_points.reach("filling", row.job_id)
             return [Message(model, row.job_id, row.chunk_no, urgency(row.share))]
         return []  # it stays `dispatched`, and its message is sent later, as a lost one

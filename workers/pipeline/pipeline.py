@@ -1,7 +1,7 @@
 """The pipeline of a worker: fetch, decode, GPU batch, RLE. It knows nothing of Postgres or Celery.
 
     submit ─▶ [fetch threads] ─▶ [decode threads: pixels, model.pre] ─▶ two-level queue ─▶ [GPU thread: model.core]
-                                       │ at most `_DECODED` decoded images at a time             │
+                                       │ the number of decoded images is limited                 │
                                        └────────────────── slots given back ◀────────────────────┤
     ticket.sink ◀────────────────────────────── [RLE threads: model.post] ◀──────────────────────┘
 

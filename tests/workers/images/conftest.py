@@ -1,4 +1,4 @@
-"""As in a worker, the limit is the one that the caller gives, not Pillow's."""
+"""Switch off Pillow's own limit on pixels, as a worker does."""
 
 import pytest
 from PIL import Image

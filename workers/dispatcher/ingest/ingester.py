@@ -32,7 +32,7 @@ _BACKOFF_CAP = 30.0
 
 
 @dataclass
-class _Turn:
+class _Progress:
     """What this process knows of a job's listing. The database knows how far it is."""
 
     started: float = 0.0
@@ -56,7 +56,7 @@ class Ingester:
         self._s3 = s3
         self._settings = settings
         self._leads = leads
-        self._turns: dict[UUID, _Turn] = {}
+        self._progress: dict[UUID, _Progress] = {}
         self._asked = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="ingest", daemon=True)
@@ -90,60 +90,60 @@ class Ingester:
     def _round(self, found: list[Listing]) -> None:
         """Start a page of each job that is due. The job that has waited longest comes first."""
         known = {listing.job_id for listing in found}
-        self._turns = {job: turn for job, turn in self._turns.items() if job in known or turn.running}
+        self._progress = {job: progress for job, progress in self._progress.items() if job in known or progress.running}
         for listing in found:
-            self._turns.setdefault(listing.job_id, _Turn())
-        for listing in sorted(found, key=lambda listing: self._turns[listing.job_id].started):
-            turn = self._turns[listing.job_id]
-            if turn.running:
-                self._check_overdue(listing, turn)
-            elif listing.pages < turn.pages:
+            self._progress.setdefault(listing.job_id, _Progress())
+        for listing in sorted(found, key=lambda listing: self._progress[listing.job_id].started):
+            progress = self._progress[listing.job_id]
+            if progress.running:
+                self._check_overdue(listing, progress)
+            elif listing.pages < progress.pages:
                 continue  # read before the last page was stored
-            elif turn.due <= time.monotonic() and self._has_room():
-                turn.started, turn.running = time.monotonic(), True
-                threading.Thread(target=self._page, args=(listing, turn), name="ingest-page", daemon=True).start()
+            elif progress.due <= time.monotonic() and self._has_room():
+                progress.started, progress.running = time.monotonic(), True
+                threading.Thread(target=self._page, args=(listing, progress), name="ingest-page", daemon=True).start()
 
     def _has_room(self) -> bool:
-        running = [turn for turn in self._turns.values() if turn.running]
-        in_time = [turn for turn in running if time.monotonic() - turn.started < _PAGE_SECONDS]
+        running = [progress for progress in self._progress.values() if progress.running]
+        in_time = [progress for progress in running if time.monotonic() - progress.started < _PAGE_SECONDS]
         return len(in_time) < _AT_ONCE and len(running) < _MOST_THREADS
 
-    def _check_overdue(self, listing: Listing, turn: _Turn) -> None:
-        if time.monotonic() - turn.started > _PAGE_SECONDS:
+    def _check_overdue(self, listing: Listing, progress: _Progress) -> None:
+        if time.monotonic() - progress.started > _PAGE_SECONDS:
             detail = f"the store has not answered in {_PAGE_SECONDS:.0f} s"
             put_off(self._engine, self._settings, listing, ListingFailed(JobReason.STORAGE_UNAVAILABLE, detail))
 
-    def _page(self, listing: Listing, turn: _Turn) -> None:
+    def _page(self, listing: Listing, progress: _Progress) -> None:
         """List one page in a thread of its own. Its errors are charged to this job."""
         try:
-            self._try_page(listing, turn)
+            self._try_page(listing, progress)
         except DATABASE_ERRORS as error:
             log.warning("the database failed while a prefix was listed, trying again: %s", error)
-            turn.put_off()
+            progress.put_off()
         except Exception:
             log.exception("job %s: a failed listing could not be put off", listing.job_id)
-            turn.put_off()
+            progress.put_off()
         finally:
-            turn.running = False
+            progress.running = False
             self.ask()
 
-    def _try_page(self, listing: Listing, turn: _Turn) -> None:
+    def _try_page(self, listing: Listing, progress: _Progress) -> None:
         try:
             ingest_page(self._engine, self._s3, self._settings, listing)
         except ListingFailed as failure:
             log.warning("job %s cannot be listed now: %s", listing.job_id, failure)
-            turn.put_off()
+            progress.put_off()
             put_off(self._engine, self._settings, listing, failure)
         except Exception as error:
             if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
                 raise
             log.exception("job %s: its listing failed unexpectedly", listing.job_id)
-            turn.put_off()
-            turn.unexpected += 1
-            put_off(self._engine, self._settings, listing, _unexpected(error, turn.unexpected))
+            progress.put_off()
+            progress.unexpected += 1
+            put_off(self._engine, self._settings, listing, _unexpected(error, progress.unexpected))
         else:
-            turn.failures = turn.unexpected = 0
-            turn.pages = listing.pages + 1
+            progress.failures = progress.unexpected = 0
+            progress.pages = listing.pages + 1
 
 
 def _unexpected(error: Exception, tries: int) -> ListingFailed:
