@@ -1,4 +1,4 @@
-"""How large a chunk is, and how often what fails is tried again. The same for every installation."""
+"""The size of chunks, and how often a failed attempt is repeated. The same for every installation."""
 
 from typing import Final
 

@@ -1,1 +1,4 @@
-"""Model families, one file each. Each holds a segmenter as `model.protocol.SegmenterProtocol` describes it."""
+"""Model families, one file each, with a row in `model/load.py`.
+
+Each holds a segmenter as `model.protocol.SegmenterProtocol` describes it.
+"""
