@@ -1,6 +1,7 @@
 """The models of a worker, by name and precision. A precision other than the default is loaded at its first use."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from model.backends.null import NullSegmenter
@@ -49,7 +50,10 @@ class Models:
         key = (name, precision or self.precision)
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = self._load(*key)
+                # In a thread that ends. OpenMP keeps helpers for each thread that has computed. With more threads than
+                # cores they sleep between operations, and every batch of the GPU thread would wait for them to wake.
+                with ThreadPoolExecutor(1) as loader:
+                    self._loaded[key] = loader.submit(self._load, *key).result()
             return self._loaded[key]
 
     def _load(self, name: str, precision: str) -> Model:

@@ -1,11 +1,14 @@
 """A worker's models: where their weights come from, and what a wrong place says."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
 import model
 from model.errors import CheckpointError, UnknownModel
+from model.load import load
+from model.protocol import Options
 from tests.conftest import Bucket
 from workers.pipeline.models import Models
 from workers.settings import Settings
@@ -35,6 +38,22 @@ def test_a_second_precision_is_loaded_when_asked_for(settings: Settings, tmp_pat
     all_of_it = models(settings, tmp_path)
     assert all_of_it.get("sam_tiny", "fast").precision == "fast"
     assert all_of_it.get("sam_tiny", None) is all_of_it.get("sam_tiny", "exact")
+
+
+def test_a_model_is_loaded_in_a_thread_that_ends(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else OpenMP counts the thread for good, and every batch of the GPU thread gets slower."""
+    threads: list[threading.Thread] = []
+
+    def watched(name: str, options: Options) -> object:
+        threads.append(threading.current_thread())
+        return load(name, options)
+
+    monkeypatch.setattr("workers.pipeline.models.load", watched)
+    models(settings, tmp_path).warm()
+    (loader,) = threads
+    assert loader is not threading.current_thread() and not loader.is_alive()
 
 
 def test_an_unknown_model_is_named(settings: Settings, tmp_path: Path) -> None:
