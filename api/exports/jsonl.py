@@ -15,11 +15,9 @@ ABOUT = """One line for each final item: the item with its `masks`. The last lin
 
 async def jsonl(source: Source) -> AsyncGenerator[bytes, None]:
     """Of a job that is done, every item has a line."""
-    job = source.job
-    async for row in source.rows(export.all_items if job.done else export.items_with_result):
+    async for row in source.rows(export.all_items if source.job.done else export.items_with_result):
         yield orjson.dumps({**item_view(row), "masks": mask_views(row)}) + b"\n"
-    about = {"id": job.id, "state": job.state, "done": job.done, "counts": job.counts.model_dump()}
-    yield orjson.dumps({"job": about}) + b"\n"
+    yield orjson.dumps({"job": source.about()}) + b"\n"
 
 
 FORMAT = Format("application/x-ndjson", "jsonl", ABOUT, jsonl)

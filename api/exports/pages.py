@@ -46,6 +46,11 @@ class Source:
     job_id: UUID
     job: Job
 
+    def about(self) -> dict[str, Any]:
+        """What a file says about its job, so that a reader knows whether it is all of it."""
+        job = self.job
+        return {"id": job.id, "state": job.state, "done": job.done, "counts": job.counts.model_dump()}
+
     async def rows(self, pages: Pages) -> AsyncGenerator[Row[Any], None]:
         """Every row of a statement that reads pages. Raises JobNotFound if the job was deleted meanwhile."""
         start, rows = 0, _FIRST_ROWS

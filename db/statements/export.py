@@ -34,7 +34,7 @@ def succeeded_items(job_id: UUID, *, start: int, rows: int) -> Bound:
 
 
 def succeeded_masks(job_id: UUID, *, start: int, rows: int) -> Bound:
-    """Items that have succeeded, with their masks."""
+    """Items that have succeeded, with their masks and a hash of the image's key."""
     return bound(_SUCCEEDED_MASKS, job_id=job_id, start=start, rows=rows)
 
 
@@ -80,7 +80,7 @@ _HAS_SUCCEEDED: Final = results.c.state == ResultState.SUCCEEDED
 _ALL_ITEMS: Final = _export_page(items, _ITEMS_AND_MASKS)
 _ITEMS_WITH_RESULT: Final = _export_page(results, _ITEMS_AND_MASKS)
 _SUCCEEDED_ITEMS: Final = _export_page(results, (*ITEM_COLUMNS, _NAME_HASH), _HAS_SUCCEEDED)
-_SUCCEEDED_MASKS: Final = _export_page(results, _ITEMS_AND_MASKS, _HAS_SUCCEEDED)
+_SUCCEEDED_MASKS: Final = _export_page(results, (*_ITEMS_AND_MASKS, _NAME_HASH), _HAS_SUCCEEDED)
 _FAILED_ITEMS: Final = _export_page(results, ITEM_COLUMNS, results.c.state == ResultState.FAILED)
 _SHARED_NAMES: Final = (
     select(_NAME_HASH)

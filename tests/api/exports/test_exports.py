@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine, Row, text
 
 from api.exports.pages import Reader
+from api.exports.table import FORMATS
 from api.main import create_app
 from db.statements.bound import Bound
 from tests.api.conftest import PEPPER, Service, new_tenant, result_row, settings, some_masks
@@ -78,7 +79,7 @@ def sessions(engine: Engine) -> list[Any]:
         return list(connection.execute(held))
 
 
-@pytest.mark.parametrize("format", ["jsonl", "coco"])
+@pytest.mark.parametrize("format", FORMATS)
 async def test_slow_readers_hold_nothing_and_deny_nobody(service: Service, job: str, format: str) -> None:
     path = f"/v1/jobs/{job}/results?format={format}"
     other, other_key = new_tenant(service.engine)

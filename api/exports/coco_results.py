@@ -1,0 +1,42 @@
+"""COCO results: the list that pycocotools' `loadRes` reads beside the COCO dataset of the same job."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from api.exports.array import array
+from api.exports.format import Format
+from api.exports.pages import Source
+from api.items.views import mask_views
+from db.statements import export
+
+ABOUT = """A list of COCO results, one for each mask. pycocotools' `loadRes` reads it beside the `coco` file of the same
+job. While the job runs, download this file first: it then names no image that the `coco` file lacks.
+
+- Each entry has `image_id`, `category_id`, `segmentation` and `score`. `image_id` is the item's index, as in `coco`.
+- `score` is the mask's `predicted_iou`, the model's own estimate of its quality. It is no probability of a class.
+- There is no `bbox`, because `loadRes` would then set each `area` to that of the box. It computes both from the mask.
+- A mask without a pixel is left out. Failed items and the job's state are not in the list: see `X-Job-State`.
+- The file ends with `]`. If that is missing, it was cut off."""
+
+
+async def coco_results(source: Source) -> AsyncGenerator[bytes, None]:
+    """Masks without a pixel are left out."""
+    yield b"["
+    async for part in array(_results(source)):
+        yield part
+    yield b"]\n"
+
+
+async def _results(source: Source) -> AsyncGenerator[dict[str, Any], None]:
+    async for row in source.rows(export.succeeded_masks):
+        for mask in mask_views(row):
+            if mask["area"] > 0:
+                yield {
+                    "image_id": row.item_index,
+                    "category_id": 1,
+                    "segmentation": mask["segmentation"],
+                    "score": mask["predicted_iou"],
+                }
+
+
+FORMAT = Format("application/json", "coco_results.json", ABOUT, coco_results)
