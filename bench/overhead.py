@@ -43,9 +43,9 @@ def draw(folder: Path, count: int, pixels: int) -> None:
 
 def bare(folder: Path, model: str, task: Automatic) -> float:
     """Seconds for every image of the folder."""
-    segmenter = NullSegmenter(STEP_SECONDS) if model == "null" else load(model)
     if model != "null":
         prepare_process("cpu", None)
+    segmenter = NullSegmenter(STEP_SECONDS) if model == "null" else load(model)
     images = [np.array(Image.open(path)) for path in sorted(folder.glob("*.jpg"))]
     segmenter.warm()
     started = time.perf_counter()

@@ -15,6 +15,7 @@ job. While the job runs, download this file first: it then names no image that t
 - Each entry has `image_id`, `category_id`, `segmentation` and `score`. `image_id` is the item's index, as in `coco`.
 - `score` is the mask's `predicted_iou`, the model's own estimate of its quality. It is no probability of a class.
 - There is no `bbox`, because `loadRes` would then set each `area` to that of the box. It computes both from the mask.
+- A job without masks gives `[]`, which `loadRes` cannot read.
 - A mask without a pixel is left out. Failed items and the job's state are not in the list: see `X-Job-State`.
 - The file ends with `]`. If that is missing, it was cut off."""
 

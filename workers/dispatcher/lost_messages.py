@@ -38,7 +38,8 @@ class LostMessages:
             rows = connection.execute(*dispatch.announced_chunks(age_seconds=age)).all()
         lost: dict[UUID, list[Any]] = {}
         for row in rows:
-            if (row.job_id, row.chunk_no) not in waiting.chunks:
+            # A new leader has not looked into every queue yet.
+            if row.model in waiting.models and (row.job_id, row.chunk_no) not in waiting.chunks:
                 lost.setdefault(row.job_id, []).append(row)
         for job_id, chunks in lost.items():
             if self._errors.may_try(job_id):

@@ -36,8 +36,12 @@ class Message:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The chunks whose messages waited in Redis at `asked` (monotonic clock). Messages handed over before were sent."""
+    """The chunks whose messages waited in Redis at `asked` (monotonic clock), in the queues of `models`.
 
+    Messages handed over before `asked` were sent.
+    """
+
+    models: frozenset[str]
     chunks: frozenset[Chunk]
     asked: float
 
@@ -112,14 +116,15 @@ class Sender:
 
     def _look(self, asked: float) -> Waiting:
         """Read every message that waits. There are a few for each slot, whatever the size of the jobs."""
-        names = [name for model in sorted(self._models) for name in list_names(model)]
+        models = self._models
+        names = [name for model in sorted(models) for name in list_names(model)]
         pipe = self._redis.pipeline(transaction=False)
         for name in names:
             pipe.lrange(name, 0, -1)
         lists: dict[str, list[bytes]] = dict(zip(names, pipe.execute(), strict=True))
         self._promote(lists, asked)
         found = (chunk_of(raw) for messages in lists.values() for raw in messages)
-        return Waiting(frozenset(chunk for chunk in found if chunk is not None), asked)
+        return Waiting(models, frozenset(chunk for chunk in found if chunk is not None), asked)
 
     def _promote(self, lists: dict[str, list[bytes]], now: float) -> None:
         """Move a message that has waited for long to the end of the most urgent list, one at each look."""

@@ -61,7 +61,7 @@ def _listing(row: Any) -> Listing:
         tenant=row.tenant_id,
         source=row.input,
         task=row.task,
-        # Items without a page were listed before migration 0003 was replaced. `_store` begins again.
+        # Releases before pages were counted listed by keys. `_store` forgets their items and begins again.
         n_items=row.n_items if row.ingest_pages else 0,
         pages=row.ingest_pages,
         token=row.ingest_token,
