@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from api.exports.pages import Source
+from db.object_uri import split_uri
 from db.statements import export
 
 _NUMBERED = re.compile(r"#[0-9]+\Z")
@@ -40,6 +41,6 @@ class FileNames:
 
 def file_name(image: str, index: int, shared: bool) -> str:
     """The name of an item's image, unique in its job. `shared`: another item has the same key."""
-    key = image.removeprefix("s3://").partition("/")[2]
+    key = split_uri(image).key
     stem, extension = posixpath.splitext(key)
     return f"{stem}#{index}{extension}" if shared or _NUMBERED.search(stem) else key

@@ -1,6 +1,7 @@
 """The body of POST /v1/jobs."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -17,14 +18,13 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from db.globs import CONTROL_CHARACTERS, MAX_GLOB, GlobError, key_filter
+from db.object_uri import ObjectUri, UriError, object_uri, prefix_uri
 from db.states import Depth
 from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 LABEL_KEY = "[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LAST_DEADLINE = datetime(9999, 1, 1)
-_MAX_KEY_BYTES = 1024
 NOT_SUPPORTED = "not_supported"
 """The pydantic error type of a field whose feature is not built."""
 
@@ -35,37 +35,19 @@ def _plain(text: str) -> str:
     return text
 
 
-def _split_uri(uri: str) -> tuple[str, str]:
-    """`s3://bucket/key` → bucket, key. Keys that two S3 clients could read as different objects are refused."""
-    _plain(uri)
-    if not uri.startswith("s3://"):
-        raise PydanticCustomError("s3_uri", "must begin with s3://, as s3://bucket/key")
-    bucket, slash, key = uri.removeprefix("s3://").partition("/")
-    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise PydanticCustomError(
-            "s3_uri",
-            "must name a bucket after s3://, as in s3://bucket/key: 3 to 63 of a-z, 0-9, '.' and '-', "
-            "a letter or digit at both ends, no two dots in a row",
-        )
-    if not slash:
-        raise PydanticCustomError("s3_uri", "must have a slash after the bucket, as in s3://bucket/key")
-    segments = key.split("/")
-    if ".." in segments or "." in segments or "" in segments[:-1]:
-        raise PydanticCustomError("s3_uri", "must have a key without empty, . or .. segments")
-    if len(key.encode()) > _MAX_KEY_BYTES:
-        raise PydanticCustomError("s3_uri", "must have a key of at most 1024 bytes")
-    return bucket, key
-
-
 def _object_uri(uri: str) -> str:
-    _, key = _split_uri(uri)
-    if not key or key.endswith("/"):
-        raise PydanticCustomError("s3_uri", "must name an object, as s3://bucket/key, and not a folder")
-    return uri
+    return _checked_uri(object_uri, uri)
 
 
 def _prefix_uri(uri: str) -> str:
-    _split_uri(uri)
+    return _checked_uri(prefix_uri, uri)
+
+
+def _checked_uri(check: Callable[[str], ObjectUri], uri: str) -> str:
+    try:
+        check(uri)
+    except UriError as error:
+        raise PydanticCustomError("s3_uri", "{why}", {"why": str(error)}) from error
     return uri
 
 
@@ -144,7 +126,10 @@ class ItemRequest(_Body):
     """One image, and in a prompted job what to segment in it."""
 
     custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index by default")
-    image: ObjectURI = Field(description="The object that holds the image")
+    image: ObjectURI = Field(
+        description="The object that holds the image. `?versionId=ID` at its end names a version of it; any other `?` "
+        "belongs to the key"
+    )
     prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
         None,
         description="Points, boxes and masks in pixels of the upright image; of prompted jobs only. A box that reaches "

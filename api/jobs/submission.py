@@ -16,6 +16,7 @@ from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBo
 from api.http.json_body import parse_object
 from api.jobs.schemas import NOT_SUPPORTED, ItemRequest, JobRequest, PromptedTask
 from api.messages import body_pointer, pointer, text_of
+from db.object_uri import split_uri
 from model.spec import BoxFormat, Prompt, box_problem
 
 _REQUEST = TypeAdapter(JobRequest)
@@ -182,7 +183,7 @@ def _not_allowed(uri: str) -> str:
 
 
 def _bucket(uri: str) -> str:
-    return uri.removeprefix("s3://").partition("/")[0]
+    return split_uri(uri).bucket
 
 
 def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Findings) -> list[ItemRow]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Integer, Select, Table, and_, bindparam, func, select
 
+from db.object_uri import VERSION_MARK
 from db.statements.bound import Bound, bound
 from db.statements.items import ITEM_COLUMNS, MASK_COLUMNS
 from db.states import ResultState
@@ -72,10 +73,11 @@ def _export_page(of: Table, columns: Sequence[ColumnElement[Any]], *conditions: 
 
 
 _ITEMS_AND_MASKS: Final = (*ITEM_COLUMNS, *MASK_COLUMNS)
-# Of the key alone: two buckets may have objects with the same key.
-_NAME_HASH: Final = func.hashtextextended(
-    func.substr(items.c.image, func.strpos(func.substr(items.c.image, 6), "/") + 6), 0
-).label("name_hash")
+# Of the key alone, as `file_name` takes it: two buckets may have objects with the same key, and a key many versions.
+_KEY: Final = func.split_part(
+    func.substr(items.c.image, func.strpos(func.substr(items.c.image, 6), "/") + 6), VERSION_MARK, 1
+)
+_NAME_HASH: Final = func.hashtextextended(_KEY, 0).label("name_hash")
 _HAS_SUCCEEDED: Final = results.c.state == ResultState.SUCCEEDED
 _ALL_ITEMS: Final = _export_page(items, _ITEMS_AND_MASKS)
 _ITEMS_WITH_RESULT: Final = _export_page(results, _ITEMS_AND_MASKS)

@@ -14,6 +14,17 @@ def missing_slash(target: Target) -> str:
     return said
 
 
+@attack("versions that name other parameters or no version", "taken for a part of the key")
+def versions(target: Target) -> str:
+    said = []
+    for version in ("", "a&partNumber=1", "a?versionId=b", "%2e%2e", "a b", "a\u2028"):
+        body = {"input": {"items": [{"image": f"s3://images/a.jpg?versionId={version}"}]}}
+        said.append(problem(target.submit(body), 422))
+        assert "/input/items/0/image" in said[-1], said
+    problem(target.submit({"input": {"prefix": "s3://images/p/?versionId=a"}}), 422)
+    return "; ".join(said)
+
+
 @attack("a label key with a space", "the pointer was /labels/my key/[key]")
 def label_key(target: Target) -> str:
     said = problem(target.submit({"labels": {"my key": "7"}, "input": {"items": [{"image": "s3://b/k"}]}}), 422)

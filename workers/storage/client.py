@@ -9,6 +9,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from db.object_uri import split_uri
 from db.states import ItemReason
 from workers.failures import ItemFailed
 from workers.shared_settings import SharedSettings
@@ -58,12 +59,6 @@ def _requester_pays(params: dict[str, Any], **_: object) -> None:
     params["RequestPayer"] = "requester"
 
 
-def split_uri(uri: str) -> tuple[str, str]:
-    """s3://bucket/key → (bucket, key). The API has validated the form."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key
-
-
 def check_bucket(bucket: str, allowed: tuple[str, ...]) -> None:
     if bucket not in allowed and "*" not in allowed:
         raise ItemFailed(ItemReason.BUCKET_NOT_ALLOWED, f"bucket {bucket!r} is not in MASKWORKS_BUCKETS")
@@ -71,8 +66,9 @@ def check_bucket(bucket: str, allowed: tuple[str, ...]) -> None:
 
 def download(client: Any, uri: str, path: Path) -> None:
     """Download a checkpoint that the settings name. Raises OSError with the reason."""
-    bucket, key = split_uri(uri)
+    parts = split_uri(uri)
+    version = {} if parts.version is None else {"ExtraArgs": {"VersionId": parts.version}}
     try:
-        client.download_file(bucket, key, str(path), Config=_WHOLE)
+        client.download_file(parts.bucket, parts.key, str(path), Config=_WHOLE, **version)
     except (BotoCoreError, ClientError) as error:
         raise OSError(f"{uri}: {error}") from error

@@ -9,10 +9,11 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final
 
+from db.object_uri import ObjectUri, split_uri
 from db.states import ItemReason
 from workers.failures import ItemFailed
 from workers.settings import Settings
-from workers.storage.client import check_bucket, split_uri
+from workers.storage.client import check_bucket
 from workers.storage.refusals import READ_ERRORS, describe, refusal, throttled
 from workers.storage.throttling import Brake
 
@@ -38,7 +39,7 @@ class Objects:
         self._brake = lru_cache(_BUCKETS)(lambda _bucket: Brake())
 
     def open(self, uri: str) -> "Reading":
-        return Reading(self._client, uri, self._settings, self._brake(split_uri(uri)[0]))
+        return Reading(self._client, uri, self._settings, self._brake(split_uri(uri).bucket))
 
 
 class Reading:
@@ -61,12 +62,12 @@ class Reading:
 
         Raises ItemFailed with the reason. Raises GivenUp if it was ended or the bucket has throttled for CHUNK_SECONDS.
         """
-        bucket, key = split_uri(self.uri)
-        check_bucket(bucket, self._settings.buckets)
+        wanted = split_uri(self.uri)
+        check_bucket(wanted.bucket, self._settings.buckets)
         while True:
             self._slow_down()
             try:
-                data = self._get(bucket, key)
+                data = self._get(wanted)
             except READ_ERRORS as error:
                 self._may_try_again(error)
             else:
@@ -91,8 +92,9 @@ class Reading:
         seconds = f"{self._settings.fetch_seconds:g} s (MASKWORKS_FETCH_SECONDS)"
         return ItemFailed(ItemReason.TIMEOUT, f"{self.uri}: not read within {seconds}{tried}")
 
-    def _get(self, bucket: str, key: str) -> bytes:
-        answer = self._client.get_object(Bucket=bucket, Key=key)
+    def _get(self, wanted: ObjectUri) -> bytes:
+        version = {} if wanted.version is None else {"VersionId": wanted.version}
+        answer = self._client.get_object(Bucket=wanted.bucket, Key=wanted.key, **version)
         most, size = self._settings.max_image_bytes, answer.get("ContentLength")
         with self._interruptible(answer["Body"]) as body:
             self._check()

@@ -21,6 +21,7 @@ from botocore.exceptions import (
 )
 from urllib3.exceptions import HTTPError
 
+from db.object_uri import VERSION_MARK
 from db.states import ItemReason
 from workers.failures import ItemFailed
 
@@ -54,6 +55,8 @@ _THROTTLED: Final = frozenset(
     }
 )
 _NOT_FOUND: Final = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "NotFound", "KeyTooLongError", "404"})
+_NO_VERSION: Final = frozenset({"InvalidArgument", "NotImplemented"})
+"""Answers to an id that no version can have, and of stores without versions."""
 _STATUS: Final = {
     401: ItemReason.ACCESS_DENIED,
     403: ItemReason.ACCESS_DENIED,
@@ -98,7 +101,9 @@ def refusal(error: Exception, uri: str) -> ItemFailed | None:
     code = _code(error)
     if code in _DENIED:
         return ItemFailed(ItemReason.ACCESS_DENIED, f"{uri}: {code}: {_DENIED[code]}")
-    reason = ItemReason.OBJECT_NOT_FOUND if code in _NOT_FOUND else _STATUS.get(_status(error))
+    if code in _NOT_FOUND or (code in _NO_VERSION and VERSION_MARK in uri):
+        return ItemFailed(ItemReason.OBJECT_NOT_FOUND, f"{uri}: {code}")
+    reason = _STATUS.get(_status(error))
     return None if reason is None else ItemFailed(reason, f"{uri}: {code}")
 
 

@@ -62,6 +62,7 @@ MALFORMED: list[tuple[str, dict[str, Any], str]] = [
     ("glob that is too complicated", with_input(prefix="s3://bucket/odd/", glob="?*" * 500), "/input/glob"),
     ("empty glob", with_input(prefix="s3://bucket/odd/", glob=""), "/input/glob"),
     ("prefix is no uri", with_input(prefix="bucket/p"), "/input/prefix"),
+    ("prefix with a version", with_input(prefix="s3://bucket/p?versionId=1"), "/input/prefix"),
     ("prefix without a bucket", with_input(prefix="s3:///p"), "/input/prefix"),
     ("prompted prefix", {"task": {"type": "prompted"}, "input": {"prefix": "s3://bucket/p/"}}, "/input/prefix"),
     ("item without image", with_input(items=[{"custom_id": "a"}]), "/input/items/0/image"),
@@ -117,7 +118,8 @@ async def test_a_refused_box_says_how_it_was_read(service: Service) -> None:
         "s3://Bucket/a.jpg", "s3://b/a.jpg", "s3://bu..cket/a.jpg", "s3://bucket//a.jpg", "s3://bucket/a//b.jpg",
         "s3://bucket/../a.jpg", "s3://bucket/a/..", "s3://bucket/a/./b.jpg", "s3://bucket/folder/",
         "s3://user:password@bucket/a.jpg", "s3://bucket:80/a.jpg", "s3://bucket/a\n.jpg", "s3://bucket/a\u2028.jpg",
-        "s3://bucket/" + "a" * 1025, "",
+        "s3://bucket/" + "a" * 1025, "", "s3://bucket/a.jpg?versionId=", "s3://bucket/a.jpg?versionId=1&x=2",
+        "s3://bucket/a.jpg?versionId=1?versionId=2", "s3://bucket/?versionId=1",
     ],
 )  # fmt: skip
 async def test_an_image_is_strictly_an_object(service: Service, uri: str) -> None:
@@ -127,7 +129,13 @@ async def test_an_image_is_strictly_an_object(service: Service, uri: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "uri", ["s3://bucket/a..jpg", "s3://my.bucket-1/ä ö/日本 %2F?x#y.jpg", "s3://bucket/" + "a" * 1024]
+    "uri",
+    [
+        "s3://bucket/a..jpg",
+        "s3://my.bucket-1/ä ö/日本 %2F?x#y.jpg",
+        "s3://bucket/" + "a" * 1024,
+        "s3://bucket/a?versionId=x",
+    ],
 )
 async def test_unusual_keys_are_keys(service: Service, uri: str) -> None:
     answer = await service.client.post("/v1/jobs", json=with_input(items=[{"image": uri}]))

@@ -200,6 +200,7 @@ def test_a_listing_goes_on_where_it_was_once_the_store_recovers(engine: Engine, 
 def test_odd_keys_among_good_ones_are_passed_over_or_taken(engine: Engine, settings: Settings) -> None:
     """What a client may not name is not taken from a listing either; the rest goes on."""
     odd = ["p/nul%00.jpg", "p/line%0Afeed.jpg", "p/del%7F.jpg", "p/../q/up.jpg", "p/./here.jpg", "elsewhere/a.jpg"]
+    odd.append("p/a%3FversionId=1.jpg")
     good = [
         "p/a.jpg",
         "p//double.jpg",

@@ -10,7 +10,6 @@ from db.states import ItemReason
 from tests.jobs import picture
 from workers.failures import FAILURES, RETRYABLE, ItemFailed, failure_of
 from workers.images import decode
-from workers.storage.client import split_uri
 
 CAP = 1_000_000
 
@@ -67,10 +66,6 @@ def test_each_bad_file_has_its_reason(data: bytes, reason: ItemReason, monkeypat
     with pytest.raises(ItemFailed) as raised:
         decode(data, CAP)
     assert raised.value.reason is reason and raised.value.detail
-
-
-def test_keys_keep_their_slashes() -> None:
-    assert split_uri("s3://bucket/a/b c.jpg") == ("bucket", "a/b c.jpg")
 
 
 def test_every_error_has_a_row() -> None:

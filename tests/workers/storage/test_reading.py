@@ -49,6 +49,37 @@ def failure(objects: Objects, uri: str = "s3://b/k") -> ItemFailed:
     return caught.value
 
 
+@pytest.mark.parametrize(
+    ("uri", "asked"),
+    [
+        ("s3://b/k?versionId=a+b/c=", "/b/k?versionId=a%2Bb%2Fc%3D"),
+        ("s3://b/k?x=1?versionId=null", "/b/k%3Fx%3D1?versionId=null"),
+        ("s3://b/k?versionid=1", "/b/k%3Fversionid%3D1"),
+    ],
+)
+def test_a_version_is_asked_for_and_nothing_else_is_one(
+    server: HostileS3, objects: Change, uri: str, asked: str
+) -> None:
+    assert objects().open(uri).read() == b"x"
+    assert server.heads[0].startswith(f"GET {asked} HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ("404 Not Found", "NoSuchVersion"),
+        ("400 Bad Request", "NoSuchVersion"),
+        ("400 Bad Request", "InvalidArgument"),
+        ("501 Not Implemented", "NotImplemented"),
+    ],
+)
+def test_a_version_that_there_is_not(server: HostileS3, objects: Change, status: str, code: str) -> None:
+    server.answer = _status(status, code)
+    failed = failure(objects(), "s3://b/k?versionId=gone")
+    assert failed.reason is ItemReason.OBJECT_NOT_FOUND and failed.detail == f"s3://b/k?versionId=gone: {code}"
+    assert len(server.heads) == 1
+
+
 @pytest.mark.parametrize("size", [0, 1, 5000])
 def test_a_plain_answer(server: HostileS3, objects: Change, size: int) -> None:
     server.answer = lambda connection, _: send(connection, b"x" * size)
@@ -322,6 +353,12 @@ def test_a_bucket_that_throttles_for_ever_fails_its_items(server: HostileS3, obj
 def test_names_of_all_kinds(bucket: Bucket, settings: Settings, key: str) -> None:
     uri = bucket.put(key, key.encode() * 3)
     assert Objects(s3_client(settings), settings).open(uri).read() == key.encode() * 3
+
+
+def test_a_version_in_a_store_without_versions(bucket: Bucket, settings: Settings) -> None:
+    uri = bucket.put("a.jpg", b"12345")
+    assert Objects(s3_client(settings), settings).open(f"{uri}?versionId=null").read() == b"12345"
+    assert failure(Objects(s3_client(settings), settings), f"{uri}?versionId=7").reason is ItemReason.OBJECT_NOT_FOUND
 
 
 def test_a_wrong_secret(bucket: Bucket, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from db import endings
 from db.globs import CONTROL_CHARACTERS, GlobError, key_filter
 from db.limits import chunk_size
+from db.object_uri import VERSION_MARK, split_uri
 from db.statements import ingest as sql
 from db.statements.leader import wake_dispatcher
 from db.statements.submit import COPY_ITEMS, open_items
@@ -19,7 +20,7 @@ from db.states import JobReason, WaitReason
 from workers.dispatcher.ingest.listing import ListingFailed, Page, list_page, no_progress
 from workers.dispatcher.settings import Settings
 from workers.failures import ItemFailed
-from workers.storage.client import check_bucket, split_uri
+from workers.storage.client import check_bucket
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ def _listing(row: Any) -> Listing:
 def ingest_page(engine: Engine, s3: Any, settings: Settings, listing: Listing) -> bool:
     """List the job's next page and store it. True: there is more to list. Raises ListingFailed."""
     crash_points.reach("listing", listing.job_id)
-    bucket, prefix = split_uri(listing.prefix)
+    source = split_uri(listing.prefix)
+    bucket, prefix = source.bucket, source.key
     try:
         check_bucket(bucket, settings.buckets)
         wanted = key_filter(listing.glob)
@@ -94,7 +96,8 @@ def ingest_page(engine: Engine, s3: Any, settings: Settings, listing: Listing) -
 
 def _is_safe(key: str, prefix: str) -> bool:
     """Whether the key lies under the prefix, can be stored, and means the same object to every reader of its URI."""
-    return key.startswith(prefix) and not CONTROL_CHARACTERS.search(key) and not {".", ".."} & set(key.split("/"))
+    odd = CONTROL_CHARACTERS.search(key) or VERSION_MARK in key or {".", ".."} & set(key.split("/"))
+    return key.startswith(prefix) and not odd
 
 
 def _store(
