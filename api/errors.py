@@ -31,7 +31,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
-from api.messages import pointer, text_of
+from intake.messages import pointer, text_of
 
 log = logging.getLogger("maskworks.api")
 

@@ -10,6 +10,7 @@ ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = {
     "api": "The REST API. It speaks HTTP and SQL, and never imports torch.",
     "workers": "What runs beside a GPU, and what keeps it fed.",
+    "intake": "Items as clients give them, in a body or a manifest. One set of rules for the API and the dispatcher.",
     "model": "Segment Anything: arrays in, masks out. The only package that imports torch.",
     "db": "What is remembered: states, tables, statements, migrations.",
     "deploy": "The stack on one machine, the demo, the container images and the Kubernetes files.",

@@ -20,7 +20,6 @@ from api.errors import (
     NotSupported,
 )
 from api.http.bodies import BodyRoom, json_body
-from api.http.json_body import n_values
 from api.http.numbers import NUMBER
 from api.http.paging import JobToken, PageSize, next_token, read_id
 from api.http.problems import NOT_FOUND, PROBLEMS
@@ -35,6 +34,7 @@ from db.endings import stop_job
 from db.ids import show_job_id
 from db.statements import jobs as sql
 from db.states import JobReason, JobState
+from intake.json_object import n_values
 
 log = logging.getLogger("maskworks.api")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)

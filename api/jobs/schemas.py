@@ -1,7 +1,6 @@
 """The body of POST /v1/jobs."""
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -17,10 +16,12 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from db.globs import CONTROL_CHARACTERS, MAX_GLOB, GlobError, key_filter
-from db.object_uri import ObjectUri, UriError, object_uri, prefix_uri
+from db.globs import MAX_GLOB, GlobError, key_filter
+from db.object_uri import prefix_uri
 from db.states import Depth
-from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
+from intake.fields import PlainText, checked_uri, plain
+from intake.item import ItemRequest
+from model.spec import Automatic, BoxFormat
 
 LABEL_KEY = "[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -29,26 +30,8 @@ NOT_SUPPORTED = "not_supported"
 """The pydantic error type of a field whose feature is not built."""
 
 
-def _plain(text: str) -> str:
-    if CONTROL_CHARACTERS.search(text):
-        raise PydanticCustomError("control_character", "must not contain control characters")
-    return text
-
-
-def _object_uri(uri: str) -> str:
-    return _checked_uri(object_uri, uri)
-
-
 def _prefix_uri(uri: str) -> str:
-    return _checked_uri(prefix_uri, uri)
-
-
-def _checked_uri(check: Callable[[str], ObjectUri], uri: str) -> str:
-    try:
-        check(uri)
-    except UriError as error:
-        raise PydanticCustomError("s3_uri", "{why}", {"why": str(error)}) from error
-    return uri
+    return checked_uri(prefix_uri, uri)
 
 
 def _glob(glob: str) -> str:
@@ -94,12 +77,10 @@ def _in_the_future(at: datetime) -> datetime:
     return at
 
 
-ObjectURI = Annotated[str, AfterValidator(_object_uri), Field(examples=["s3://bucket/photos/a.jpg"])]
 PrefixURI = Annotated[str, AfterValidator(_prefix_uri), Field(examples=["s3://bucket/photos/"])]
-Glob = Annotated[str, Field(min_length=1, max_length=MAX_GLOB), AfterValidator(_plain), AfterValidator(_glob)]
-PlainText = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
+Glob = Annotated[str, Field(min_length=1, max_length=MAX_GLOB), AfterValidator(plain), AfterValidator(_glob)]
 LabelKey = Annotated[str, AfterValidator(_label_key), WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$"})]
-LabelValue = Annotated[str, Field(max_length=255), AfterValidator(_plain)]
+LabelValue = Annotated[str, Field(max_length=255), AfterValidator(plain)]
 NotBuilt = Annotated[None, BeforeValidator(_not_built), WithJsonSchema({"type": "null"})]
 
 
@@ -120,21 +101,6 @@ class TextTask(BaseModel):
     """Text prompts. Not built yet, and not in the OpenAPI document."""
 
     type: Annotated[Literal["text"], AfterValidator(_not_built)]
-
-
-class ItemRequest(_Body):
-    """One image, and in a prompted job what to segment in it."""
-
-    custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index by default")
-    image: ObjectURI = Field(
-        description="The object that holds the image. `?versionId=ID` at its end names a version of it; any other `?` "
-        "belongs to the key"
-    )
-    prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
-        None,
-        description="Points, boxes and masks in pixels of the upright image; of prompted jobs only. A box that reaches "
-        "out of its image is clipped, a prompt that cannot be answered fails alone: see the item's `warnings`",
-    )
 
 
 class Input(_Body):

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.errors import IdempotencyKeyReused, TooManyOpenItems
-from api.jobs.submission import DryRun, ItemRow, Submission
+from api.jobs.submission import DryRun, Submission
 from api.jobs.views import Validated
 from api.settings import Settings
 from api.tenant import Tenant
@@ -16,6 +16,7 @@ from db.ids import new_job_id, show_job_id
 from db.limits import chunk_size
 from db.statements import ingest, leader, submit
 from db.states import JobState
+from intake.item import ItemRow
 
 log = logging.getLogger("maskworks.api")
 

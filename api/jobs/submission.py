@@ -4,7 +4,7 @@ The job without its items is validated first, then the items a few at a time. Ot
 for a hundred thousand items would be in memory together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,17 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBody, NotSupported, UnknownModel
 from api.http.json_body import parse_object
-from api.jobs.schemas import NOT_SUPPORTED, ItemRequest, JobRequest, PromptedTask
-from api.messages import body_pointer, pointer, text_of
+from api.jobs.schemas import NOT_SUPPORTED, JobRequest, PromptedTask
 from db.object_uri import split_uri
-from model.spec import BoxFormat, Prompt, box_problem
+from intake.item import ItemRow, Prompting, check_items
+from intake.messages import body_pointer, text_of
 
 _REQUEST = TypeAdapter(JobRequest)
-_ITEM = TypeAdapter(ItemRequest)
-_ITEMS = TypeAdapter(list[ItemRequest])
-_ITEMS_AT_A_TIME = 256
-ItemRow = tuple[int, str, str, str | None]
-"""index, custom_id, image, prompts as JSON text."""
 
 
 @dataclass(frozen=True)
@@ -195,73 +190,27 @@ def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Fi
         found.add("/input/items", detail, first=True)
         found.bad_items.update(range(rules.max_items, len(given)))
         given = given[: rules.max_items]
+    prompting = None if request is None else _prompting(request)
     rows: list[ItemRow] = []
     seen: set[str] = set()
-    for i, item in _items(given, found):
-        _check_item(i, item, seen, rules, found)
-        if request is not None:
-            _check_prompts(i, item, request.task if isinstance(request.task, PromptedTask) else None, found)
-        rows.append((i, _custom_id(i, item), item.image, _prompts_text(given[i])))
+    for i, row, faults in check_items(given, prompting):
+        at = f"/input/items/{i}"
+        for fault in faults:
+            found.add(at + fault.pointer, fault.detail, item=i)
+        if row is not None:
+            _check_row(at, row, seen, rules, found)
+            rows.append(row)
     return rows
 
 
-def _items(given: list[Any], found: _Findings) -> Iterator[tuple[int, ItemRequest]]:
-    """Each item that pydantic accepts, with its index."""
-    for start in range(0, len(given), _ITEMS_AT_A_TIME):
-        part = given[start : start + _ITEMS_AT_A_TIME]
-        try:
-            good = _ITEMS.validate_json(orjson.dumps(part), strict=True)
-        except ValidationError:
-            yield from _items_one_by_one(part, start, found)
-        else:
-            yield from enumerate(good, start)
+def _prompting(request: JobRequest) -> Prompting:
+    task = request.task
+    return Prompting(True, task.box_format) if isinstance(task, PromptedTask) else Prompting(False)
 
 
-def _items_one_by_one(part: list[Any], start: int, found: _Findings) -> Iterator[tuple[int, ItemRequest]]:
-    for i, given in enumerate(part, start):
-        try:
-            yield i, _ITEM.validate_json(orjson.dumps(given), strict=True)
-        except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
-                found.add(pointer(("input", "items", i, *detail["loc"])), text_of(detail), item=i)
-
-
-def _custom_id(index: int, item: ItemRequest) -> str:
-    return str(index) if item.custom_id is None else item.custom_id
-
-
-def _prompts_text(given: dict[str, Any]) -> str | None:
-    return orjson.dumps(given["prompts"]).decode() if given.get("prompts") else None
-
-
-def _check_item(i: int, item: ItemRequest, seen: set[str], rules: Rules, found: _Findings) -> None:
-    at, custom_id = f"/input/items/{i}", _custom_id(i, item)
-    if custom_id in seen:
-        found.add(f"{at}/custom_id", f"{custom_id!r} is the id of an earlier item", item=i)
-    seen.add(custom_id)
-    if not rules.allows(item.image):
-        found.add(f"{at}/image", _not_allowed(item.image), item=i, kind=BucketNotAllowed)
-
-
-def _check_prompts(i: int, item: ItemRequest, task: PromptedTask | None, found: _Findings) -> None:
-    """`task` is None in an automatic job."""
-    at = f"/input/items/{i}/prompts"
-    if task is not None and not item.prompts:
-        found.add(at, "an item of a prompted job needs at least one prompt", item=i)
-    elif task is None and item.prompts is not None:
-        found.add(at, "an item of an automatic job takes no prompts", item=i)
-    elif task is not None:
-        _check_each_prompt(i, item.prompts or (), task.box_format, found)
-
-
-def _check_each_prompt(item: int, prompts: Sequence[Prompt], box_format: BoxFormat, found: _Findings) -> None:
-    """Prompts without an id get their index as id."""
-    seen: set[str] = set()
-    for i, prompt in enumerate(prompts):
-        at, name = f"/input/items/{item}/prompts/{i}", prompt.id or str(i)
-        if name in seen:
-            found.add(f"{at}/id", f"{name!r} is the id of an earlier prompt", item=item)
-        seen.add(name)
-        problem = None if prompt.box is None else box_problem(prompt.box, box_format)
-        if problem is not None:
-            found.add(f"{at}/box", problem, item=item)
+def _check_row(at: str, row: ItemRow, seen: set[str], rules: Rules, found: _Findings) -> None:
+    if row.custom_id in seen:
+        found.add(f"{at}/custom_id", f"{row.custom_id!r} is the id of an earlier item", item=row.item_index)
+    seen.add(row.custom_id)
+    if not rules.allows(row.image):
+        found.add(f"{at}/image", _not_allowed(row.image), item=row.item_index, kind=BucketNotAllowed)

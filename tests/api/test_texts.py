@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from api.jobs.schemas import JobRequest
-from api.messages import TEXTS, UNEXPECTED, text_of
+from intake.messages import TEXTS, UNEXPECTED, text_of
 from tests.api.submits import AUTO, EVERY_PLACE, STRANGE, WHOLE, refused, replaced, without
 
 FOREIGN = (

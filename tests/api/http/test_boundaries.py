@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from api.errors import BodyTooLarge, InvalidBody
-from api.http.json_body import MAX_DEPTH, MAX_KEYS, MAX_VALUES, n_values, parse_object
+from api.http.json_body import MAX_VALUES, parse_object
 from api.http.numbers import NUMBER
 from api.http.paging import next_token, read_id, read_index
+from intake.json_object import MAX_DEPTH, MAX_KEYS, n_values
 from tests.api.conftest import Service, body
 from tests.api.submits import EVERY_PLACE, STRANGE, refused, replaced
 

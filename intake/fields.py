@@ -1,0 +1,35 @@
+"""Types of fields that jobs and items share."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from db.globs import CONTROL_CHARACTERS
+from db.object_uri import ObjectUri, UriError, object_uri
+
+
+def plain(text: str) -> str:
+    """For pydantic: refuse control characters."""
+    if CONTROL_CHARACTERS.search(text):
+        raise PydanticCustomError("control_character", "must not contain control characters")
+    return text
+
+
+def checked_uri(check: Callable[[str], ObjectUri], uri: str) -> str:
+    """For pydantic: the URI, if `check` accepts it."""
+    try:
+        check(uri)
+    except UriError as error:
+        # Passed as a parameter, because pydantic reads braces in the text as a template.
+        raise PydanticCustomError("s3_uri", "{why}", {"why": str(error)}) from error
+    return uri
+
+
+def _object_uri(uri: str) -> str:
+    return checked_uri(object_uri, uri)
+
+
+PlainText = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(plain)]
+ObjectURI = Annotated[str, AfterValidator(_object_uri), Field(examples=["s3://bucket/photos/a.jpg"])]

@@ -1,0 +1,124 @@
+"""An item as a client gives it → its row, or what is wrong with it. The same for bodies and for manifests. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, NamedTuple
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from intake.fields import ObjectURI, PlainText
+from intake.messages import pointer, text_of
+from model.spec import MAX_PROMPTS, BoxFormat, Prompt, box_problem
+
+
+class ItemRequest(BaseModel):
+    """One image, and in a prompted job what to segment in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index by default")
+    image: ObjectURI = Field(
+        description="The object that holds the image. `?versionId=ID` at its end names a version of it; any other `?` "
+        "belongs to the key"
+    )
+    prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
+        None,
+        description="Points, boxes and masks in pixels of the upright image; of prompted jobs only. A box that reaches "
+        "out of its image is clipped, a prompt that cannot be answered fails alone: see the item's `warnings`",
+    )
+
+
+class ItemRow(NamedTuple):
+    """A valid item as it is stored. `prompts` is JSON as the client sent it; the worker adds the defaults."""
+
+    item_index: int  # a tuple has a method `index`
+    custom_id: str
+    image: str
+    prompts: str | None
+
+
+class Fault(NamedTuple):
+    """One thing wrong with an item, and a JSON pointer into it."""
+
+    pointer: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """What the job's task asks of its items."""
+
+    prompted: bool
+    box_format: BoxFormat = "xyxy"
+
+    @classmethod
+    def of(cls, task: Mapping[str, Any]) -> "Prompting":
+        return cls(task["type"] == "prompted", task.get("box_format", "xyxy"))
+
+
+_ITEM: Final = TypeAdapter(ItemRequest)
+_ITEMS: Final = TypeAdapter(list[ItemRequest])
+_AT_A_TIME: Final = 256
+"""Pydantic's objects for a hundred thousand items would be in memory together."""
+
+
+def check_items(
+    given: Sequence[Any], prompting: Prompting | None, start: int = 0
+) -> Iterator[tuple[int, ItemRow | None, list[Fault]]]:
+    """Each item's index, its row if it has a shape at all, and its faults. Indexes count from `start`.
+
+    `prompting` is None where the task is not valid: prompts are then checked by themselves alone.
+    """
+    for at in range(0, len(given), _AT_A_TIME):
+        part = given[at : at + _AT_A_TIME]
+        for i, (raw, item, faults) in enumerate(_shaped(part), start + at):
+            if item is None:
+                yield i, None, faults
+                continue
+            custom_id = str(i) if item.custom_id is None else item.custom_id
+            found = [] if prompting is None else [*_prompt_faults(item, prompting)]
+            yield i, ItemRow(i, custom_id, item.image, _prompts_text(raw)), found
+
+
+def _shaped(part: Sequence[Any]) -> Iterator[tuple[Any, ItemRequest | None, list[Fault]]]:
+    try:
+        good = _ITEMS.validate_json(orjson.dumps(part), strict=True)
+    except ValidationError:
+        yield from ((raw, *_one(raw)) for raw in part)
+    else:
+        yield from ((raw, item, []) for raw, item in zip(part, good, strict=True))
+
+
+def _one(raw: Any) -> tuple[ItemRequest | None, list[Fault]]:
+    try:
+        return _ITEM.validate_json(orjson.dumps(raw), strict=True), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        return None, [Fault(pointer(detail["loc"]), text_of(detail)) for detail in details]
+
+
+def _prompts_text(raw: Mapping[str, Any]) -> str | None:
+    return orjson.dumps(raw["prompts"]).decode() if raw.get("prompts") else None
+
+
+def _prompt_faults(item: ItemRequest, prompting: Prompting) -> Iterator[Fault]:
+    if prompting.prompted:
+        if not item.prompts:
+            yield Fault("/prompts", "an item of a prompted job needs at least one prompt")
+        yield from _each_prompt(item.prompts or (), prompting.box_format)
+    elif item.prompts is not None:
+        yield Fault("/prompts", "an item of an automatic job takes no prompts")
+
+
+def _each_prompt(prompts: Sequence[Prompt], box_format: BoxFormat) -> Iterator[Fault]:
+    """Prompts without an id get their index as id."""
+    seen: set[str] = set()
+    for i, prompt in enumerate(prompts):
+        name = prompt.id or str(i)
+        if name in seen:
+            yield Fault(f"/prompts/{i}/id", f"{name!r} is the id of an earlier prompt")
+        seen.add(name)
+        problem = None if prompt.box is None else box_problem(prompt.box, box_format)
+        if problem is not None:
+            yield Fault(f"/prompts/{i}/box", problem)
