@@ -51,10 +51,12 @@ class Prompting:
 
     prompted: bool
     box_format: BoxFormat = "xyxy"
+    shared: bool = False
+    """Whether the job has prompts for items that have none of their own."""
 
     @classmethod
-    def of(cls, task: Mapping[str, Any]) -> "Prompting":
-        return cls(task["type"] == "prompted", task.get("box_format", "xyxy"))
+    def of(cls, task: Mapping[str, Any], shared: bool = False) -> "Prompting":
+        return cls(task["type"] == "prompted", task.get("box_format", "xyxy"), shared)
 
 
 _ITEM: Final = TypeAdapter(ItemRequest)
@@ -103,15 +105,16 @@ def _prompts_text(raw: Mapping[str, Any]) -> str | None:
 
 
 def _prompt_faults(item: ItemRequest, prompting: Prompting) -> Iterator[Fault]:
-    if prompting.prompted:
-        if not item.prompts:
-            yield Fault("/prompts", "an item of a prompted job needs at least one prompt")
-        yield from _each_prompt(item.prompts or (), prompting.box_format)
-    elif item.prompts is not None:
-        yield Fault("/prompts", "an item of an automatic job takes no prompts")
+    if not prompting.prompted:
+        if item.prompts is not None:
+            yield Fault("/prompts", "an item of an automatic job takes no prompts")
+    elif item.prompts:
+        yield from prompt_faults(item.prompts, prompting.box_format)
+    elif item.prompts is not None or not prompting.shared:
+        yield Fault("/prompts", "an item of a prompted job needs at least one prompt")
 
 
-def _each_prompt(prompts: Sequence[Prompt], box_format: BoxFormat) -> Iterator[Fault]:
+def prompt_faults(prompts: Sequence[Prompt], box_format: BoxFormat) -> Iterator[Fault]:
     """Prompts without an id get their index as id."""
     seen: set[str] = set()
     for i, prompt in enumerate(prompts):

@@ -30,6 +30,7 @@ def submit(
     model: str = "null",
     task: dict[str, Any] | None = None,
     prompts: Sequence[Any] | None = None,
+    shared_prompts: list[Any] | None = None,
     size: int = 16,
     **columns: Any,
 ) -> UUID:
@@ -44,7 +45,7 @@ def submit(
     }
     given = prompts or [None] * len(images)
     with engine.begin() as connection:
-        connection.execute(insert(jobs).values(row | columns))
+        connection.execute(insert(jobs).values(row | columns | {"prompts": shared_prompts}))
         rows = [
             {"job_id": job_id, "index": i, "custom_id": str(i), "image": image, "prompts": prompt}
             for i, (image, prompt) in enumerate(zip(images, given, strict=True))

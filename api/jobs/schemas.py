@@ -21,7 +21,7 @@ from db.object_uri import prefix_uri
 from db.states import Depth
 from intake.fields import PlainText, checked_uri, plain
 from intake.item import ItemRequest
-from model.spec import Automatic, BoxFormat
+from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
 
 LABEL_KEY = "[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -118,6 +118,11 @@ class Input(_Body):
         "folders or none, `?` one character, `[a-z]`, `[!a-z]`, `{a,b}`, `\\` before a character that stands for "
         "itself. `**` takes everything. Known extensions match in any case",
         examples=["**/*.jpg"],
+    )
+    prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
+        None,
+        description="Prompts for each image that has none of its own; of prompted jobs only. They are stored once, and "
+        "take at most 256 KiB as JSON",
     )
     depth: Depth | None = Field(
         None,

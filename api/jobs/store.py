@@ -67,6 +67,7 @@ def _columns(job: Submission) -> dict[str, Any]:
         "priority": job.priority,
         "task": job.task,
         "input": job.input,
+        "prompts": job.prompts,
         "deadline": job.deadline,
         "max_failure_ratio": job.max_failure_ratio,
     }

@@ -16,10 +16,12 @@ from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBo
 from api.http.json_body import parse_object
 from api.jobs.schemas import NOT_SUPPORTED, JobRequest, PromptedTask
 from db.object_uri import split_uri
-from intake.item import ItemRow, Prompting, check_items
+from intake.item import ItemRow, Prompting, check_items, prompt_faults
 from intake.messages import body_pointer, text_of
 
 _REQUEST = TypeAdapter(JobRequest)
+_MAX_SHARED_PROMPTS = 256 * 1024
+"""Bytes of JSON. Every claim of a chunk reads them."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Submission:
     input: dict[str, Any]
     deadline: datetime | None
     max_failure_ratio: float | None
+    prompts: list[Any] | None  # for each item that has none of its own
     items: Sequence[ItemRow] | None  # None: the leader lists the prefix
 
     @property
@@ -111,7 +114,8 @@ def read_submission(body: bytes, rules: Rules) -> Submission | DryRun:
 
 def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Sequence[ItemRow] | None) -> Submission:
     given = request.input
-    depth = {} if given.depth is None else {"depth": given.depth}
+    more: dict[str, Any] = {} if given.depth is None else {"depth": given.depth}
+    more |= {} if given.prompts is None else {"prompts": len(given.prompts)}
     return Submission(
         name=request.name,
         labels=request.labels,
@@ -119,9 +123,10 @@ def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Se
         precision=request.precision,
         priority=request.priority,
         task=raw["task"],
-        input=({"prefix": given.prefix, "glob": given.glob} if rows is None else {"items": len(rows)}) | depth,
+        input=({"prefix": given.prefix, "glob": given.glob} if rows is None else {"items": len(rows)}) | more,
         deadline=request.deadline,
         max_failure_ratio=request.max_failure_ratio,
+        prompts=raw["input"].get("prompts"),
         items=rows,
     )
 
@@ -143,7 +148,7 @@ def _job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: _Fin
     if request.model is not None and request.model not in rules.models:
         detail = f"unknown model; served here: {', '.join(rules.models)} (MASKWORKS_MODELS sets them)"
         found.add("/model", detail, kind=UnknownModel)
-    _check_input(request, rules, found)
+    _check_input(request, raw, rules, found)
     return request
 
 
@@ -156,21 +161,33 @@ def _add_all(error: ValidationError, found: _Findings) -> None:
         found.add(body_pointer(detail), text_of(detail), kind=kind)
 
 
-def _check_input(request: JobRequest, rules: Rules, found: _Findings) -> None:
+def _check_input(request: JobRequest, raw: dict[str, Any], rules: Rules, found: _Findings) -> None:
     given = request.input
     if (given.items is None) == (given.prefix is None):
         found.add("/input", "give exactly one of items and prefix")
     elif given.items is not None and given.glob is not None:
         found.add("/input/glob", "is for prefix, not for items")
-    elif given.prefix is not None:
-        _check_prefix(given.prefix, request, rules, found)
+    elif given.prefix is not None and not rules.allows(given.prefix):
+        found.add("/input/prefix", _not_allowed(given.prefix), kind=BucketNotAllowed)
+    _check_shared_prompts(request, raw, found)
 
 
-def _check_prefix(prefix: str, request: JobRequest, rules: Rules, found: _Findings) -> None:
-    if isinstance(request.task, PromptedTask):
-        found.add("/input/prefix", "a prompted job needs items, each with its prompts")
-    if not rules.allows(prefix):
-        found.add("/input/prefix", _not_allowed(prefix), kind=BucketNotAllowed)
+def _check_shared_prompts(request: JobRequest, raw: dict[str, Any], found: _Findings) -> None:
+    """Prompts for each image that has none of its own."""
+    at, given, task = "/input/prompts", request.input, request.task
+    if not isinstance(task, PromptedTask):
+        if given.prompts is not None:
+            found.add(at, "an automatic job takes no prompts")
+    elif given.prompts is None:
+        if given.items is None:
+            found.add(at, "a prompted job needs prompts for its images")
+    elif not given.prompts:
+        found.add(at, "must not be empty")
+    elif len(orjson.dumps(raw["input"]["prompts"])) > _MAX_SHARED_PROMPTS:
+        found.add(at, f"must take at most {_MAX_SHARED_PROMPTS} bytes: give longer ones with each item")
+    else:
+        for fault in prompt_faults(given.prompts, task.box_format):
+            found.add(f"/input{fault.pointer}", fault.detail)
 
 
 def _not_allowed(uri: str) -> str:
@@ -204,8 +221,8 @@ def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Fi
 
 
 def _prompting(request: JobRequest) -> Prompting:
-    task = request.task
-    return Prompting(True, task.box_format) if isinstance(task, PromptedTask) else Prompting(False)
+    task, shared = request.task, request.input.prompts is not None
+    return Prompting(True, task.box_format, shared) if isinstance(task, PromptedTask) else Prompting(False)
 
 
 def _check_row(at: str, row: ItemRow, seen: set[str], rules: Rules, found: _Findings) -> None:

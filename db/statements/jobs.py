@@ -115,7 +115,7 @@ def _failures() -> ColumnElement[Any]:
 
 
 _HIDDEN: Final = frozenset(
-    {"request_sha256", "idempotency_key", "ingest_cursor", "ingest_token", "ingest_pages", "ingest_mark"}
+    {"request_sha256", "idempotency_key", "ingest_cursor", "ingest_token", "ingest_pages", "ingest_mark", "prompts"}
 )
 
 

@@ -110,6 +110,7 @@ _CLAIM: Final = (
         jobs.c.model,
         jobs.c.precision,
         jobs.c.task,
+        jobs.c.prompts,
         jobs.c.input["depth"].astext.label("depth"),
         jobs.c.created_at,
         jobs.c.state.label("job_state"),

@@ -107,6 +107,12 @@ def test_prompts_become_masks_and_a_coco_file(http: httpx.Client, pictures: Buck
     file.write_bytes(http.get(f"/v1/jobs/{body['id']}/results", params={"format": "coco"}).content)
     dataset = COCO(str(file))
     assert len(dataset.getAnnIds()) == 7 and dataset.annToMask(dataset.loadAnns([1])[0]).shape == (300, 451)
+    everywhere = {"prefix": cat.rsplit("/", 1)[0], "prompts": prompts}
+    job = wait(http, submit(http, task={"type": "prompted"}, input=everywhere))
+    assert job["counts"]["succeeded"] == 3 and job["input"]["prompts"] == 3, job
+    assert http.get(f"/v1/jobs/{job['id']}/items/1/masks").json()["masks"] == masks
+    each = [http.get(f"/v1/jobs/{job['id']}/items/{i}/masks").json()["masks"] for i in (0, 2)]
+    assert [[m["prompt_id"] for m in of_item] for of_item in each] == [[m["prompt_id"] for m in masks]] * 2
 
 
 def test_good_items_succeed_and_each_bad_one_has_its_reason(http: httpx.Client, pictures: Bucket) -> None:

@@ -208,7 +208,8 @@ class ChunkRun:
 
     def _task(self, item: Item) -> Task:
         task = self._claim.task
-        return TASK.validate_python(task if item.prompts is None else task | {"prompts": item.prompts})
+        prompts = self._claim.prompts if item.prompts is None else item.prompts
+        return TASK.validate_python(task if prompts is None else task | {"prompts": prompts})
 
     def _collect(self, more: bool = False) -> list[Done | Failed]:
         """Wait for the first result, then a little longer for others in flight.

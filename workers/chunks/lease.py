@@ -49,6 +49,8 @@ class Claim:
     model: str
     precision: str | None
     task: dict[str, Any]
+    prompts: Any
+    """For each item that has none of its own."""
     depth: Depth
     reasons: dict[str, int]
     queue_ms: float
@@ -73,6 +75,7 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
         model=row.model,
         precision=row.precision,
         task=row.task,
+        prompts=row.prompts,
         depth=Depth(row.depth or Depth.AUTO),
         reasons=dict(row.reasons),
         queue_ms=max(0.0, round(waited, 3)),

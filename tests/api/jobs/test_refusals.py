@@ -10,6 +10,7 @@ from tests.api.conftest import Service, body
 pytestmark = pytest.mark.anyio
 IMAGE = "s3://bucket/a.jpg"
 POINT = {"points": [[1, 2]], "labels": [1]}
+LONG = {"points": [[1234.567, 1234.567]] * 256, "labels": [1] * 256}
 XYWH = {"type": "prompted", "box_format": "xywh"}
 
 
@@ -24,6 +25,10 @@ def with_item(**item: Any) -> dict[str, Any]:
 def prompted(*prompts: Any) -> dict[str, Any]:
     items = [{"image": IMAGE, "prompts": [POINT]}, {"image": IMAGE, "prompts": list(prompts)}]
     return {"task": {"type": "prompted"}, "input": {"items": items}}
+
+
+def prompted_prefix(**given: Any) -> dict[str, Any]:
+    return {"task": {"type": "prompted"}, "input": {"prefix": "s3://bucket/p/", **given}}
 
 
 def with_input(**given: Any) -> dict[str, Any]:
@@ -64,7 +69,18 @@ MALFORMED: list[tuple[str, dict[str, Any], str]] = [
     ("prefix is no uri", with_input(prefix="bucket/p"), "/input/prefix"),
     ("prefix with a version", with_input(prefix="s3://bucket/p?versionId=1"), "/input/prefix"),
     ("prefix without a bucket", with_input(prefix="s3:///p"), "/input/prefix"),
-    ("prompted prefix", {"task": {"type": "prompted"}, "input": {"prefix": "s3://bucket/p/"}}, "/input/prefix"),
+    ("prompted prefix without prompts", prompted_prefix(), "/input/prompts"),
+    ("prompted prefix with no prompt", prompted_prefix(prompts=[]), "/input/prompts"),
+    ("prompted prefix, bad prompt", prompted_prefix(prompts=[POINT, {"points": [[1, 2]]}]), "/input/prompts/1/labels"),
+    ("prompted prefix, box inside out", prompted_prefix(prompts=[{"box": [5, 5, 1, 1]}]), "/input/prompts/0/box"),
+    ("prompted prefix, one id twice", prompted_prefix(prompts=[{**POINT, "id": "1"}, POINT]), "/input/prompts/1/id"),
+    ("1,025 prompts for a prefix", prompted_prefix(prompts=[POINT] * 1025), "/input/prompts"),
+    ("long prompts for a prefix", prompted_prefix(prompts=[LONG] * 60), "/input/prompts"),
+    ("prompts for an automatic prefix", with_input(prefix="s3://bucket/p/", prompts=[POINT]), "/input/prompts"),
+    ("empty prompts for an automatic prefix", with_input(prefix="s3://bucket/p/", prompts=[]), "/input/prompts"),
+    ("empty prompts beside those of all", {
+        "task": {"type": "prompted"}, "input": {"prompts": [POINT], "items": [{"image": IMAGE, "prompts": []}]}
+    }, "/input/items/0/prompts"),
     ("item without image", with_input(items=[{"custom_id": "a"}]), "/input/items/0/image"),
     ("unknown field of an item", with_item(url="x"), "/input/items/1/url"),
     ("second of two equal custom_ids", with_item(custom_id="0"), "/input/items/1/custom_id"),

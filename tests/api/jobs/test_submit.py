@@ -76,6 +76,15 @@ async def test_prompts_are_stored_as_given(service: Service) -> None:
     assert job["task"] == {"type": "prompted"}
 
 
+@pytest.mark.parametrize("source", [{"prefix": "s3://bucket/p/"}, {"items": [{"image": "s3://bucket/a.jpg"}] * 2}])
+async def test_prompts_for_every_image_are_stored_once(service: Service, source: dict[str, Any]) -> None:
+    given = {"task": {"type": "prompted"}, "input": {**source, "prompts": PROMPTS}}
+    job = (await service.client.post("/v1/jobs", json=given)).json()
+    assert job["input"]["prompts"] == len(PROMPTS) and "prompts" not in job["task"]
+    assert rows_of(service, jobs, job["id"])[0].prompts == PROMPTS
+    assert {row.prompts for row in rows_of(service, items, job["id"])} <= {None}
+
+
 async def test_a_prefix_waits_for_the_leader(service: Service) -> None:
     given = {"task": {"type": "auto"}, "input": {"prefix": "s3://bucket/p/", "glob": "**/*.jpg"}}
     answer = await service.client.post("/v1/jobs", json=given)

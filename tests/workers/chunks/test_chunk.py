@@ -82,6 +82,20 @@ def test_a_prompt_outside_its_image_fails_its_item(engine: Engine, bucket: Bucke
     assert [row.reason for row in result_rows(engine, job)] == [None, "PROMPT_OUT_OF_BOUNDS"]
 
 
+def test_prompts_of_the_job_are_for_items_without_their_own(
+    engine: Engine, bucket: Bucket, start_worker: Start
+) -> None:
+    image = bucket.put("a.jpg", picture(20, 30))
+    own, shared = ([{"id": name, "points": [[5, 5]], "labels": [1]}] for name in ("own", "shared"))
+    job = submit(engine, [image] * 3, task={"type": "prompted"}, prompts=[None, own, None], shared_prompts=shared)
+    start_worker().segment_chunk(job, 0)
+    with engine.connect() as connection:
+        query = text("SELECT DISTINCT index, prompt FROM masks WHERE job_id = :job ORDER BY index")
+        assert [tuple(row) for row in connection.execute(query, {"job": job})] == [
+            (0, "shared"), (1, "own"), (2, "shared"),
+        ]  # fmt: skip
+
+
 def test_only_bad_items_fail_the_job(engine: Engine, bucket: Bucket, start_worker: Start) -> None:
     job = submit(engine, [f"s3://{bucket.name}/no.jpg"])
     start_worker().segment_chunk(job, 0)

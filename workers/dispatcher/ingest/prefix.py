@@ -1,6 +1,5 @@
 """From a prefix to items: one page of keys at a time, in constant memory, resumable by the store's token."""
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -147,19 +146,17 @@ def _check_bounds(connection: Connection, settings: Settings, listing: Listing, 
 
 
 def _copy(connection: Connection, listing: Listing, images: list[str]) -> None:
-    prompts = listing.task.get("prompts")
-    text = json.dumps(prompts) if prompts is not None else None
     with (
         connection.connection.driver_connection.cursor() as cursor,  # type: ignore[union-attr]
         cursor.copy(COPY_ITEMS) as copy,
     ):
-        for row in _items(listing, images, text):
+        for row in _items(listing, images):
             copy.write_row(row)
 
 
-def _items(listing: Listing, images: list[str], prompts: str | None) -> Iterator[tuple[object, ...]]:
+def _items(listing: Listing, images: list[str]) -> Iterator[tuple[object, ...]]:
     for index, image in enumerate(images, start=listing.n_items):
-        yield listing.job_id, index, str(index), image, prompts
+        yield listing.job_id, index, str(index), image, None
 
 
 def _open(connection: Connection, listing: Listing, total: int, passed_over: int) -> None:
