@@ -1,8 +1,9 @@
 """What the service adds to the model: images a second through it, beside a bare loop over the same images.
 
 Two cases: a model that takes 25 ms an image (the null model, sleeping), and `sam_tiny` on photographs. The service's
-time is from the first claim to the job's end, by the database's clock. The bare loop has its images decoded, and calls
-the model with its best batch size, in a process of its own. `ratio` is the service's images/s over the bare loop's.
+time is from the first claim to the job's end, by the database's clock. A bare loop has its images decoded, and calls
+the model with its best batch size, in a process of its own: one loop with all of torch's threads, or a loop for each
+core. `ratio` is the service's images/s over that of such a loop.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ import skimage
 from PIL import Image
 from sqlalchemy import text
 
-from bench.protocol import RESULTS, wait
+from bench.protocol import RESULTS, cpu_seconds, wait
 from db.engine import sync_engine
 from deploy.local.stack import Stack, stack
 from model.backends.null import NullSegmenter
@@ -41,22 +43,24 @@ def draw(folder: Path, count: int, pixels: int) -> None:
         Image.fromarray(noisy).save(folder / f"{i:05}.jpg", quality=90)
 
 
-def bare(folder: Path, model: str, task: Automatic) -> float:
-    """Seconds for every image of the folder."""
+def bare(folder: Path, model: str, task: Automatic, loops: int) -> tuple[float, float]:
+    """Seconds and processor seconds for every image of the folder, in `loops` threads that share torch's threads."""
     if model != "null":
-        prepare_process("cpu", None)
+        prepare_process("cpu", max(1, len(os.sched_getaffinity(0)) // loops))
     segmenter = NullSegmenter(STEP_SECONDS) if model == "null" else load(model)
     images = [np.array(Image.open(path)) for path in sorted(folder.glob("*.jpg"))]
-    segmenter.warm()
-    started = time.perf_counter()
-    for start in range(0, len(images), segmenter.batch_images):
-        batch = images[start : start + segmenter.batch_images]
-        segmenter.run(batch, [task] * len(batch))
-    return time.perf_counter() - started
+    with ThreadPoolExecutor(1) as loader:
+        loader.submit(segmenter.warm).result()
+    size = segmenter.batch_images
+    batches = [images[start : start + size] for start in range(0, len(images), size)]
+    started, used = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(loops) as threads:
+        list(threads.map(lambda batch: segmenter.run(batch, [task] * len(batch)), batches))
+    return time.perf_counter() - started, time.process_time() - used
 
 
-def served(folder: Path, model: str, task: dict[str, object]) -> float:
-    """Seconds for every image of the folder, through the service with one worker."""
+def served(folder: Path, model: str, task: dict[str, object]) -> tuple[float, dict[str, float]]:
+    """Seconds for every image of the folder, through the service with one worker, and each program's processor time."""
     names = [path.name for path in sorted(folder.glob("*.jpg"))]
     with tempfile.TemporaryDirectory(prefix="maskworks-bench-", ignore_cleanup_errors=True) as data:
         Path(data).chmod(0o711)
@@ -66,7 +70,10 @@ def served(folder: Path, model: str, task: dict[str, object]) -> float:
             for name in names:
                 (place / name).write_bytes((folder / name).read_bytes())
             time.sleep(3)  # the S3 server looks at its folder every other second
-            return _run(running, model, task, names)
+            before = cpu_seconds(running)
+            seconds = _run(running, model, task, names)
+            used = cpu_seconds(running)
+            return seconds, {name: round(used[name] - before[name], 2) for name in used}
 
 
 def _run(running: Stack, model: str, task: dict[str, object], names: list[str]) -> float:
@@ -91,25 +98,36 @@ def _run(running: Stack, model: str, task: dict[str, object], names: list[str]) 
 
 
 def compare(model: str, images: int, runs: int) -> dict[str, object]:
-    """Bare loop and service in turn, `runs` times each; the medians count."""
+    """Bare loops and service in turn, `runs` times each; the medians count."""
     task: dict[str, object] = {} if model == "null" else {"points_per_side": 16}
-    alone, through = [], []
+    ways = {"one loop": 1} if model == "null" else {"one loop": 1, "a loop a core": len(os.sched_getaffinity(0))}
+    rates: dict[str, list[float]] = {name: [] for name in (*ways, "service")}
+    cpu: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="maskworks-bench-") as name:
         folder = Path(name)
         draw(folder, images, 64 if model == "null" else 640)
         for _ in range(runs):
-            command = [sys.executable, "-m", "bench.overhead", "--bare", str(folder), "--model", model]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            alone.append(float(done.stdout))
-            through.append(served(folder, model, task))
-            print(f"{model}: bare {images / alone[-1]:.2f}, service {images / through[-1]:.2f} images/s", flush=True)
+            for way, loops in ways.items():
+                seconds, cpu[way] = _bare_elsewhere(folder, model, loops)
+                rates[way].append(images / seconds)
+            seconds, cpu["service"] = served(folder, model, task)
+            rates["service"].append(images / seconds)
+            print(f"{model}: " + ", ".join(f"{way} {rate[-1]:.2f}" for way, rate in rates.items()), flush=True)
+    middle = {way: statistics.median(rate) for way, rate in rates.items()}
     return {
         "images": images,
-        "bare_images_per_second": round(images / statistics.median(alone), 2),
-        "service_images_per_second": round(images / statistics.median(through), 2),
-        "ratio": round(statistics.median(alone) / statistics.median(through), 3),
+        "images_per_second": {way: round(rate, 2) for way, rate in middle.items()},
+        "ratio": {way: round(middle["service"] / middle[way], 3) for way in ways},
+        "cpu_seconds": cpu,
         "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+def _bare_elsewhere(folder: Path, model: str, loops: int) -> tuple[float, float]:
+    """`bare` in a process of its own."""
+    command = [sys.executable, "-m", "bench.overhead", "--bare", str(folder), "--model", model, "--loops", str(loops)]
+    seconds, used = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return seconds, round(used, 2)
 
 
 def main() -> int:
@@ -117,10 +135,11 @@ def main() -> int:
     parser.add_argument("--model", choices=("null", "sam_tiny"), help="one case only")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--loops", type=int, default=1, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.bare:
         task = Automatic() if given.model == "null" else Automatic(points_per_side=16)
-        print(bare(given.bare, given.model, task))
+        print(json.dumps(bare(given.bare, given.model, task, given.loops)))
         return 0
     cases = {"null": 1000, "sam_tiny": 24}
     found = {m: compare(m, n, given.runs) for m, n in cases.items() if given.model in (None, m)}

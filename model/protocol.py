@@ -26,7 +26,7 @@ Raw = TypeVar("Raw", bound=Timed)
 class SegmenterProtocol(Protocol[Prepared, Raw]):
     """Three steps, so that work on the CPU and on the device overlaps across images.
 
-    `pre` and `post` run on the CPU and are thread-safe. `core` runs on one thread at a time.
+    `pre` and `post` run on the CPU and are thread-safe. `core` is thread-safe on a CPU; on CUDA one thread calls it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A worker process: its models, pipeline and leases, its row in `workers`, and the watchdog of its GPU thread."""
+"""A worker process: its models, pipeline and leases, its row in `workers`, and the watchdog of its batches."""
 
 import logging
 import os
@@ -55,7 +55,7 @@ class Worker:
         self._mark_unready()
         self._registered = self._models.warm()
         largest = max(model.batch_images for model in self._registered)
-        pipeline = Pipeline(self.settings, self._s3, largest)
+        pipeline = Pipeline(self.settings, self._s3, largest, self._models.batches_at_once)
         keeper = LeaseKeeper(self._engine, self.settings.lease_seconds, lambda: not self._hung(pipeline))
         self._tools = Tools(
             self._engine, single_statements(self._engine), self.settings, pipeline, keeper, self.stopping

@@ -1,7 +1,7 @@
 """Segment Anything: `pre` on the CPU, `core` on the device, `post` on the CPU, or `run` for all three.
 
 It holds weights and a cache of embeddings, but no current image. Any number of images may be in `pre` and `post`, on
-any thread. `core` runs on one thread at a time.
+any thread. On a CPU several threads may be in `core`; on CUDA it runs on one thread at a time.
 """
 
 from __future__ import annotations

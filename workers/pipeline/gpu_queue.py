@@ -7,7 +7,7 @@ from workers.pipeline.ticket import Ticket
 
 
 class GpuQueue:
-    """Admission and the limit on decoded images limit what is in it. One thread takes from it."""
+    """Admission and the limit on decoded images limit what is in it. Several threads may take from it."""
 
     def __init__(self) -> None:
         self._filled = threading.Event()

@@ -1,5 +1,6 @@
 """The models of a worker, by name and precision. A precision other than the default is loaded at its first use."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,9 @@ from workers.storage.client import download
 from workers.testing.poison import PoisonableNull
 
 Model = SegmenterProtocol[Any, Any]
+
+_MOST_BATCHES = 4
+"""Batches computed at a time on a CPU. Each has the memory of its own activations."""
 
 
 def check_weights(settings: Settings) -> None:
@@ -33,8 +37,12 @@ class Models:
         self.precision = settings.precision or ("fast" if self.device.startswith("cuda") else "exact")
         self._settings = settings
         self._s3 = s3
+        threads = settings.threads or len(os.sched_getaffinity(0))
+        # Two batches of one thread each take less time than two batches in turn on two threads, which wait for each
+        # other at every operation. See docs/decisions/0046.
+        self.batches_at_once = min(threads, _MOST_BATCHES) if real and self.device == "cpu" else 1
         if real:
-            prepare_process(self.device, settings.threads)
+            prepare_process(self.device, threads // self.batches_at_once)
         self._lock = threading.Lock()
         self._loaded: dict[tuple[str, str], Model] = {}
 
@@ -51,7 +59,7 @@ class Models:
         with self._lock:
             if key not in self._loaded:
                 # In a thread that ends. OpenMP keeps helpers for each thread that has computed. With more threads than
-                # cores they sleep between operations, and every batch of the GPU thread would wait for them to wake.
+                # cores they sleep between operations, and every batch would wait for them to wake.
                 with ThreadPoolExecutor(1) as loader:
                     self._loaded[key] = loader.submit(self._load, *key).result()
             return self._loaded[key]

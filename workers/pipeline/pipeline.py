@@ -1,6 +1,6 @@
 """The pipeline of a worker: fetch, decode, GPU batch, RLE. It knows nothing of Postgres or Celery.
 
-    submit ─▶ [fetch threads] ─▶ [decode threads: pixels, model.pre] ─▶ two-level queue ─▶ [GPU thread: model.core]
+    submit ─▶ [fetch threads] ─▶ [decode threads: pixels, model.pre] ─▶ two-level queue ─▶ [GPU threads: model.core]
                                        │ the number of decoded images is limited                 │
                                        └────────────────── slots given back ◀────────────────────┤
     ticket.sink ◀────────────────────────────── [RLE threads: model.post] ◀──────────────────────┘
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -41,7 +42,7 @@ _EXIT_DEVICE_LOST = 71
 class Pipeline:
     """Daemon threads between queues. A caller enters `gate` before `submit`; the pipeline leaves it."""
 
-    def __init__(self, settings: Settings, s3: Any, largest_batch: int) -> None:
+    def __init__(self, settings: Settings, s3: Any, largest_batch: int, batches_at_once: int = 1) -> None:
         self.gate = Gate()
         self._settings = settings
         self._stop = threading.Event()
@@ -49,14 +50,15 @@ class Pipeline:
         self._decode = FairQueue()
         self._gpu = GpuQueue()
         self._rle: SimpleQueue[Ticket] = SimpleQueue()
-        # Decoded images take the memory. There are two batches of them: one on the GPU and one ready.
-        self._decoded = threading.Semaphore(2 * largest_batch + settings.decode_threads)
-        self._busy_since: float | None = None
+        # Decoded images take the memory. There are the batches on the GPU, and one that is ready.
+        self._decoded = threading.Semaphore((batches_at_once + 1) * largest_batch + settings.decode_threads)
+        self._began: list[float | None] = [None] * batches_at_once  # when each GPU thread began its batch
 
     def start(self) -> None:
         self._fetch.start()
         self._spawn("decode", self._settings.decode_threads, lambda: self._serve(self._decode, self._decode_one))
-        self._spawn("gpu", 1, self._gpu_loop)
+        for i in range(len(self._began)):
+            self._spawn(f"gpu-{i}", 1, partial(self._gpu_loop, i))
         self._spawn("rle", _RLE_THREADS, lambda: self._serve(self._rle, self._rle_one))
 
     def stop(self) -> None:
@@ -71,8 +73,8 @@ class Pipeline:
         return self._fetch.slow_of(sink) == images
 
     def busy_for(self) -> float:
-        """Seconds since the running GPU batch began. 0 between batches."""
-        since = self._busy_since
+        """Seconds since the oldest running GPU batch began. 0 between batches."""
+        since = min((began for began in self._began if began is not None), default=None)
         return 0.0 if since is None else time.monotonic() - since
 
     def _spawn(self, name: str, count: int, target: Callable[[], None]) -> None:
@@ -114,15 +116,15 @@ class Pipeline:
             raise
         self._gpu.put(ticket)
 
-    def _gpu_loop(self) -> None:
+    def _gpu_loop(self, loop: int) -> None:
         while not self._stop.is_set():
             self._touch()
             batch = self._gpu.take(_IDLE_TICK)
             wanted = [ticket for ticket in batch if not ticket.abandoned.is_set()]
             if wanted:
-                self._busy_since = time.monotonic()
+                self._began[loop] = time.monotonic()
                 self._compute(wanted)
-                self._busy_since = None
+                self._began[loop] = None
             for ticket in batch:
                 self._decoded.release()
                 if ticket not in wanted:

@@ -1,9 +1,11 @@
 """A worker's models: where their weights come from, and what a wrong place says."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import model
 from model.errors import CheckpointError, UnknownModel
@@ -20,6 +22,14 @@ BUNDLED = Path(model.__file__).parent / "checkpoints" / "sam_tiny.safetensors"
 def models(settings: Settings, folder: Path, **changes: object) -> Models:
     changed = settings.model_copy(update={"models": ("sam_tiny",), "cache": folder} | changes)
     return Models(changed, s3_client(changed))
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[None]:
+    """Torch's threads as they were before the test."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def test_a_checkpoint_comes_from_s3(settings: Settings, bucket: Bucket, tmp_path: Path) -> None:
@@ -43,7 +53,7 @@ def test_a_second_precision_is_loaded_when_asked_for(settings: Settings, tmp_pat
 def test_a_model_is_loaded_in_a_thread_that_ends(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else OpenMP counts the thread for good, and every batch of the GPU thread gets slower."""
+    """Else OpenMP counts the thread for good, and every batch gets slower."""
     threads: list[threading.Thread] = []
 
     def watched(name: str, options: Options) -> object:
@@ -54,6 +64,19 @@ def test_a_model_is_loaded_in_a_thread_that_ends(
     models(settings, tmp_path).warm()
     (loader,) = threads
     assert loader is not threading.current_thread() and not loader.is_alive()
+
+
+@pytest.mark.usefixtures("torch_threads")
+@pytest.mark.parametrize(("threads", "batches", "each"), [(1, 1, 1), (2, 2, 1), (3, 3, 1), (16, 4, 4)])
+def test_a_cpu_computes_several_batches_at_once(
+    settings: Settings, tmp_path: Path, threads: int, batches: int, each: int
+) -> None:
+    assert models(settings, tmp_path, threads=threads).batches_at_once == batches
+    assert torch.get_num_threads() == each
+
+
+def test_the_null_model_computes_one_batch_at_a_time(settings: Settings, tmp_path: Path) -> None:
+    assert models(settings, tmp_path, models=("null",), threads=8).batches_at_once == 1
 
 
 def test_an_unknown_model_is_named(settings: Settings, tmp_path: Path) -> None:
