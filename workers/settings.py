@@ -34,7 +34,11 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
     bfloat16: bool | None = Field(
         None, description="Whether `fast` computes in bfloat16; unset: where the device multiplies it natively"
     )
-    threads: int | None = Field(None, gt=0, description="Torch's threads in a worker, shared by the batches it computes at once; unset: one a core")
+    threads: int | None = Field(
+        None,
+        gt=0,
+        description="Torch's threads in a worker, shared by the batches it computes at once; unset: one a core",
+    )
     slots: int = Field(
         2, gt=0, description="Chunks a worker has at a time: the second fills the GPU over the first's tail"
     )
