@@ -6,8 +6,8 @@ Problem                a refusal, with a detail for the client
 │  ├─ UnknownModel
 │  └─ BucketNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
-├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, IdempotencyKeyReused, UnsupportedMediaType,
-│  UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems,
+├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, NothingToRetry, IdempotencyKeyReused,
+│  UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems,
 │  TooManyExports
 └─ NotReady            the database answers but is not migrated
 sqlalchemy, psycopg    the database does not answer: 503
@@ -105,7 +105,11 @@ class ItemNotFound(Problem):
 
 
 class JobNotDone(Problem):
-    """Only a final job can be deleted."""
+    """Only a final job can be deleted or retried."""
+
+
+class NothingToRetry(Problem):
+    """The job has no item that a retry would take."""
 
 
 class IdempotencyKeyReused(Problem):
@@ -175,6 +179,7 @@ TABLE: dict[type[Exception], Kind] = {
     JobNotFound: Kind(HTTPStatus.NOT_FOUND, "JOB_NOT_FOUND", "There is no such job"),
     ItemNotFound: Kind(HTTPStatus.NOT_FOUND, "ITEM_NOT_FOUND", "There is no such item"),
     JobNotDone: Kind(HTTPStatus.CONFLICT, "JOB_NOT_DONE", "The job is not done"),
+    NothingToRetry: Kind(HTTPStatus.CONFLICT, "NOTHING_TO_RETRY", "No item can be retried"),
     IdempotencyKeyReused: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was used for another body"
     ),

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from api.http.problems import ProblemBody
+from api.jobs.retry import RetryRequest
 from api.jobs.schemas import JobRequest
 
 TAGS = [
@@ -45,7 +46,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         for operation in methods.values():
             _drop_null(operation.get("parameters", []))
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (JobRequest, ProblemBody):
+    for model in (JobRequest, RetryRequest, ProblemBody):
         written = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
         _add(schemas, {**written.pop("$defs", {}), model.__name__: written})
     return document

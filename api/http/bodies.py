@@ -73,10 +73,14 @@ class _Body:
 
 @asynccontextmanager
 async def json_body(
-    request: Request, room: BodyRoom, tenant: Tenant, limit: int, seconds: float
+    request: Request, room: BodyRoom, tenant: Tenant, limit: int, seconds: float, *, required: bool = True
 ) -> AsyncIterator[bytes]:
-    """Raises a Problem for a body that is not JSON, too large, too slow, or that finds no memory."""
-    _check_media_type(request)
+    """Raises a Problem for a body that is not JSON, too large, too slow, or that finds no memory.
+
+    Where it is not `required`, a request without a body needs no Content-Type.
+    """
+    if required or _has_body(request):
+        _check_media_type(request)
     unpack = _decoder(request)
     body = _Body(room, tenant, limit)
     try:
@@ -84,6 +88,10 @@ async def json_body(
         yield body.whole()
     finally:
         body.give_back()
+
+
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
 
 
 def _check_media_type(request: Request) -> None:

@@ -28,6 +28,27 @@ SUBMIT_RESPONSES: Responses = {
         },
     ),
 }
+_BODY_REFUSED: Responses = {status: SUBMIT_RESPONSES[status] for status in (400, 408, 413, 415)}
+RETRY_RESPONSES: Responses = {
+    **NOT_FOUND,
+    **_BODY_REFUSED,
+    202: SUBMIT_RESPONSES[202],
+    409: problem_answer("The job is not done, or no item can be retried"),
+}
+RETRY_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": False,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/RetryRequest"},
+                "examples": {
+                    "failed and cancelled items": {"value": {"include": ["cancelled"]}},
+                    "two items": {"value": {"items": ["17", "23"]}},
+                },
+            }
+        },
+    }
+}
 JOB_RESPONSES: Responses = {
     **NOT_FOUND,
     200: {"model": Job, "headers": _ETAG},

@@ -1,4 +1,4 @@
-"""Jobs: submit, list, read, cancel, delete."""
+"""Jobs: submit, list, read, cancel, retry, delete."""
 
 import asyncio
 import logging
@@ -17,13 +17,13 @@ from api.errors import (
     InvalidParameter,
     JobNotDone,
     JobNotFound,
-    NotSupported,
 )
 from api.http.bodies import BodyRoom, json_body
 from api.http.numbers import NUMBER
 from api.http.paging import JobToken, PageSize, next_token, read_id
-from api.http.problems import NOT_FOUND, PROBLEMS
+from api.http.problems import PROBLEMS
 from api.jobs import openapi
+from api.jobs.retry import retry
 from api.jobs.schemas import LabelValue
 from api.jobs.store import store_job, validated
 from api.jobs.submission import DryRun, Rules, read_submission
@@ -39,6 +39,7 @@ from intake.json_object import n_values
 log = logging.getLogger("maskworks.api")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
 
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
 _LABEL_VALUE: TypeAdapter[str] = TypeAdapter(LabelValue)
 _MANY_VALUES = 250_000
 _POLL_SECONDS = (0.1, 1.0)
@@ -49,7 +50,7 @@ async def submit_job(
     request: Request,
     tenant: CurrentTenant,
     database: Database,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[!-~]+$")] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Submit a job.
 
@@ -179,10 +180,24 @@ async def cancel_job(tenant: CurrentTenant, database: Database, job_id: JobId) -
     return _json(200, job, {"ETag": job_etag(job)})
 
 
-@router.post("/{job_id:job}:retry", status_code=422, responses=NOT_FOUND)
-async def retry_job(job_id: JobId) -> Response:  # noqa: ARG001
-    """Not supported yet: answers 422 NOT_SUPPORTED."""
-    raise NotSupported([{"pointer": "", "detail": "retrying a job is not supported yet"}])
+@router.post(
+    "/{job_id:job}:retry", status_code=202, responses=openapi.RETRY_RESPONSES, openapi_extra=openapi.RETRY_BODY
+)
+async def retry_job(
+    request: Request, tenant: CurrentTenant, database: Database, job_id: JobId, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Retry the failed items of a job that is done, as a new job.
+
+    The new job has the task, model, labels and priority of the old one, and no deadline. `retry_of` names the old job.
+    Lines of a manifest that could not be read are left out.
+    """
+    settings: Settings = request.app.state.settings
+    room: BodyRoom = request.app.state.body_room
+    limits = settings.max_body_bytes, settings.body_seconds
+    async with json_body(request, room, tenant, *limits, required=False) as body, database.begin() as connection:
+        new = await retry(connection, tenant, job_id, body, idempotency_key, settings)
+        job = await _job(connection, tenant, new)
+    return _json(202, job, {"Location": f"/v1/jobs/{job.id}", "ETag": job_etag(job)})
 
 
 @router.delete("/{job_id:job}", status_code=204, responses=openapi.DELETE_RESPONSES)

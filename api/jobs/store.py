@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -32,28 +33,59 @@ async def validated(connection: AsyncConnection, tenant: Tenant, dry: DryRun, se
     return Validated(valid=not errors, counts=counts, errors=[{**e} for e in errors])
 
 
+class MadeBefore(Exception):
+    """This idempotency key has made a job from the same request."""
+
+    def __init__(self, job_id: UUID) -> None:
+        self.job_id = job_id
+
+
 async def store_job(
     connection: AsyncConnection, tenant: Tenant, job: Submission, key: str | None, body: bytes, settings: Settings
 ) -> UUID:
     """The id of the new job, or of the job that this idempotency key made before."""
-    job_id, n_items = new_job_id(), len(job.items or ())
+    n_items = len(job.items or ())
     values = {
         **_columns(job),
-        "id": job_id,
-        "tenant_id": tenant.id,
-        "n_items": n_items,
         "chunk_size": chunk_size(n_items, prompted=job.prompted),
-        "idempotency_key": key,
-        "request_sha256": hashlib.sha256(body).digest() if key else None,
+        "request_sha256": hashlib.sha256(body).digest(),
     }
-    if (await connection.execute(*submit.insert_job(values))).first() is None:
-        return await _made_before(connection, tenant, key or "", body)
-    await _check_open_items(connection, tenant, n_items, n_items, settings)
+    try:
+        job_id = await store_row(connection, tenant, values, n_items, key, settings)
+    except MadeBefore as before:
+        return before.job_id
     if job.items is not None:
         await _copy_items(connection, job_id, job.items)
         await connection.execute(*ingest.cut_chunks(job_id))
+    return job_id
+
+
+async def store_row(
+    connection: AsyncConnection,
+    tenant: Tenant,
+    values: Mapping[str, Any],
+    n_items: int,
+    key: str | None,
+    settings: Settings,
+) -> UUID:
+    """The id of a new job. The caller stores its items and chunks in the same transaction.
+
+    Raises MadeBefore, IdempotencyKeyReused and TooManyOpenItems.
+    """
+    job_id = new_job_id()
+    row = {
+        **values,
+        "id": job_id,
+        "tenant_id": tenant.id,
+        "n_items": n_items,
+        "idempotency_key": key,
+        "request_sha256": values["request_sha256"] if key else None,
+    }
+    if (await connection.execute(*submit.insert_job(row))).first() is None:
+        raise MadeBefore(await _made_before(connection, tenant, key or "", values["request_sha256"]))
+    await _check_open_items(connection, tenant, n_items, n_items, settings)
     await connection.execute(*leader.wake_dispatcher())
-    log.info("%s submitted by %s: %s, %s", show_job_id(job_id), tenant.id, job.model, job.input)
+    log.info("%s submitted by %s: %s, %s", show_job_id(job_id), tenant.id, values["model"], values["input"])
     return job_id
 
 
@@ -73,9 +105,9 @@ def _columns(job: Submission) -> dict[str, Any]:
     }
 
 
-async def _made_before(connection: AsyncConnection, tenant: Tenant, key: str, body: bytes) -> UUID:
+async def _made_before(connection: AsyncConnection, tenant: Tenant, key: str, digest: bytes) -> UUID:
     before = (await connection.execute(*submit.job_by_idempotency_key(tenant.id, key))).one()
-    if before.request_sha256 != hashlib.sha256(body).digest():
+    if before.request_sha256 != digest:
         raise IdempotencyKeyReused(
             f"this Idempotency-Key made {show_job_id(before.id)} from another body: use a new key"
         )

@@ -125,7 +125,8 @@ def _waiting_for(row: Row[Any], done: bool) -> WaitReason | None:
 
 def _links(job_id: str) -> dict[str, str]:
     me = f"/v1/jobs/{job_id}"
-    return {"self": me, "items": f"{me}/items", "results": f"{me}/results?format=jsonl", "cancel": f"{me}:cancel"}
+    links = {"self": me, "items": f"{me}/items", "results": f"{me}/results?format=jsonl", "cancel": f"{me}:cancel"}
+    return links | {"retry": f"{me}:retry"}
 
 
 def _progress(counts: Counts, start: datetime | None, until: datetime, done: bool) -> Progress:

@@ -203,12 +203,6 @@ async def test_only_a_done_job_can_be_deleted(service: Service) -> None:
     assert (await service.job(kept["id"]))["state"] == "pending"
 
 
-async def test_retrying_is_not_built(service: Service) -> None:
-    job = await service.submit(1)
-    answer = await service.client.post(f"/v1/jobs/{job['id']}:retry")
-    assert (answer.status_code, answer.json()["reason"]) == (422, "NOT_SUPPORTED")
-
-
 async def test_links_lead_somewhere(service: Service) -> None:
     links = (await service.submit(1))["links"]
     for name in ("self", "items", "results"):
