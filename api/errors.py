@@ -8,7 +8,7 @@ Problem                a refusal, with a detail for the client
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
 ├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, NothingToRetry, IdempotencyKeyReused,
 │  UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems,
-│  TooManyExports
+│  TooManyExports, TooManyFollowers
 └─ NotReady            the database answers but is not migrated
 sqlalchemy, psycopg    the database does not answer: 503
 ClientDisconnect       the client closed the connection before its body ended. Nobody reads the answer
@@ -144,6 +144,10 @@ class TooManyExports(Problem):
     """The tenant has too many downloads of results in progress."""
 
 
+class TooManyFollowers(Problem):
+    """The tenant has too many event streams open."""
+
+
 class NotReady(Problem):
     """The database lacks the revision that this code needs."""
 
@@ -200,6 +204,7 @@ TABLE: dict[type[Exception], Kind] = {
     BodiesTooLarge: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "Too many large requests", retry=True),
     TooManyOpenItems: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OPEN_ITEMS", "Too many open items", retry=True),
     TooManyExports: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_EXPORTS", "Too many downloads", retry=True),
+    TooManyFollowers: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_FOLLOWERS", "Too many event streams", retry=True),
     NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),
     ClientDisconnect: Kind(
         HTTPStatus.BAD_REQUEST,

@@ -10,12 +10,15 @@ from fastapi import FastAPI
 
 from api import errors, health, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
+from api.errors import TooManyExports, TooManyFollowers
+from api.events import routes as events
+from api.events.feed import Feed
 from api.exports import routes as exports
 from api.exports.pages import Reader
-from api.exports.response import Slots
 from api.http.bodies import BodyRoom
 from api.http.edge import Edge
 from api.http.parameters import KNOWN_PARAMETERS
+from api.http.slots import Slots
 from api.items import routes as items
 from api.jobs import routes as jobs
 from api.settings import Settings
@@ -40,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     _open(app, settings)
-    for module in (jobs, items, exports, models):
+    for module in (jobs, events, items, exports, models):
         app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])
@@ -68,7 +71,9 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.reads = app.state.engine.execution_options(isolation_level="AUTOCOMMIT")
     # Downloads get half of the pool, so that other requests always find a connection.
     app.state.export_reader = Reader(app.state.reads, max(1, settings.pool_size // 2))
-    app.state.export_slots = Slots(settings.exports_per_tenant)
+    app.state.export_slots = Slots(settings.exports_per_tenant, TooManyExports)
+    app.state.event_slots = Slots(settings.events_per_tenant, TooManyFollowers)
+    app.state.feed = Feed(app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
     app.state.body_room = BodyRoom(settings.max_body_bytes_total, settings.max_body_bytes)
@@ -81,6 +86,7 @@ def _open(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     _log_at(app.state.settings.log_level)
     yield
+    await app.state.feed.close()
     await app.state.engine.dispose()
 
 

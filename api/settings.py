@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         gt=0,
         description="A download whose client takes nothing for so many seconds is cut off",
     )
+    events_per_tenant: int = Field(
+        default=500,
+        ge=1,
+        description="Event streams that a tenant may have open at a time, per process; more get 429",
+    )
     wrong_keys_per_minute: int = Field(
         default=60,
         ge=1,

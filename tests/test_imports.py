@@ -45,6 +45,9 @@ ROOMS: dict[str, set[str]] = {
         *("api.auth", "api.database", "api.errors", "api.http", "api.settings", "api.tenant"),
     },
     "api.items": {"api.auth", "api.database", "api.errors", "api.http", "api.tenant"},
+    "api.events": {
+        *("api.auth", "api.database", "api.errors", "api.http", "api.jobs.views", "api.tenant"),
+    },
     "api.exports": {
         *("api.auth", "api.database", "api.errors", "api.http", "api.items.views", "api.jobs.views", "api.tenant"),
     },

@@ -1,41 +1,22 @@
 """The answer that streams an export. Each tenant has a limit, and a client that stops reading is cut off."""
 
-import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.errors import JobNotFound, TooManyExports
+from api.errors import JobNotFound
 from api.exports.format import Format
 from api.exports.pages import Source
+from api.http.sending import taken
+from api.http.slots import Slots
 from api.tenant import Tenant
 
 log = logging.getLogger("maskworks.api")
 
 _BLOCK_BYTES = 64 * 1024
-
-
-class Slots:
-    """Counts the exports in progress of each tenant, in this process."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._taken: Counter[str] = Counter()
-
-    def take(self, tenant: Tenant) -> None:
-        """Raises TooManyExports."""
-        if self._taken[tenant.id] >= self._most:
-            raise TooManyExports(f"{self._most} downloads are in progress: end one or try again later")
-        self._taken[tenant.id] += 1
-
-    def give_back(self, tenant: Tenant) -> None:
-        self._taken[tenant.id] -= 1
-        if not self._taken[tenant.id]:
-            del self._taken[tenant.id]
 
 
 class ExportResponse(StreamingResponse):
@@ -46,7 +27,7 @@ class ExportResponse(StreamingResponse):
     ) -> None:
         super().__init__(blocks, **rest)
         self._blocks, self._slots, self._tenant, self._stall = blocks, slots, tenant, stall
-        self._abort: Callable[[], None] | None = None  # closes the connection at once; only api.server has it
+        self._state: dict[str, Any] = {}
         self._head = False
 
     @classmethod
@@ -68,7 +49,7 @@ class ExportResponse(StreamingResponse):
         return cls(resumed, slots, source.tenant, stall, media_type=format.media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._abort = scope.get("state", {}).get("abort")
+        self._state = scope.get("state", {})
         self._head = scope.get("head", False)
         try:
             await super().__call__(scope, receive, send)
@@ -84,24 +65,12 @@ class ExportResponse(StreamingResponse):
             return
         try:
             async for block in self._blocks:
-                if not await self._taken(send, block):
+                if not await taken(send, block, self._stall, self._state):
                     return
         except JobNotFound as error:
             log.warning("an export was cut: %s", error)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _taken(self, send: Send, block: bytes) -> bool:
-        """Send one block. False if the client took nothing for too long."""
-        try:
-            async with asyncio.timeout(self._stall):
-                await send({"type": "http.response.body", "body": block, "more_body": True})
-        except TimeoutError:
-            log.warning("an export was cut: its client took nothing for %g s", self._stall)
-            if self._abort is not None:
-                self._abort()
-            return False
-        return True
 
 
 async def _resumed(first: bytes, blocks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

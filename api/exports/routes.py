@@ -11,9 +11,10 @@ from api.auth import CurrentTenant
 from api.database import Config, JobId
 from api.errors import NotSupported
 from api.exports.pages import Reader, open_source
-from api.exports.response import ExportResponse, Slots
+from api.exports.response import ExportResponse
 from api.exports.table import DEFAULT, FORMATS, PLANNED
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses
+from api.http.slots import Slots
 
 router = APIRouter(prefix="/v1/jobs/{job_id:job}", tags=["results"], responses={**PROBLEMS, **NOT_FOUND})
 

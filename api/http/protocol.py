@@ -90,11 +90,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unheard = 0  # bytes since the parser last reported the start of a request or a piece of a body
         self._heard = False
         self._timer: asyncio.TimerHandle | None = None
+        self._closing = asyncio.Event()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         # For a client that has stopped reading: `close` would wait until it reads again, perhaps for ever.
-        self.app_state = {**self.app_state, "abort": transport.abort}
+        # `closing` is for an answer that would never end: the server waits for it before it stops.
+        self.app_state = {**self.app_state, "abort": transport.abort, "closing": self._closing}
         if len(self.connections) > self.limits.connections:
             transport.write(_TOO_MANY.response())
             transport.close()
@@ -104,6 +106,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        self._closing.set()
+        super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:

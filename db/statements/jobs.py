@@ -4,7 +4,7 @@ A job's counts are the sum of its tallies and of the chunks that are in no tally
 the counts always add up to the job's total.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -41,6 +41,11 @@ def job(tenant: str, job_id: UUID) -> Bound:
 def job_state(tenant: str, job_id: UUID) -> Bound:
     """No row: not a job of this tenant."""
     return bound(_JOB_STATE, tenant=tenant, job_id=job_id)
+
+
+def followed(job_ids: Sequence[UUID]) -> Bound:
+    """Jobs by id, with their counts, whoever's they are: each is read by its tenant before anybody follows it."""
+    return bound(_FOLLOWED, job_ids=list(job_ids))
 
 
 def list_jobs(
@@ -146,4 +151,5 @@ def _jobs_with_counts() -> Select[Any]:
 _JOBS: Final = _jobs_with_counts()
 _MINE: Final = and_(jobs.c.id == bindparam("job_id"), jobs.c.tenant_id == bindparam("tenant"))
 _JOB: Final = _JOBS.where(_MINE)
+_FOLLOWED: Final = _JOBS.where(jobs.c.id.in_(bindparam("job_ids", expanding=True)))
 _JOB_STATE: Final = select(jobs.c.state).where(_MINE)

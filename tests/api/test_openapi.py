@@ -73,6 +73,7 @@ def test_every_route_is_in_it(document: dict[str, Any]) -> None:
         "delete /v1/jobs/{job_id}",
         "post /v1/jobs/{job_id}:cancel",
         "post /v1/jobs/{job_id}:retry",
+        "get /v1/jobs/{job_id}/events",
         "get /v1/jobs/{job_id}/items",
         "get /v1/jobs/{job_id}/items/{item_id}",
         "get /v1/jobs/{job_id}/items/{item_id}/masks",

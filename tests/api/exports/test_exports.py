@@ -130,7 +130,7 @@ def until_served(client: httpx.Client, path: str) -> httpx.Response:
 async def test_a_client_that_takes_nothing_is_cut(service: Service, job: str) -> None:
     path = f"/v1/jobs/{job}/results"
     limits = {"exports_per_tenant": 1, "export_stall_seconds": 1}
-    with server(service, "an export was cut", **limits) as client, stalled(client, path) as reader:
+    with server(service, "an answer was cut", **limits) as client, stalled(client, path) as reader:
         whole = until_served(client, path).content
         received = rest_of(reader)
     assert json.loads(whole.splitlines()[-1])["job"]["id"] == job

@@ -1,0 +1,95 @@
+"""The jobs that clients follow. One query a second reads them all, whatever the number of clients."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import sqlalchemy.exc
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.jobs.views import Job, job_etag, job_view
+from db.statements import jobs as sql
+
+log = logging.getLogger("maskworks.api")
+
+
+class Topic:
+    """The latest state of one job. A slow client skips states: none are kept for it."""
+
+    def __init__(self, job: Job) -> None:
+        self.job: Job | None = job  # None once it is deleted
+        self.followers = 0
+        self._changed = asyncio.Event()
+
+    def publish(self, job: Job | None) -> None:
+        """Wake the followers if the job has changed."""
+        if job is not None and self.job is not None and job_etag(job) == job_etag(self.job):
+            return
+        self.job = job
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def change(self, seconds: float) -> None:
+        """Wait for the next change, for so long at most."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+
+class Feed:
+    """Reads the followed jobs while there is a follower."""
+
+    def __init__(self, reads: AsyncEngine, pause: float = 1.0) -> None:
+        self._reads, self._pause = reads, pause
+        self._topics: dict[UUID, Topic] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def follow(self, job_id: UUID, job: Job) -> Iterator[Topic]:
+        """The topic of a job that the client may read. `job` is its state just now."""
+        topic = self._topics.setdefault(job_id, Topic(job))
+        topic.followers += 1
+        if self._task is None:
+            self._task = asyncio.create_task(self._poll())
+        try:
+            yield topic
+        finally:
+            topic.followers -= 1
+            if not topic.followers:
+                del self._topics[job_id]
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _poll(self) -> None:
+        try:
+            while self._topics:
+                await asyncio.sleep(self._pause)
+                await self._read()
+        finally:
+            self._task = None
+
+    async def _read(self) -> None:
+        """One query. Followers wait while the database is away."""
+        followed = dict(self._topics)
+        if not followed:
+            return
+        try:
+            async with self._reads.connect() as connection:
+                rows = (await connection.execute(*sql.followed(list(followed)))).all()
+        except (sqlalchemy.exc.SQLAlchemyError, psycopg.Error, OSError) as error:
+            log.warning("followed jobs cannot be read, trying again: %s", str(error).partition("\n")[0])
+            return
+        found: dict[UUID, Row[Any]] = {row.id: row for row in rows}
+        for job_id, topic in followed.items():
+            topic.publish(job_view(found[job_id]) if job_id in found else None)
