@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from workers.storage.reading import Reading
 
-_objects: dict[str, bytes] = {}
-_read: Callable[[Reading], bytes] = Reading.read
+_objects: dict[str, bytes | None] = {}
+_read = Reading.read
 
 
-def read(self: Reading) -> bytes:
+def read(self: Reading, known: Callable[[str], bool] | None = None) -> bytes | None:
     if self.uri not in _objects:
-        _objects[self.uri] = _read(self)
+        _objects[self.uri] = _read(self, known)
     return _objects[self.uri]
 
 

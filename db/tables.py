@@ -83,6 +83,7 @@ jobs = Table(
     Column("waiting_since", _TIME),
     Column("deadline", _TIME),
     Column("max_failure_ratio", REAL),
+    Column("reuse", Boolean, nullable=False, server_default="false"),  # take over results of earlier jobs
     Column("retry_of", UUID(as_uuid=True)),
     Column("idempotency_key", Text),
     Column("request_sha256", LargeBinary),
@@ -165,6 +166,9 @@ results = Table(
     Column("timings_ms", JSONB),
     Column("warnings", JSONB(none_as_null=True)),  # [{"code", "detail", "prompt_id"}, …]
     Column("frames", Integer),  # how many images the file holds
+    Column("fingerprint", LargeBinary),  # results with the same one have the same masks
+    Column("reused_job", UUID(as_uuid=True)),  # the item that was computed, where this result was taken over
+    Column("reused_index", Integer),
     Column("created_at", _TIME, nullable=False),
 )
 

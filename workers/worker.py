@@ -15,6 +15,7 @@ from db.limits import MAX_INFLIGHT
 from db.statements import register
 from workers.chunks import attempts
 from workers.chunks.chunk import ChunkRun, End, Tools
+from workers.chunks.earlier import EarlierResults
 from workers.chunks.lease import Claim, LeaseKeeper, claim
 from workers.chunks.slots import Slots, StepAside
 from workers.pipeline.models import Models
@@ -40,8 +41,8 @@ class Worker:
         self.id = f"{socket.gethostname()}-{os.getpid()}"
         self.stopping = threading.Event()
         self.slots = Slots(self.segment_chunk)
-        # one connection for each slot, one for the heartbeat, one for the register
-        self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 2)
+        # one connection for each slot, one for the heartbeat, one for the register, one to look up earlier results
+        self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 3)
         self._s3 = s3_client(settings, settings.fetch_threads + settings.slots * MAX_INFLIGHT)
         self._models = Models(settings, self._s3)
         self._tools: Tools | None = None
@@ -58,7 +59,13 @@ class Worker:
         pipeline = Pipeline(self.settings, self._s3, largest, self._models.batches_at_once)
         keeper = LeaseKeeper(self._engine, self.settings.lease_seconds, lambda: not self._hung(pipeline))
         self._tools = Tools(
-            self._engine, single_statements(self._engine), self.settings, pipeline, keeper, self.stopping
+            self._engine,
+            (single := single_statements(self._engine)),
+            self.settings,
+            pipeline,
+            keeper,
+            self.stopping,
+            EarlierResults(single),
         )
         pipeline.start()
         keeper.start()

@@ -7,6 +7,7 @@ import orjson
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
+from db.ids import show_job_id
 from db.states import ItemReason, ItemState, WarningCode
 
 
@@ -22,6 +23,13 @@ class ItemWarning(BaseModel):
     code: WarningCode
     detail: str
     prompt_id: str | None
+
+
+class ReusedFrom(BaseModel):
+    """The item that was computed. It may be deleted since."""
+
+    job_id: str = Field(examples=["job_0198a3c2f0b47d21a5e94c0b6f3d8e17"])
+    item_id: str
 
 
 class Item(BaseModel):
@@ -43,6 +51,7 @@ class Item(BaseModel):
     timings_ms: dict[str, float] | None
     frames: int | None = Field(description="Images in the file; the first was taken")
     warnings: list[ItemWarning]
+    reused_from: ReusedFrom | None = Field(description="The earlier item whose result this is; of jobs with `reuse`")
 
 
 class RLEBody(BaseModel):
@@ -94,7 +103,14 @@ def item_view(row: Row[Any]) -> dict[str, Any]:
         "timings_ms": row.timings_ms,
         "frames": row.frames,
         "warnings": row.warnings or [],
+        "reused_from": _reused_from(row),
     }
+
+
+def _reused_from(row: Row[Any]) -> dict[str, str] | None:
+    if row.reused_job is None:
+        return None
+    return {"job_id": show_job_id(row.reused_job), "item_id": str(row.reused_index)}
 
 
 def mask_views(row: Row[Any], start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:

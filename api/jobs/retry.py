@@ -120,11 +120,11 @@ def _problem(row: Row[Any] | None) -> str | None:
 
 
 def _values(old: Row[Any], n_items: int, digest: bytes) -> dict[str, Any]:
-    depth = {"depth": old.input["depth"]} if "depth" in old.input else {}
+    kept = {name: old.input[name] for name in ("depth", "prompts") if name in old.input}
     return {
         **{name: getattr(old, name) for name in sql.CARRIED},
         "state": JobState.PENDING,
-        "input": {"items": n_items, **depth},
+        "input": {"items": n_items, **kept},
         "chunk_size": chunk_size(n_items, prompted=old.task["type"] == "prompted"),
         "retry_of": old.id,
         "request_sha256": digest,

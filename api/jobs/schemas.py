@@ -155,6 +155,11 @@ class JobRequest(_Body):
     max_failure_ratio: float | None = Field(
         None, ge=0, le=1, description="If a greater share of all items fails, the job fails at once"
     )
+    reuse: bool = Field(
+        False,
+        description="Take over the result of an earlier item where object, model and task are the same: see the item's "
+        "`reused_from`",
+    )
     validate_only: bool = Field(False, description="Check the body and store nothing")
     output: NotBuilt = Field(None, description="Not supported yet")
     webhook: NotBuilt = Field(None, description="Not supported yet")

@@ -100,6 +100,7 @@ def _columns(job: Submission) -> dict[str, Any]:
         "task": job.task,
         "input": job.input,
         "prompts": job.prompts,
+        "reuse": job.reuse,
         "deadline": job.deadline,
         "max_failure_ratio": job.max_failure_ratio,
     }

@@ -49,6 +49,7 @@ class Submission:
     input: dict[str, Any]
     deadline: datetime | None
     max_failure_ratio: float | None
+    reuse: bool
     prompts: list[Any] | None  # for each item that has none of its own
     items: Sequence[ItemRow] | None  # None: the leader lists the prefix
 
@@ -126,6 +127,7 @@ def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Se
         input=({"prefix": given.prefix, "glob": given.glob} if rows is None else {"items": len(rows)}) | more,
         deadline=request.deadline,
         max_failure_ratio=request.max_failure_ratio,
+        reuse=request.reuse,
         prompts=raw["input"].get("prompts"),
         items=rows,
     )

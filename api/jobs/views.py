@@ -54,6 +54,7 @@ class Job(BaseModel):
     input: dict[str, Any]
     deadline: datetime | None
     max_failure_ratio: float | None
+    reuse: bool = Field(description="Whether items may take over results of earlier jobs")
     create_time: datetime
     start_time: datetime | None
     end_time: datetime | None
@@ -100,6 +101,7 @@ def job_view(row: Row[Any]) -> Job:
         input=row.input,
         deadline=row.deadline,
         max_failure_ratio=row.max_failure_ratio,
+        reuse=row.reuse,
         create_time=row.created_at,
         start_time=row.started_at,
         end_time=row.ended_at,

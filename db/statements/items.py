@@ -78,6 +78,8 @@ ITEM_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     results.c.timings_ms,
     results.c.warnings,
     results.c.frames,
+    results.c.reused_job,
+    results.c.reused_index,
 )
 # As JSON text, which Postgres writes and orjson reads faster than psycopg takes composites apart.
 MASK_COLUMNS: Final = (cast(func.to_json(results.c.masks), Text).label("masks"), results.c.rle, results.c.codec)

@@ -111,6 +111,8 @@ _CLAIM: Final = (
         jobs.c.precision,
         jobs.c.task,
         jobs.c.prompts,
+        jobs.c.tenant_id,
+        jobs.c.reuse,
         jobs.c.input["depth"].astext.label("depth"),
         jobs.c.created_at,
         jobs.c.state.label("job_state"),

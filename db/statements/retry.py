@@ -14,7 +14,9 @@ from db.statements.bound import Bound, bound
 from db.states import ItemReason, ItemState, JobState, ResultState
 from db.tables import items, jobs, results
 
-CARRIED: Final = ("name", "labels", "model", "precision", "priority", "task", "prompts", "max_failure_ratio")
+CARRIED: Final = (
+    *("name", "labels", "model", "precision", "priority", "task", "prompts", "reuse", "max_failure_ratio"),
+)
 """Columns that the new job takes over."""
 
 

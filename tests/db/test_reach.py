@@ -5,6 +5,7 @@ statement that is quick on an empty database may come to read a whole table; blo
 """
 
 from collections.abc import Iterator
+from hashlib import md5
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from db.engine import single_statements, sync_engine
 from db.ids import new_job_id
-from db.statements import dispatch, export, items, lease, reap, stop, tally
+from db.statements import dispatch, export, items, lease, reap, reuse, stop, tally
 from db.statements import jobs as sql
 from db.statements.bound import Bound
 
@@ -34,8 +35,9 @@ _LARGE = (
     "SELECT :job, n, n * :size, (n + 1) * :size, 'dispatched', now() FROM generate_series(:done + 2, :done + 9) n",
     "INSERT INTO chunks (job_id, chunk_no, lo, hi) "
     "SELECT :job, n, n * :size, (n + 1) * :size FROM generate_series(:done + 10, :n / :size - 1) n",
-    "INSERT INTO results (job_id, index, state, fence, attempt, height, width, masks, rle) "
-    "SELECT :job, n, 'succeeded', 1, 1, 32, 32, '{}', '' FROM generate_series(0, :done * :size - 1) n",
+    "INSERT INTO results (job_id, index, state, fence, attempt, height, width, masks, rle, fingerprint) "
+    "SELECT :job, n, 'succeeded', 1, 1, 32, 32, '{}', '', decode(md5(n::text), 'hex') "
+    "FROM generate_series(0, :done * :size - 1) n",
     "INSERT INTO tallies (job_id, reason, n) VALUES (:job, '', :done * :size)",
     "INSERT INTO suspects (job_id, index) SELECT :job, n FROM generate_series(0, 2000) n",
 )
@@ -52,8 +54,9 @@ _OTHER = (
     "VALUES (:job, 'default', 'succeeded', 'null', '{\"type\": \"auto\"}', '{\"items\": 1}', :n, :size, now(), now())",
     "INSERT INTO items (job_id, index, custom_id, image) SELECT :job, n, n::text, 's3://images/' || n || '.jpg' "
     "FROM generate_series(0, :n - 1) n",
-    "INSERT INTO results (job_id, index, state, fence, attempt, height, width, masks, rle) "
-    "SELECT :job, n, 'succeeded', 1, 1, 32, 32, '{}', '' FROM generate_series(0, :n - 1) n",
+    "INSERT INTO results (job_id, index, state, fence, attempt, height, width, masks, rle, fingerprint) "
+    "SELECT :job, n, 'succeeded', 1, 1, 32, 32, '{}', '', decode(md5(n::text), 'hex') "
+    "FROM generate_series(0, :n - 1) n",
 )
 
 
@@ -86,6 +89,7 @@ def _statements(job: UUID) -> dict[str, tuple[Bound, int]]:
     """What runs again and again, and how many blocks of 8 kB it may touch. The job has thousands."""
     middle = DONE * SIZE
     held = lease.Fence(job, DONE, 1)
+    copy = reuse.Copy(middle, job, middle - 1, {"fetch": 1.0})
     deep = {"start": middle - 500, "rows": 16}
     return {
         "the items of a claim": (lease.missing_items(job, lo=middle, hi=middle + SIZE), 150),
@@ -104,6 +108,9 @@ def _statements(job: UUID) -> dict[str, tuple[Bound, int]]:
         "a claim": (lease.claim(job, DONE + 5, worker="w", lease_seconds=30.0), 40),
         "a heartbeat": (lease.renew(held, lease_seconds=30.0), 40),
         "an admission": (lease.admit(held, lease_seconds=30.0, inflight=[middle], alone=False), 40),
+        "an earlier result": (reuse.earlier("default", md5(b"7").digest()), 120),
+        "an earlier result that there is not": (reuse.earlier("default", md5(b"no").digest()), 40),
+        "an earlier result taken over": (reuse.copy_results(job, fence=1, attempt=1, copies=[copy]), 60),
         "a batch's counts": (lease.record(held, lease_seconds=30.0, more_ok=1, reasons={}, inflight=[]), 40),
         "a chunk given back": (lease.give_back(held), 60),
         "a chunk taken back": (reap.take_back(job, DONE, stalls=1, backoff_seconds=1.0), 60),

@@ -82,6 +82,27 @@ def test_photographs_become_masks(service: Stack, http: httpx.Client, pictures: 
     check_invariants(engine, read_job_id(body["id"]))  # type: ignore[arg-type]
     engine.dispose()
     assert [job["id"] for job in http.get("/v1/jobs", params={"label.run": "7"}).json()["jobs"]] == [body["id"]]
+    check_reuse(http, prefix, body["id"])
+
+
+def check_reuse(http: httpx.Client, prefix: str, first: str) -> None:
+    """A second job over the same prefix takes everything over, and its files are those of the first."""
+    job = wait(http, submit(http, task=AUTO, input={"prefix": prefix, "glob": "*.jpg"}, reuse=True))
+    assert job["reuse"] and job["counts"]["succeeded"] == 3, job
+    items = http.get(f"/v1/jobs/{job['id']}/items").json()["items"]
+    assert [item["reused_from"] for item in items] == [{"job_id": first, "item_id": str(i)} for i in range(3)]
+    assert all(item["timings_ms"].keys() == {"queue", "fetch"} for item in items)
+    old, new = ([export(http, of, format) for format in ("coco", "coco_results", "sa1b")] for of in (first, job["id"]))
+    assert old == new
+
+
+def export(http: httpx.Client, job: str, format: str) -> Any:
+    """A file without what it says about its job."""
+    answer = http.get(f"/v1/jobs/{job}/results", params={"format": format})
+    if format == "sa1b":
+        return answer.text.splitlines()[:-1]
+    body = answer.json()
+    return {**body, "info": None} if format == "coco" else body
 
 
 def test_prompts_become_masks_and_a_coco_file(http: httpx.Client, pictures: Bucket, tmp_path: Any) -> None:

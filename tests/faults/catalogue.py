@@ -12,6 +12,9 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
         "test_crashes.py::test_recovery_from_a_death_is_within_the_lease_and_five_seconds",
         "test_quick.py::test_a_killed_worker_costs_its_lease",
     ),
+    "worker SIGKILLed while it takes over an earlier result; the result is deleted meanwhile": (
+        "test_crashes.py::test_a_worker_that_dies_while_it_takes_results_over",
+    ),
     "zombie: SIGSTOP for longer than the lease, SIGCONT": ("test_quick.py::test_a_zombie_writes_nothing",),
     "SIGTERM in the middle of a chunk": (
         "test_quick.py::test_sigterm_gives_back_uncharged_and_leaves_fast",

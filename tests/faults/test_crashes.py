@@ -18,6 +18,18 @@ def test_a_worker_that_dies_at(cluster: Cluster, point: str) -> None:
     assert [outcome(cluster, job) for job in jobs] == [{"ok": 12}] * 16
 
 
+def test_a_worker_that_dies_while_it_takes_results_over(cluster: Cluster) -> None:
+    images = cluster.images(12)
+    first = cluster.submit(images, size=12)
+    cluster.wait_done(first)
+    victim = cluster.add_worker(crash_at="copying")
+    jobs = [cluster.submit(images, size=4, reuse=True) for _ in range(16)]
+    assert cluster.wait_exit(victim, 30) == -9
+    until("the end of every job", 30, lambda: all(cluster.is_done(job) for job in jobs))
+    assert [outcome(cluster, job) for job in jobs] == [{"ok": 12}] * 16
+    assert cluster.ask("SELECT count(*) FROM results WHERE reused_job = :job", job=first) == 12 * 16
+
+
 def test_a_dispatcher_that_dies_between_mark_and_message(cluster: Cluster) -> None:
     cluster.stack.stop_child("dispatcher", hurry=True)
     with cluster.second_dispatcher(crash_at="marked") as second:

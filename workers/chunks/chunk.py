@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from pydantic import ValidationError
@@ -25,12 +26,14 @@ from db.limits import MAX_INFLIGHT
 from db.statements import lease as sql
 from db.states import ItemReason
 from model.spec import TASK, Task
+from workers.chunks.earlier import EarlierResults
+from workers.chunks.fingerprint import fingerprint
 from workers.chunks.lease import Claim, Item, LeaseKeeper, LeaseLost, give_back
 from workers.chunks.recorder import Recorder
 from workers.chunks.slots import StepAside
 from workers.failures import Failure, failure_of
 from workers.pipeline.pipeline import Pipeline
-from workers.pipeline.ticket import Done, Dropped, Failed, Model, Outcome, Ticket
+from workers.pipeline.ticket import Dropped, Failed, Model, Outcome, Result, Ticket
 from workers.settings import Settings
 from workers.testing import crash_points
 
@@ -62,6 +65,7 @@ class Tools:
     pipeline: Pipeline
     keeper: LeaseKeeper
     stopping: threading.Event
+    earlier: EarlierResults
 
 
 class ChunkRun:
@@ -158,7 +162,7 @@ class ChunkRun:
                 raise LeaseLost
         self._submit(items)
 
-    def _advance(self, batch: list[Done | Failed], admitted: list[Item]) -> None:
+    def _advance(self, batch: list[Result], admitted: list[Item]) -> None:
         """Write a batch and the next admissions in one transaction. Without a batch there is no progress to record."""
         if not batch:
             self._admit(admitted)
@@ -194,16 +198,21 @@ class ChunkRun:
         return failure_of(error)
 
     def _ticket(self, item: Item) -> Ticket:
+        claim, task = self._claim, self._task(item)
         return Ticket(
             index=item.index,
             uri=item.image,
-            task=self._task(item),
+            task=task,
             model=self._model,
+            fingerprint_of=lambda tag: fingerprint(
+                tag, tenant=claim.tenant, image=item.image, model=self._model, task=task, depth=claim.depth
+            ),
+            find=partial(self._tools.earlier.find, claim.tenant) if claim.reuse else None,
             sink=self._sink,
             abandoned=self._abandoned,
-            job_id=self._claim.fence.job_id,
-            depth=self._claim.depth,
-            timings_ms={"queue": self._claim.queue_ms},
+            job_id=claim.fence.job_id,
+            depth=claim.depth,
+            timings_ms={"queue": claim.queue_ms},
         )
 
     def _task(self, item: Item) -> Task:
@@ -211,13 +220,13 @@ class ChunkRun:
         prompts = self._claim.prompts if item.prompts is None else item.prompts
         return TASK.validate_python(task if prompts is None else task | {"prompts": prompts})
 
-    def _collect(self, more: bool = False) -> list[Done | Failed]:
+    def _collect(self, more: bool = False) -> list[Result]:
         """Wait for the first result, then a little longer for others in flight.
 
         `more`: images wait to be admitted. They are admitted once half of the window is free.
         """
         enough = self._window // 2 if more else self._window
-        batch: list[Done | Failed] = []
+        batch: list[Result] = []
         linger_until = None
         while self._inflight and not self._tools.stopping.is_set():
             if self._claim.lost.is_set():

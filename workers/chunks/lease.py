@@ -46,12 +46,14 @@ class Claim:
 
     fence: Fence
     attempt: int
+    tenant: str
     model: str
     precision: str | None
     task: dict[str, Any]
     prompts: Any
     """For each item that has none of its own."""
     depth: Depth
+    reuse: bool
     reasons: dict[str, int]
     queue_ms: float
     items: list[Item]
@@ -72,11 +74,13 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
     return Claim(
         fence=Fence(job_id, chunk_no, row.fence),
         attempt=row.attempts,
+        tenant=row.tenant_id,
         model=row.model,
         precision=row.precision,
         task=row.task,
         prompts=row.prompts,
         depth=Depth(row.depth or Depth.AUTO),
+        reuse=row.reuse,
         reasons=dict(row.reasons),
         queue_ms=max(0.0, round(waited, 3)),
         items=[Item(index, image, prompts, suspect) for index, image, prompts, suspect in found.missing],

@@ -3,18 +3,26 @@
 import logging
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from db.engine import DATABASE_ERRORS, is_about_data
 from db.statements import lease as sql
+from db.statements.reuse import Copy, copy_results
 from db.states import ItemReason
 from workers.chunks.lease import Claim, LeaseLost
 from workers.chunks.rows import result_row
 from workers.failures import Failure
-from workers.pipeline.ticket import Done, Failed, Model
+from workers.pipeline.ticket import Done, Failed, Model, Result, Reused
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
+
+
+class _Gone(Exception):
+    """Earlier results were deleted between their look-up and their copy. The transaction is rolled back."""
+
+    def __init__(self, indexes: set[int]) -> None:
+        self.indexes = indexes
 
 
 class Recorder:
@@ -29,7 +37,7 @@ class Recorder:
         self._suspects = [item.index for item in claim.items if item.suspect]
         self.missing = len(claim.items)
 
-    def write(self, batch: list[Done | Failed], inflight: set[int]) -> None:
+    def write(self, batch: list[Result], inflight: set[int]) -> None:
         """Write a batch, and `inflight`, the items that are admitted and have no result yet.
 
         Where the database refuses the batch, each result is written by itself, so that only the one at fault fails.
@@ -40,6 +48,9 @@ class Recorder:
             self._commit(batch, inflight)
         except LeaseLost:
             raise
+        except _Gone as gone:
+            # They stay without a result, so the chunk is given back at its end, and its next holder computes them.
+            self._commit([outcome for outcome in batch if outcome.index not in gone.indexes], inflight)
         except Exception as error:
             if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
                 raise
@@ -47,11 +58,13 @@ class Recorder:
             for outcome in batch:
                 self._write_one(outcome, inflight)
 
-    def _write_one(self, outcome: Done | Failed, inflight: set[int]) -> None:
+    def _write_one(self, outcome: Result, inflight: set[int]) -> None:
         try:
             self._commit([outcome], inflight)
         except LeaseLost:
             raise
+        except _Gone:
+            return
         except Exception as error:
             if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
                 raise
@@ -59,7 +72,7 @@ class Recorder:
             failure = Failure(ItemReason.INTERNAL, f"the result cannot be written: {type(error).__name__}", True)
             self._commit([Failed(outcome.index, failure, {})], inflight)
 
-    def _commit(self, batch: list[Done | Failed], inflight: set[int]) -> None:
+    def _commit(self, batch: list[Result], inflight: set[int]) -> None:
         """One transaction: check the fence, add the counts, note what is in flight, insert results, end the chunk."""
         fence, indexes = self._claim.fence, [outcome.index for outcome in batch]
         reasons = dict(self._reasons)
@@ -67,8 +80,8 @@ class Recorder:
             if isinstance(outcome, Failed):
                 reason = outcome.failure.reason.value
                 reasons[reason] = reasons.get(reason, 0) + 1
-        n_ok = sum(isinstance(outcome, Done) for outcome in batch)
-        rows = [self._row(outcome) for outcome in batch]
+        n_ok = sum(not isinstance(outcome, Failed) for outcome in batch)
+        rows = [self._row(outcome) for outcome in batch if not isinstance(outcome, Reused)]
         with self._engine.begin() as connection:
             record = sql.record(
                 fence,
@@ -80,13 +93,27 @@ class Recorder:
             counted = connection.execute(*record).one_or_none()
             if counted is None:
                 raise LeaseLost
-            connection.execute(*sql.insert_results(rows))
+            if rows:
+                connection.execute(*sql.insert_results(rows))
+            self._take_over(connection, [outcome for outcome in batch if isinstance(outcome, Reused)])
             crash_points.reach("writing", fence.job_id)
             if self._suspects:
                 connection.execute(*sql.clear_suspects(fence.job_id, indexes))
             if counted.missing == 0:
                 connection.execute(*sql.complete(fence))
         self.missing, self._reasons = counted.missing, reasons
+
+    def _take_over(self, connection: Connection, batch: list[Reused]) -> None:
+        """Copy earlier results. Raises _Gone if one was deleted since it was found."""
+        if not batch:
+            return
+        copies = [Copy(one.index, one.earlier.job_id, one.earlier.index, one.timings_ms) for one in batch]
+        fence = self._claim.fence
+        copy = copy_results(fence.job_id, fence=fence.fence, attempt=self._claim.attempt, copies=copies)
+        crash_points.reach("copying", fence.job_id)
+        found = {row.item_index for row in connection.execute(*copy)}
+        if gone := {one.index for one in batch} - found:
+            raise _Gone(gone)
 
     def _row(self, outcome: Done | Failed) -> dict[str, Any]:
         fence = self._claim.fence

@@ -56,6 +56,7 @@ def result_row(job_id: UUID, fence: int, attempt: int, model: Model, outcome: Do
         "model": model.name,
         "model_revision": model.revision,
         "precision": model.precision,
+        "fingerprint": outcome.fingerprint if isinstance(outcome, Done) else None,
     }
     if isinstance(outcome, Failed):
         failure = outcome.failure

@@ -90,17 +90,18 @@ class FetchStage:
         """Read one object. Returns whether this thread was replaced meanwhile."""
         with self._lock:
             self._fetches.add(fetch)
-        data: bytes = b""
+        data: bytes | None = None
         error: BaseException | None = None
         try:
-            data = fetch.reading.read()
+            data = fetch.reading.read(_known(fetch.ticket))
         except BaseException as raised:  # noqa: BLE001  the thread serves the next object
             error = raised
         with self._lock:
             self._fetches.discard(fetch)
             self._slow -= fetch.replaced
         if not fetch.left:
-            fetch.ticket.data = data
+            fetch.ticket.data = data or b""
+            fetch.ticket.fingerprint = _fingerprint(fetch.ticket, fetch.reading.tag)
             self._leave(fetch, error)
         return fetch.replaced
 
@@ -141,3 +142,21 @@ class FetchStage:
             fetch.replaced = True
             self._slow += 1
         self._spawn()
+
+
+def _fingerprint(ticket: Ticket, tag: str | None) -> bytes | None:
+    return None if tag is None or ticket.fingerprint_of is None else ticket.fingerprint_of(tag)
+
+
+def _known(ticket: Ticket) -> Callable[[str], bool] | None:
+    """Looks for an earlier result of the object with a given tag, and keeps it in the ticket."""
+    find = ticket.find
+    if find is None:
+        return None
+
+    def known(tag: str) -> bool:
+        found = _fingerprint(ticket, tag)
+        ticket.earlier = None if found is None else find(found)
+        return ticket.earlier is not None
+
+    return known

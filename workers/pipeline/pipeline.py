@@ -27,7 +27,7 @@ from workers.pipeline.fetching import FetchStage
 from workers.pipeline.gate import Gate
 from workers.pipeline.gpu_queue import GpuQueue
 from workers.pipeline.prompts import answerable, empty_masks
-from workers.pipeline.ticket import Done, Dropped, Failed, Ticket, warning
+from workers.pipeline.ticket import Done, Dropped, Failed, Outcome, Reused, Ticket, warning
 from workers.settings import Settings
 from workers.storage.reading import GivenUp
 from workers.testing import crash_points
@@ -93,7 +93,9 @@ class Pipeline:
                 self._fail(ticket, error)
 
     def _fetched(self, ticket: Ticket, error: BaseException | None) -> None:
-        if error is None:
+        if error is None and ticket.earlier is not None:
+            self._leave(ticket, Reused(ticket.index, ticket.earlier, ticket.timings_ms))
+        elif error is None:
             self._decode.put(ticket)
         elif isinstance(error, GivenUp):
             self._leave(ticket, Dropped(ticket.index))
@@ -176,6 +178,7 @@ class Pipeline:
             timings_ms=ticket.timings_ms,
             frames=ticket.frames,
             warnings=ticket.warnings,
+            fingerprint=ticket.fingerprint,
         )
         self._leave(ticket, done)
 
@@ -185,7 +188,7 @@ class Pipeline:
             log.error("item %d (%s) failed", ticket.index, ticket.uri, exc_info=error)
         self._leave(ticket, Failed(ticket.index, failure, ticket.timings_ms))
 
-    def _leave(self, ticket: Ticket, outcome: Done | Failed | Dropped) -> None:
+    def _leave(self, ticket: Ticket, outcome: Outcome) -> None:
         ticket.prepared = ticket.raw = None
         self.gate.leave()
         ticket.sink.put(outcome)

@@ -1,6 +1,7 @@
 """An image on its way through the pipeline, and its outcome."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
@@ -32,6 +33,24 @@ class Done:
     timings_ms: dict[str, float]
     frames: int | None = None
     warnings: list[dict[str, Any]] = field(default_factory=list)
+    fingerprint: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A result that there is already."""
+
+    job_id: UUID
+    index: int
+
+
+@dataclass(frozen=True)
+class Reused:
+    """An item that takes over an earlier result. Its object was not fetched."""
+
+    index: int
+    earlier: Earlier
+    timings_ms: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,8 @@ class Dropped:
     index: int
 
 
-Outcome = Done | Failed | Dropped
+Result = Done | Reused | Failed
+Outcome = Result | Dropped
 
 
 @dataclass(eq=False)
@@ -66,6 +86,12 @@ class Ticket:
     interactive: bool = False
     depth: Depth = Depth.AUTO
     job_id: UUID | None = None
+    fingerprint_of: Callable[[str], bytes] | None = None
+    """The fingerprint of the result, from a tag that changes with the object's content."""
+    find: Callable[[bytes], Earlier | None] | None = None
+    """Finds an earlier result by its fingerprint. None: the item is computed in any case."""
+    fingerprint: bytes | None = None
+    earlier: Earlier | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
     data: bytes = b""
     height: int = 0

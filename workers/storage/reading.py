@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final
@@ -47,6 +47,8 @@ class Reading:
 
     def __init__(self, client: Any, uri: str, settings: Settings, brake: Brake) -> None:
         self.uri = uri
+        self.tag: str | None = None
+        """Changes with the object's content. Known once the store has answered."""
         self._client = client
         self._settings = settings
         self._brake = brake
@@ -57,13 +59,15 @@ class Reading:
         self._lock = threading.Lock()
         self._stream: Any = None
 
-    def read(self) -> bytes:
-        """The object's bytes.
+    def read(self, known: Callable[[str], bool] | None = None) -> bytes | None:
+        """The object's bytes. None: `known` knows the object by its tag, so that it was not fetched.
 
         Raises ItemFailed with the reason. Raises GivenUp if it was ended or the bucket has throttled for CHUNK_SECONDS.
         """
         wanted = split_uri(self.uri)
         check_bucket(wanted.bucket, self._settings.buckets)
+        if known is not None and self._is_known(wanted, known):
+            return None
         while True:
             self._slow_down()
             try:
@@ -92,9 +96,20 @@ class Reading:
         seconds = f"{self._settings.fetch_seconds:g} s (MASKWORKS_FETCH_SECONDS)"
         return ItemFailed(ItemReason.TIMEOUT, f"{self.uri}: not read within {seconds}{tried}")
 
+    def _is_known(self, wanted: ObjectUri, known: Callable[[str], bool]) -> bool:
+        """Ask for the object's tag alone. Where that fails, reading it says why."""
+        self._slow_down()
+        try:
+            answer = self._client.head_object(**_named(wanted))
+        except READ_ERRORS:
+            return False
+        self._brake.passed()
+        self.tag = _tag(answer)
+        return self.tag is not None and known(self.tag)
+
     def _get(self, wanted: ObjectUri) -> bytes:
-        version = {} if wanted.version is None else {"VersionId": wanted.version}
-        answer = self._client.get_object(Bucket=wanted.bucket, Key=wanted.key, **version)
+        answer = self._client.get_object(**_named(wanted))
+        self.tag = _tag(answer)
         most, size = self._settings.max_image_bytes, answer.get("ContentLength")
         with self._interruptible(answer["Body"]) as body:
             self._check()
@@ -161,3 +176,17 @@ class Reading:
             seconds = f"{self._settings.throttle_seconds:g} s (MASKWORKS_THROTTLE_SECONDS)"
             detail = f"{self.uri}: the bucket has refused every request for {seconds}: {describe(error)}"
             raise ItemFailed(ItemReason.STORAGE_UNAVAILABLE, detail) from error
+
+
+def _named(wanted: ObjectUri) -> dict[str, str]:
+    """The parameters of boto3 that name the object."""
+    version = {} if wanted.version is None else {"VersionId": wanted.version}
+    return {"Bucket": wanted.bucket, "Key": wanted.key, **version}
+
+
+def _tag(answer: dict[str, Any]) -> str | None:
+    """The ETag, or the version's id where the store gives no ETag. A version without an id is called `null`."""
+    if etag := answer.get("ETag"):
+        return f"etag {etag}"
+    version = answer.get("VersionId")
+    return None if version in (None, "null") else f"version {version}"

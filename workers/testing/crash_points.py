@@ -24,6 +24,7 @@ decoding     an image is decoded
 computing    the GPU thread has a batch in its hands
 encoding     an image's masks are encoded
 packing      an image's result becomes a row
+copying      an earlier result is to be taken over, in an open transaction
 writing      results and counts of a batch are in an open transaction
 renewing     a lease is renewed
 done         a chunk is done and committed, its job not yet finished
@@ -37,8 +38,8 @@ from uuid import UUID
 
 NAMES: Final = (
     *("reaping", "stopping", "finishing", "filling", "marked", "announcing", "listing", "listed", "tallying"),
-    *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "writing"),
-    *("renewing", "done"),
+    *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "copying"),
+    *("writing", "renewing", "done"),
 )
 
 

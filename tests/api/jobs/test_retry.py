@@ -41,13 +41,13 @@ async def retried(service: Service, job: dict[str, Any], **given: Any) -> httpx.
 
 
 async def test_the_failed_items_become_a_job(service: Service) -> None:
-    job = await half_failed(service, name="tiles", labels={"run": "7"}, priority=8, precision="fast")
+    job = await half_failed(service, name="tiles", labels={"run": "7"}, priority=8, precision="fast", reuse=True)
     answer = await retried(service, job)
     assert answer.status_code == 202, answer.text
     new = answer.json()
     assert (answer.headers["location"], new["retry_of"]) == (f"/v1/jobs/{new['id']}", job["id"])
     assert (new["state"], new["counts"]["total"], new["counts"]["pending"]) == ("pending", 2, 2)
-    for name in ("name", "labels", "priority", "precision", "model", "task"):
+    for name in ("name", "labels", "priority", "precision", "model", "task", "reuse"):
         assert new[name] == job[name]
     assert await ids(service, new) == ["b", "d"]
 

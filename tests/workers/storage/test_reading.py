@@ -361,6 +361,49 @@ def test_a_version_in_a_store_without_versions(bucket: Bucket, settings: Setting
     assert failure(Objects(s3_client(settings), settings), f"{uri}?versionId=7").reason is ItemReason.OBJECT_NOT_FOUND
 
 
+def test_an_object_that_is_known_is_not_fetched(server: HostileS3, objects: Change) -> None:
+    server.answer = lambda connection, _: send(connection, b"", 'ETag: "1"', length=5)
+    one = objects().open("s3://b/k?versionId=7")
+    assert one.read({'etag "1"'}.__contains__) is None and one.tag == 'etag "1"'
+    assert [head.split(" HTTP")[0] for head in server.heads] == ["HEAD /b/k?versionId=7"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "tag"),
+    [
+        (('ETag: "2"', "x-amz-version-id: v"), 'etag "2"'),
+        (("x-amz-version-id: v",), "version v"),
+        (("x-amz-version-id: null",), None),
+        ((), None),
+    ],
+)
+def test_the_tag_is_that_of_the_object_that_was_read(
+    server: HostileS3, objects: Change, headers: tuple[str, ...], tag: str | None
+) -> None:
+    """It may have changed since it was asked for."""
+    server.answer = lambda connection, head: (
+        send(connection, b"", 'ETag: "1"') if head.startswith("HEAD") else send(connection, b"12345", *headers)
+    )
+    one = objects().open("s3://b/k")
+    assert one.read(lambda _: False) == b"12345" and one.tag == tag
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "503 Slow Down", "501 Not Implemented"])
+def test_where_the_tag_is_refused_the_object_is_read(server: HostileS3, objects: Change, status: str) -> None:
+    server.answer = lambda connection, head: (
+        send(connection, b"", status=status) if head.startswith("HEAD") else send(connection, b"12345", 'ETag: "1"')
+    )
+    one = objects().open("s3://b/k")
+    assert one.read(lambda _: True) == b"12345" and one.tag == 'etag "1"'
+
+
+def test_the_store_gives_the_same_tag_to_both(bucket: Bucket, settings: Settings) -> None:
+    objects, uri = Objects(s3_client(settings), settings), bucket.put("a.jpg", b"12345")
+    first, again = objects.open(uri), objects.open(uri)
+    assert first.read() == b"12345" and first.tag is not None
+    assert again.read({first.tag}.__contains__) is None
+
+
 def test_a_wrong_secret(bucket: Bucket, settings: Settings) -> None:
     uri = bucket.put("a.jpg", b"12345")
     wrong = settings.model_copy(update={"s3_secret_key": "wrong-" * 4})

@@ -1,0 +1,23 @@
+"""The fingerprint of a result. Two results of a tenant with the same fingerprint have the same masks."""
+
+import hashlib
+import json
+from typing import Final
+
+from db.object_uri import split_uri
+from db.states import Depth
+from model.spec import TASK, Task
+from workers.pipeline.ticket import Model
+
+_RULES: Final = 1
+"""Raise it with any change that gives other masks for the same bytes, model and task, for example in a decoder."""
+_BYTES: Final = 16
+
+
+def fingerprint(tag: str, *, tenant: str, image: str, model: Model, task: Task, depth: Depth) -> bytes:
+    """Of the result of an object. `tag` changes with the object's content."""
+    wanted = split_uri(image)
+    of = [_RULES, tenant, wanted.bucket, wanted.key, tag, model.name, model.revision, model.precision, depth.value]
+    digest = hashlib.sha256(json.dumps(of).encode())
+    digest.update(TASK.dump_json(task))
+    return digest.digest()[:_BYTES]
