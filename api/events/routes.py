@@ -14,11 +14,20 @@ from db.ids import show_job_id
 from db.statements import jobs as sql
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["progress", "done"]},
+        "id": {"type": "string", "description": "The job's ETag"},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "The job"},
+        "retry": {"type": "integer", "description": "Milliseconds to wait before the client connects again"},
+    },
+}
 _EVENTS: Responses = {
     **NOT_FOUND,
     200: {
-        "description": "Events `progress` and, at last, `done`. The data of each is the job; the id is its ETag",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "Events `progress` and, at last, `done`. The schema is that of one event",
+        "content": {"text/event-stream": {"schema": _EVENT}},
     },
 }
 
