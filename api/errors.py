@@ -10,6 +10,7 @@ Problem                a refusal, with a detail for the client
 │  UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems,
 │  TooManyExports, TooManyFollowers
 └─ NotReady            the database answers but is not migrated
+NoSuchJob              the same as JobNotFound, from the files of results
 sqlalchemy, psycopg    the database does not answer: 503
 ClientDisconnect       the client closed the connection before its body ended. Nobody reads the answer
 HTTPException          Starlette's own: no route, wrong method
@@ -31,6 +32,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
+from exports.pages import NoSuchJob
 from intake.messages import pointer, text_of
 
 log = logging.getLogger("maskworks.api")
@@ -172,6 +174,8 @@ _DATABASE_AWAY = Kind(
     detail="The request may or may not have been carried out: try again. Send submits with an Idempotency-Key.",
 )
 
+_JOB_NOT_FOUND = Kind(HTTPStatus.NOT_FOUND, "JOB_NOT_FOUND", "There is no such job")
+
 TABLE: dict[type[Exception], Kind] = {
     InvalidBody: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_REQUEST", "The request body is not valid"),
     NotSupported: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "NOT_SUPPORTED", "This feature is not supported yet"),
@@ -180,7 +184,8 @@ TABLE: dict[type[Exception], Kind] = {
     InvalidParameter: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_PARAMETER", "A parameter is not valid"),
     Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "A valid API key is needed"),
     TooManyWrongKeys: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_WRONG_KEYS", "Too many wrong keys", retry=True),
-    JobNotFound: Kind(HTTPStatus.NOT_FOUND, "JOB_NOT_FOUND", "There is no such job"),
+    JobNotFound: _JOB_NOT_FOUND,
+    NoSuchJob: _JOB_NOT_FOUND,
     ItemNotFound: Kind(HTTPStatus.NOT_FOUND, "ITEM_NOT_FOUND", "There is no such item"),
     JobNotDone: Kind(HTTPStatus.CONFLICT, "JOB_NOT_DONE", "The job is not done"),
     NothingToRetry: Kind(HTTPStatus.CONFLICT, "NOTHING_TO_RETRY", "No item can be retried"),

@@ -14,7 +14,6 @@ from api.errors import TooManyExports, TooManyFollowers
 from api.events import routes as events
 from api.events.feed import Feed
 from api.exports import routes as exports
-from api.exports.pages import Reader
 from api.http.bodies import BodyRoom
 from api.http.edge import Edge
 from api.http.parameters import KNOWN_PARAMETERS
@@ -26,6 +25,7 @@ from api.wrong_keys import Brake
 from db.configuration import ConfigurationError, operator_errors, read_settings
 from db.engine import async_engine
 from db.migrate import head_revision
+from exports.pages import Reader
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

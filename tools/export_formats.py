@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api.exports.table import FORMATS
+from exports.table import FORMATS
 from tools.layout import ROOT
 
 BEGIN: Final = "<!-- export formats: python -m tools.documents writes this part -->\n"

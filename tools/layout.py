@@ -9,6 +9,7 @@ ROOT: Final = Path(__file__).parent.parent
 
 PACKAGES: Final = {
     "api": "The REST API. It speaks HTTP and SQL, and never imports torch.",
+    "exports": "The files of results, one file for each format. They are written page by page, in constant memory.",
     "workers": "What runs beside a GPU, and what keeps it fed.",
     "intake": "Items as clients give them, in a body or a manifest. One set of rules for the API and the dispatcher.",
     "model": "Segment Anything: arrays in, masks out. The only package that imports torch.",

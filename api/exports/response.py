@@ -7,12 +7,11 @@ from typing import Any
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.errors import JobNotFound
-from api.exports.format import Format
-from api.exports.pages import Source
 from api.http.sending import taken
 from api.http.slots import Slots
 from api.tenant import Tenant
+from exports.format import Format
+from exports.pages import NoSuchJob, Source
 
 log = logging.getLogger("maskworks.api")
 
@@ -31,22 +30,24 @@ class ExportResponse(StreamingResponse):
         self._head = False
 
     @classmethod
-    async def start(cls, format: Format, source: Source, slots: Slots, stall: float) -> "ExportResponse":
+    async def start(
+        cls, format: Format, source: Source, slots: Slots, tenant: Tenant, stall: float
+    ) -> "ExportResponse":
         """Read the first block, so that a failure until then is answered as a problem.
 
         A client that takes nothing for `stall` seconds is cut off. Raises TooManyExports.
         """
-        slots.take(source.tenant)
+        slots.take(tenant)
         try:
             blocks = _blocks(format.parts(source))
             first = await anext(blocks)
         except BaseException:
-            slots.give_back(source.tenant)
+            slots.give_back(tenant)
             raise
         name = f"{source.job.id}.{format.suffix}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Job-State": source.job.state.value}
         resumed = _resumed(first, blocks)
-        return cls(resumed, slots, source.tenant, stall, media_type=format.media_type, headers=headers)
+        return cls(resumed, slots, tenant, stall, media_type=format.media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._state = scope.get("state", {})
@@ -67,7 +68,7 @@ class ExportResponse(StreamingResponse):
             async for block in self._blocks:
                 if not await taken(send, block, self._stall, self._state):
                     return
-        except JobNotFound as error:
+        except NoSuchJob as error:
             log.warning("an export was cut: %s", error)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})

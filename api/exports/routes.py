@@ -10,11 +10,11 @@ from starlette.responses import StreamingResponse
 from api.auth import CurrentTenant
 from api.database import Config, JobId
 from api.errors import NotSupported
-from api.exports.pages import Reader, open_source
 from api.exports.response import ExportResponse
-from api.exports.table import DEFAULT, FORMATS, PLANNED
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses
 from api.http.slots import Slots
+from exports.pages import Reader, open_source
+from exports.table import DEFAULT, FORMATS, PLANNED
 
 router = APIRouter(prefix="/v1/jobs/{job_id:job}", tags=["results"], responses={**PROBLEMS, **NOT_FOUND})
 
@@ -66,5 +66,5 @@ async def stream_results(
 ) -> Response:
     if format not in FORMATS:
         raise NotSupported([{"pointer": "/format", "detail": f"{format} is not supported yet"}])
-    source = await open_source(reader, tenant, job_id)
-    return await ExportResponse.start(FORMATS[format], source, slots, config.export_stall_seconds)
+    source = await open_source(reader, tenant.id, job_id)
+    return await ExportResponse.start(FORMATS[format], source, slots, tenant, config.export_stall_seconds)

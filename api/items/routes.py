@@ -14,13 +14,14 @@ from api.database import JobId, Reads
 from api.errors import ItemNotFound, JobNotFound
 from api.http.paging import IndexToken, PageSize, next_token, read_index
 from api.http.problems import NOT_FOUND, PROBLEMS
-from api.items.views import Item, ItemPage, MaskPage, item_view, mask_views
+from api.items.views import Item, ItemPage, MaskPage
 from api.tenant import Tenant
 from db.ids import show_job_id
 from db.statements import items as sql
 from db.statements.bound import Bound
 from db.statements.jobs import job_state
 from db.states import ItemState
+from exports.views import item_view, mask_views
 
 router = APIRouter(prefix="/v1/jobs/{job_id:job}", tags=["results"], responses={**PROBLEMS, **NOT_FOUND})
 

@@ -1,13 +1,7 @@
-"""Answers about items and masks: rows of the database → JSON."""
+"""Answers about items and masks, as the OpenAPI document describes them. `exports.views` makes them."""
 
-import zlib
-from typing import Any
-
-import orjson
 from pydantic import BaseModel, Field
-from sqlalchemy import Row
 
-from db.ids import show_job_id
 from db.states import ItemReason, ItemState, WarningCode
 
 
@@ -81,61 +75,3 @@ class ItemPage(BaseModel):
 class MaskPage(BaseModel):
     masks: list[MaskBody]
     next_page_token: str | None = None
-
-
-def item_view(row: Row[Any]) -> dict[str, Any]:
-    """A row of `db.statements.items.item` → the JSON of `Item`."""
-    failed = row.reason is not None
-    return {
-        "id": str(row.item_index),
-        "custom_id": row.custom_id,
-        "index": row.item_index,
-        "image": row.image,
-        "state": row.state,
-        "attempt": row.attempt,
-        "error": {"reason": row.reason, "detail": row.detail, "retryable": row.retryable} if failed else None,
-        "size": None if row.height is None else [row.height, row.width],
-        "orientation": row.orientation,
-        "mask_count": row.mask_count,
-        "model": row.model,
-        "model_revision": row.model_revision,
-        "precision": row.precision,
-        "timings_ms": row.timings_ms,
-        "frames": row.frames,
-        "warnings": row.warnings or [],
-        "reused_from": _reused_from(row),
-    }
-
-
-def _reused_from(row: Row[Any]) -> dict[str, str] | None:
-    if row.reused_job is None:
-        return None
-    return {"job_id": show_job_id(row.reused_job), "item_id": str(row.reused_index)}
-
-
-def mask_views(row: Row[Any], start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
-    """The masks [start, stop) of a result row → the JSON of `MaskBody`. RLE counts are copied, never decoded.
-
-    `row.masks` is the JSON of a list of `db.mask_row.MaskRow`.
-    """
-    if not row.mask_count:
-        return []
-    rle = (zlib.decompress(row.rle) if row.codec == 1 else row.rle).decode("ascii")
-    size = [row.height, row.width]
-    return [_mask_view(start + i, mask, rle, size) for i, mask in enumerate(orjson.loads(row.masks)[start:stop])]
-
-
-def _mask_view(index: int, mask: dict[str, Any], rle: str, size: list[int]) -> dict[str, Any]:
-    offset = mask["offset"]
-    point = None if mask["point_x"] is None else [[mask["point_x"], mask["point_y"]]]
-    return {
-        "id": index,
-        "prompt_id": mask["prompt"],
-        "segmentation": {"size": size, "counts": rle[offset : offset + mask["length"]]},
-        "bbox": [mask["x"], mask["y"], mask["w"], mask["h"]],
-        "area": mask["area"],
-        "predicted_iou": mask["predicted_iou"],
-        "stability_score": mask["stability_score"],
-        "point_coords": point,
-        "crop_box": [mask["crop_x"], mask["crop_y"], mask["crop_w"], mask["crop_h"]],
-    }

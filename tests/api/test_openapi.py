@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from api import openapi
-from api.exports.table import FORMATS
 from api.main import create_app
+from exports.table import FORMATS
 from tests.api.conftest import Service, result_row, settings, some_masks
 from tests.api.document import check_answer
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COPIED = ("api", "bench", "db", "deploy", "model", "tests", "workers", "pyproject.toml", "README.md")
+COPIED = ("api", "bench", "db", "deploy", "exports", "model", "tests", "workers", "pyproject.toml", "README.md")
 SECONDS = 400
 
 

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from sqlalchemy import Engine, Row, text
 
-from api.exports.pages import Reader
-from api.exports.table import FORMATS
 from api.main import create_app
 from db.statements.bound import Bound
+from exports.pages import Reader
+from exports.table import FORMATS
 from tests.api.conftest import PEPPER, Service, new_tenant, result_row, settings, some_masks
 from tests.api.processes import process, wait_ready
 

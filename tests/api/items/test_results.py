@@ -13,14 +13,12 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from api.errors import JobNotFound
-from api.exports.file_names import file_name
-from api.exports.pages import Reader, Source, open_source
-from api.exports.table import FORMATS
-from api.tenant import Tenant
 from db.engine import async_engine
 from db.ids import read_job_id
 from db.states import ItemReason
+from exports.file_names import file_name
+from exports.pages import NoSuchJob, Reader, Source, open_source
+from exports.table import FORMATS
 from model.masks.rle import decode, encode
 from tests.api.conftest import Service, failure_row, result_row, some_masks
 
@@ -190,7 +188,7 @@ async def source_of(service: Service, job: str) -> AsyncIterator[Source]:
     job_id = read_job_id(job)
     assert job_id is not None
     reader = Reader(engine.execution_options(isolation_level="AUTOCOMMIT"), 2)
-    yield await open_source(reader, Tenant(service.tenant), job_id)
+    yield await open_source(reader, service.tenant, job_id)
     await engine.dispose()
 
 
@@ -254,6 +252,6 @@ async def test_a_job_deleted_meanwhile_does_not_end_as_a_whole_file(service: Ser
         parts = FORMATS[name].parts(source)
         await anext(parts)
         assert (await service.client.delete(f"/v1/jobs/{job}")).status_code == 204
-        with pytest.raises(JobNotFound):
+        with pytest.raises(NoSuchJob):
             async for _ in parts:
                 pass

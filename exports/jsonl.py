@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator
 
 import orjson
 
-from api.exports.format import Format
-from api.exports.pages import Source
-from api.items.views import item_view, mask_views
 from db.statements import export
+from exports.format import Format
+from exports.pages import Source
+from exports.views import item_view, mask_views
 
 ABOUT = """One line for each final item: the item with its `masks`. The last line describes the job, as
 `{"job": …}`: its `id`, `state`, `done` and `counts`. If that line is missing, the file was cut off."""

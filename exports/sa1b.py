@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 from sqlalchemy import Row
 
-from api.exports.failed_items import failed_items
-from api.exports.file_names import FileNames
-from api.exports.format import Format
-from api.exports.pages import Source
-from api.items.views import mask_views
 from db.statements import export
+from exports.failed_items import failed_items
+from exports.file_names import FileNames
+from exports.format import Format
+from exports.pages import Source
+from exports.views import mask_views
 
 ABOUT = """JSON lines. Each item that succeeded has a line in the form of SA-1B, which has one such JSON file for each
 image: `{"image": …, "annotations": […]}`.

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from api.exports.pages import Source
 from db.object_uri import split_uri
 from db.statements import export
+from exports.pages import Source
 
 _NUMBERED = re.compile(r"#[0-9]+\Z")
 

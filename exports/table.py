@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from api.exports import coco, coco_results, jsonl, sa1b
-from api.exports.format import Format
+from exports import coco, coco_results, jsonl, sa1b
+from exports.format import Format
 
 FORMATS: Final[dict[str, Format]] = {
     "jsonl": jsonl.FORMAT,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
-from api.exports.pages import Source
+from exports.pages import Source
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from api.exports.array import array
-from api.exports.format import Format
-from api.exports.pages import Source
-from api.items.views import mask_views
 from db.statements import export
+from exports.array import array
+from exports.format import Format
+from exports.pages import Source
+from exports.views import mask_views
 
 ABOUT = """A list of COCO results, one for each mask. pycocotools' `loadRes` reads it beside the `coco` file of the same
 job. While the job runs, download this file first: it then names no image that the `coco` file lacks.

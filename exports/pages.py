@@ -13,16 +13,37 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.errors import JobNotFound
-from api.jobs.views import Job, job_view
-from api.tenant import Tenant
 from db.ids import show_job_id
 from db.statements import jobs as sql
 from db.statements.bound import Bound
 from db.statements.export import Pages
+from db.states import FINAL_JOB_STATES, ItemState, JobState
 
 _FIRST_ROWS, _MOST_ROWS = 16, 512
 _SMALL_PAGE, _LARGE_PAGE = 128 * 1024, 512 * 1024
+
+
+class NoSuchJob(LookupError):
+    """The tenant has no such job, or it was deleted while it was read."""
+
+    def __init__(self, job_id: UUID) -> None:
+        super().__init__(f"you have no job {show_job_id(job_id)!r}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What files say about their job."""
+
+    id: str
+    state: JobState
+    done: bool
+    counts: dict[str, int]
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "Job":
+        """A row of `db.statements.jobs.job`."""
+        counts = {"total": row.n_items, **{state.value: getattr(row, state.value) for state in ItemState}}
+        return cls(show_job_id(row.id), row.state, row.state in FINAL_JOB_STATES, counts)
 
 
 class Reader:
@@ -42,24 +63,24 @@ class Source:
     """A job's results as an export reads them; `job` is the job at the beginning."""
 
     reader: Reader
-    tenant: Tenant
+    tenant: str
     job_id: UUID
     job: Job
 
     def about(self) -> dict[str, Any]:
         """What a file says about its job, so that a reader knows whether it is all of it."""
         job = self.job
-        return {"id": job.id, "state": job.state, "done": job.done, "counts": job.counts.model_dump()}
+        return {"id": job.id, "state": job.state, "done": job.done, "counts": job.counts}
 
     async def rows(self, pages: Pages) -> AsyncGenerator[Row[Any], None]:
-        """Every row of a statement that reads pages. Raises JobNotFound if the job was deleted meanwhile."""
+        """Every row of a statement that reads pages. Raises NoSuchJob if the job was deleted meanwhile."""
         start, rows = 0, _FIRST_ROWS
         while page := await self.reader.all(pages(self.job_id, start=start, rows=rows)):
             start, rows = page[-1].item_index + 1, _next_rows(page, rows)
             for row in page:
                 yield row
-        if not await self.reader.all(sql.job_state(self.tenant.id, self.job_id)):
-            raise JobNotFound(show_job_id(self.job_id))
+        if not await self.reader.all(sql.job_state(self.tenant, self.job_id)):
+            raise NoSuchJob(self.job_id)
 
 
 def _next_rows(page: Sequence[Row[Any]], rows: int) -> int:
@@ -70,9 +91,9 @@ def _next_rows(page: Sequence[Row[Any]], rows: int) -> int:
     return min(rows * 2, _MOST_ROWS) if held < _SMALL_PAGE else rows
 
 
-async def open_source(reader: Reader, tenant: Tenant, job_id: UUID) -> Source:
-    """Raises JobNotFound."""
-    found = await reader.all(sql.job(tenant.id, job_id))
+async def open_source(reader: Reader, tenant: str, job_id: UUID) -> Source:
+    """Raises NoSuchJob."""
+    found = await reader.all(sql.job(tenant, job_id))
     if not found:
-        raise JobNotFound(show_job_id(job_id))
-    return Source(reader, tenant, job_id, job_view(found[0]))
+        raise NoSuchJob(job_id)
+    return Source(reader, tenant, job_id, Job.of(found[0]))

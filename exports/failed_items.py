@@ -3,13 +3,13 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from api.exports.pages import Source
 from db.statements import export
+from exports.pages import Source
 
 
 async def failed_items(source: Source) -> AsyncGenerator[dict[str, Any], None]:
     """Each failed item with its reason."""
-    if source.job.counts.failed == 0:  # the statement would read every result to find none
+    if source.job.counts["failed"] == 0:  # the statement would read every result to find none
         return
     async for row in source.rows(export.failed_items):
         yield {"custom_id": row.custom_id, "image": row.image, "reason": row.reason, "detail": row.detail}

@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 from sqlalchemy import Row
 
-from api.exports.array import array
-from api.exports.failed_items import failed_items
-from api.exports.file_names import FileNames
-from api.exports.format import Format
-from api.exports.pages import Source
-from api.items.views import mask_views
 from db.statements import export
+from exports.array import array
+from exports.failed_items import failed_items
+from exports.file_names import FileNames
+from exports.format import Format
+from exports.pages import Source
+from exports.views import mask_views
 
 ABOUT = """A COCO dataset that pycocotools reads. Each item that succeeded is an image. Its id is the item's index, so
 ids may have gaps.
@@ -57,7 +57,7 @@ async def coco(source: Source) -> AsyncGenerator[bytes, None]:
 
 def _info(source: Source) -> dict[str, Any]:
     job = source.job
-    about = {"job_id": job.id, "job_state": job.state, "done": job.done, "counts": job.counts.model_dump()}
+    about = {"job_id": job.id, "job_state": job.state, "done": job.done, "counts": job.counts}
     return {"description": f"maskworks {job.id}", "version": "1.0", **about}
 
 
