@@ -20,6 +20,7 @@ from api.http.parameters import KNOWN_PARAMETERS
 from api.http.slots import Slots
 from api.items import routes as items
 from api.jobs import routes as jobs
+from api.jobs.links import Signer
 from api.settings import Settings
 from api.wrong_keys import Brake
 from db.configuration import ConfigurationError, operator_errors, read_settings
@@ -77,6 +78,7 @@ def _open(app: FastAPI, settings: Settings) -> None:
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
     app.state.body_room = BodyRoom(settings.max_body_bytes_total, settings.max_body_bytes)
+    app.state.signer = Signer.of(settings)
     app.state.submits = asyncio.Semaphore(settings.pool_size)
     app.state.large_submits = asyncio.Semaphore(1)
     app.state.revision = head_revision()

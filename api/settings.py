@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.configuration import DatabaseUrlSecret
@@ -30,6 +30,38 @@ class Settings(BaseSettings):
         description="Buckets that jobs may read, or `*`. The API refuses others at submit, where it has the list; a "
         "worker fails items of others with BUCKET_NOT_ALLOWED",
     )
+    output_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Buckets that a job's `output` may be written to, or `*`; unset: none. The API and the dispatcher "
+        "both need it",
+    )
+    s3_endpoint_url: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        description="S3 endpoint; unset: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the AWS profile, else AWS itself",
+    )
+    s3_access_key: SecretStr | None = Field(
+        default=None,
+        description="S3 access key; unset: the ambient credentials (role, profile). The API only signs links with it, "
+        "and gives none without",
+    )
+    s3_secret_key: SecretStr | None = Field(default=None, description="S3 secret key")
+    s3_region: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MASKWORKS_S3_REGION", "AWS_REGION"),
+        description="S3 region; unset: AWS_REGION, AWS_DEFAULT_REGION, the AWS profile, else us-east-1",
+    )
+    s3_addressing_style: Literal["auto", "path", "virtual"] | None = Field(
+        default=None,
+        description="Where the bucket's name goes: `path`, `virtual` (into the host name), or `auto`; "
+        "unset: the AWS profile, else `auto`, which is `path` with an endpoint of your own",
+    )
+    link_endpoint_url: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        description="S3 endpoint as clients reach it, for presigned links; unset: MASKWORKS_S3_ENDPOINT_URL",
+    )
+    link_seconds: int = Field(default=3600, ge=1, le=604_800, description="How long a presigned link is valid")
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body accepted")
     max_body_bytes_total: int = Field(
         default=128 * 1024 * 1024,
@@ -91,7 +123,7 @@ class Settings(BaseSettings):
     def _capitals(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("models", "buckets", mode="before")
+    @field_validator("models", "buckets", "output_buckets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -158,6 +158,37 @@ class WaitReason(StrEnum):
     """Listing raised an unexpected error. The leader tries again, and fails the job after a while."""
 
 
+class OutputState(StrEnum):
+    """How far a job's output to S3 is. It is written once the job has ended, in whatever state."""
+
+    PENDING = "pending"
+    """Waits for the end of its job, for a writer, or for another try. The leader's claim moves it on."""
+    WRITING = "writing"
+    """A writer holds it until `lease_until`. After that another may claim it."""
+    COMPLETE = "complete"
+    """Final: the manifest names every file, and all of them are in the bucket."""
+    FAILED = "failed"
+    """It was refused, or could not be written for too long. An operator may set it back to pending."""
+
+
+OUTPUT_TRANSITIONS: Final[dict[OutputState, frozenset[OutputState]]] = {
+    OutputState.PENDING: frozenset({OutputState.WRITING}),
+    OutputState.WRITING: frozenset({OutputState.PENDING, OutputState.COMPLETE, OutputState.FAILED}),
+    OutputState.COMPLETE: frozenset(),
+    OutputState.FAILED: frozenset({OutputState.PENDING}),
+}
+
+
+class OutputReason(StrEnum):
+    """Why an output failed, or its last try: `output.error.reason` of the job."""
+
+    BUCKET_NOT_ALLOWED = "BUCKET_NOT_ALLOWED"
+    BUCKET_NOT_FOUND = "BUCKET_NOT_FOUND"
+    ACCESS_DENIED = "ACCESS_DENIED"
+    STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+
+
 class WarningCode(StrEnum):
     """What differs from the request in an item that succeeded: `warnings` of the item."""
 

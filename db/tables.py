@@ -4,6 +4,8 @@ The DDL, with every CHECK, partial index, trigger and partition, is in `db/migra
 compares a migrated database with these tables.
 """
 
+from enum import StrEnum
+
 from sqlalchemy import (
     ARRAY,
     REAL,
@@ -21,18 +23,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ENUM, JSONB, UUID
 
 from db.mask_row import MaskRows
-from db.states import ChunkState, JobState, ResultState
+from db.states import ChunkState, JobState, OutputState, ResultState
 
 metadata = MetaData()
 
 
-def _enum(states: type[JobState] | type[ChunkState] | type[ResultState], name: str) -> ENUM:
+def _enum(states: type[StrEnum], name: str) -> ENUM:
     return ENUM(states, name=name, create_type=False, values_callable=lambda e: [s.value for s in e])
 
 
 JOB_STATE = _enum(JobState, "job_state")
 CHUNK_STATE = _enum(ChunkState, "chunk_state")
 RESULT_STATE = _enum(ResultState, "result_state")
+OUTPUT_STATE = _enum(OutputState, "output_state")
 _TIME = DateTime(timezone=True)
 
 tenants = Table(
@@ -180,6 +183,37 @@ outbox = Table(
     Column("kind", Text, nullable=False),
     Column("created_at", _TIME, nullable=False),
     Column("delivered_at", _TIME),
+)
+
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("uri", Text, nullable=False),  # s3://bucket/prefix/, below which the job has a folder
+    Column("formats", ARRAY(Text), nullable=False),
+    Column("state", OUTPUT_STATE, nullable=False, server_default="pending"),
+    Column("fence", BigInteger, nullable=False, server_default="0"),  # +1 at every claim; guards what a writer records
+    Column("holder", Text),
+    Column("lease_until", _TIME),
+    Column("run_after", _TIME),
+    Column("tries", Integer, nullable=False, server_default="0"),  # claims since a file was recorded or S3 failed
+    Column("failing_since", _TIME),
+    Column("error_reason", Text),  # of the failure, or of the last failed try
+    Column("error_detail", Text),
+    Column("ended_at", _TIME),
+)
+
+output_shards = Table(
+    "output_shards",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("format", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("start", Integer, nullable=False),  # items start ≤ index < stop
+    Column("stop", Integer, nullable=False),
+    Column("name", Text, nullable=False),  # of the object, inside the job's folder
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
 )
 
 workers = Table(

@@ -66,6 +66,9 @@ class Source:
     tenant: str
     job_id: UUID
     job: Job
+    start: int = 0
+    stop: int | None = None
+    """Only items start ≤ index < stop are in the file. None: all from `start` on."""
 
     def about(self) -> dict[str, Any]:
         """What a file says about its job, so that a reader knows whether it is all of it."""
@@ -74,13 +77,18 @@ class Source:
 
     async def rows(self, pages: Pages) -> AsyncGenerator[Row[Any], None]:
         """Every row of a statement that reads pages. Raises NoSuchJob if the job was deleted meanwhile."""
-        start, rows = 0, _FIRST_ROWS
-        while page := await self.reader.all(pages(self.job_id, start=start, rows=rows)):
-            start, rows = page[-1].item_index + 1, _next_rows(page, rows)
+        start, rows = self.start, self._at_most(self.start, _FIRST_ROWS)
+        while rows and (page := await self.reader.all(pages(self.job_id, start=start, rows=rows))):
+            start = page[-1].item_index + 1
+            rows = self._at_most(start, _next_rows(page, rows))
             for row in page:
-                yield row
+                if self.stop is None or row.item_index < self.stop:
+                    yield row
         if not await self.reader.all(sql.job_state(self.tenant, self.job_id)):
             raise NoSuchJob(self.job_id)
+
+    def _at_most(self, start: int, rows: int) -> int:
+        return rows if self.stop is None else max(0, min(rows, self.stop - start))
 
 
 def _next_rows(page: Sequence[Row[Any]], rows: int) -> int:

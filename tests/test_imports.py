@@ -90,7 +90,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "workers.dispatcher": {
         *("workers.broker", "workers.backoff", "workers.failures", "workers.shared_settings", "workers.storage.client"),
-        *("workers.testing", "workers.threads"),
+        *("workers.storage.refusals", "workers.testing", "workers.threads"),
     },
 }
 

@@ -23,6 +23,7 @@ from api.http.numbers import NUMBER
 from api.http.paging import JobToken, PageSize, next_token, read_id
 from api.http.problems import PROBLEMS
 from api.jobs import openapi
+from api.jobs.links import Signer
 from api.jobs.retry import retry
 from api.jobs.schemas import LabelValue
 from api.jobs.store import store_job, validated
@@ -64,7 +65,7 @@ async def submit_job(
         _turn(request, body),
     ):
         # In a thread: ten thousand prompted items take half a second, and other requests must not wait for that.
-        rules = Rules(settings.models, settings.max_items_inline, settings.buckets)
+        rules = Rules(settings.models, settings.max_items_inline, settings.buckets, settings.output_buckets)
         read_body = await asyncio.to_thread(read_submission, body, rules)
         async with database.begin() as connection:
             if isinstance(read_body, DryRun):
@@ -140,6 +141,9 @@ async def get_job(
     etag = job_etag(job)
     if _matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
+    signer: Signer | None = request.app.state.signer
+    if signer is not None:
+        job = await signer.with_links(reads, job_id, job)
     return _json(200, job, {"ETag": etag, "Cache-Control": "no-cache"})
 
 

@@ -17,8 +17,9 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from db.globs import MAX_GLOB, GlobError, key_filter
-from db.object_uri import prefix_uri
+from db.object_uri import prefix_uri, split_uri
 from db.states import Depth
+from exports.table import FORMATS, PLANNED
 from intake.fields import PlainText, checked_uri, plain
 from intake.item import ItemRequest
 from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
@@ -26,12 +27,37 @@ from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
 LABEL_KEY = "[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LAST_DEADLINE = datetime(9999, 1, 1)
+_MAX_FOLDER_BYTES = 800
+"""Of an output. The names of its files need the rest."""
 NOT_SUPPORTED = "not_supported"
 """The pydantic error type of a field whose feature is not built."""
 
 
 def _prefix_uri(uri: str) -> str:
     return checked_uri(prefix_uri, uri)
+
+
+def _folder_uri(uri: str) -> str:
+    folder = checked_uri(prefix_uri, uri if uri.endswith("/") else f"{uri}/")
+    if len(split_uri(folder).key.encode()) > _MAX_FOLDER_BYTES:
+        raise PydanticCustomError("s3_uri", "must have a prefix of at most 800 bytes")
+    return folder
+
+
+def _format(name: str) -> str:
+    if name in PLANNED:
+        raise PydanticCustomError(NOT_SUPPORTED, "is not supported yet")
+    if name not in FORMATS:
+        raise PydanticCustomError("format", f"must be one of {', '.join(FORMATS)}")
+    return name
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise PydanticCustomError("no_format", "must name at least one format")
+    if len(set(names)) < len(names):
+        raise PydanticCustomError("unique", "must not name a format twice")
+    return names
 
 
 def _glob(glob: str) -> str:
@@ -78,6 +104,8 @@ def _in_the_future(at: datetime) -> datetime:
 
 
 PrefixURI = Annotated[str, AfterValidator(_prefix_uri), Field(examples=["s3://bucket/photos/"])]
+FolderURI = Annotated[str, AfterValidator(_folder_uri), Field(examples=["s3://bucket/out/"])]
+FormatName = Annotated[str, AfterValidator(_format), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
 Glob = Annotated[str, Field(min_length=1, max_length=MAX_GLOB), AfterValidator(plain), AfterValidator(_glob)]
 LabelKey = Annotated[str, AfterValidator(_label_key), WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$"})]
 LabelValue = Annotated[str, Field(max_length=255), AfterValidator(plain)]
@@ -133,6 +161,21 @@ class Input(_Body):
     manifest: NotBuilt = Field(None, description="Not supported yet")
 
 
+class OutputRequest(_Body):
+    """Files in S3, written once the job has ended."""
+
+    uri: FolderURI = Field(
+        description="Where the job's folder goes: the files are below `{uri}{job id}/`. A slash is added at its end"
+    )
+    formats: Annotated[
+        tuple[FormatName, ...],
+        AfterValidator(_each_once),
+        WithJsonSchema(
+            {"type": "array", "items": {"type": "string", "enum": list(FORMATS)}, "minItems": 1, "uniqueItems": True}
+        ),
+    ] = Field(description="Formats of `GET /v1/jobs/{job_id}/results`, each once", examples=[["coco"]])
+
+
 class JobRequest(_Body):
     """A job: a task and its images."""
 
@@ -161,5 +204,5 @@ class JobRequest(_Body):
         "`reused_from`",
     )
     validate_only: bool = Field(False, description="Check the body and store nothing")
-    output: NotBuilt = Field(None, description="Not supported yet")
+    output: OutputRequest | None = Field(None, description="Write the results to S3 once the job has ended")
     webhook: NotBuilt = Field(None, description="Not supported yet")

@@ -15,7 +15,7 @@ from api.settings import Settings
 from api.tenant import Tenant
 from db.ids import new_job_id, show_job_id
 from db.limits import chunk_size
-from db.statements import ingest, leader, submit
+from db.statements import ingest, leader, output, submit
 from db.states import JobState
 from intake.item import ItemRow
 
@@ -54,6 +54,8 @@ async def store_job(
         job_id = await store_row(connection, tenant, values, n_items, key, settings)
     except MadeBefore as before:
         return before.job_id
+    if job.output is not None:
+        await connection.execute(*output.insert_output(job_id, job.output.uri, job.output.formats))
     if job.items is not None:
         await _copy_items(connection, job_id, job.items)
         await connection.execute(*ingest.cut_chunks(job_id))

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBody, NotSupported, UnknownModel
 from api.http.json_body import parse_object
-from api.jobs.schemas import NOT_SUPPORTED, JobRequest, PromptedTask
+from api.jobs.schemas import NOT_SUPPORTED, JobRequest, OutputRequest, PromptedTask
 from db.object_uri import split_uri
 from intake.item import ItemRow, Prompting, check_items, prompt_faults
 from intake.messages import body_pointer, text_of
@@ -31,6 +31,13 @@ class Rules:
     models: Sequence[str]
     max_items: int
     buckets: Sequence[str] = ()
+    output_buckets: Sequence[str] = ()
+
+    def may_write(self, uri: str) -> str | None:
+        """Why this tenant may not have output there, or None where it may. Without a list nobody may."""
+        if "*" in self.output_buckets or _bucket(uri) in self.output_buckets:
+            return None
+        return f"no output may go into the bucket {_bucket(uri)!r}. MASKWORKS_OUTPUT_BUCKETS sets the allowed ones"
 
     def allows(self, uri: str) -> bool:
         return not self.buckets or "*" in self.buckets or _bucket(uri) in self.buckets
@@ -51,6 +58,7 @@ class Submission:
     max_failure_ratio: float | None
     reuse: bool
     prompts: list[Any] | None  # for each item that has none of its own
+    output: OutputRequest | None
     items: Sequence[ItemRow] | None  # None: the leader lists the prefix
 
     @property
@@ -129,6 +137,7 @@ def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Se
         max_failure_ratio=request.max_failure_ratio,
         reuse=request.reuse,
         prompts=raw["input"].get("prompts"),
+        output=request.output,
         items=rows,
     )
 
@@ -151,6 +160,8 @@ def _job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: _Fin
         detail = f"unknown model; served here: {', '.join(rules.models)} (MASKWORKS_MODELS sets them)"
         found.add("/model", detail, kind=UnknownModel)
     _check_input(request, raw, rules, found)
+    if request.output is not None and (why := rules.may_write(request.output.uri)):
+        found.add("/output/uri", why, kind=BucketNotAllowed)
     return request
 
 

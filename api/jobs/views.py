@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
 from db.ids import show_job_id
-from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState, WaitReason
+from db.output import manifest_uri
+from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState, OutputState, WaitReason
 
 
 class Counts(BaseModel):
@@ -39,6 +40,35 @@ class JobError(BaseModel):
     detail: str | None
 
 
+class OutputLink(BaseModel):
+    """A presigned URL of one file. Whoever has it may read the file until it expires."""
+
+    format: str | None = Field(description="The file's format; null for the manifest")
+    number: int | None = Field(description="Which file of its format; null for the manifest")
+    url: str
+
+
+class Output(BaseModel):
+    """The files that a job writes to S3."""
+
+    uri: str = Field(description="As given at submit", examples=["s3://bucket/out/"])
+    formats: list[str]
+    state: OutputState = Field(description="It is written once the job is done")
+    manifest: str | None = Field(
+        description="The file that names all others. It is there, and this is set, once they all are",
+        examples=["s3://bucket/out/job_0198a3c2f0b47d21a5e94c0b6f3d8e17/manifest.json"],
+    )
+    error: JobError | None = Field(
+        description="Why it failed. Of an output that is not final: why the last try did; it is tried again"
+    )
+    links: list[OutputLink] | None = Field(
+        None,
+        description="Presigned links to the manifest and to the first files. Only in `GET /v1/jobs/{job_id}`, of a "
+        "complete output, and where the API has S3 keys",
+    )
+    links_expire_time: datetime | None = None
+
+
 class Job(BaseModel):
     """A job."""
 
@@ -65,6 +95,7 @@ class Job(BaseModel):
     waiting_for: WaitReason | None = Field(description="Why the job makes no progress; null if it does")
     waiting_detail: str | None
     error: JobError | None = Field(description="Why the job as a whole ended early")
+    output: Output | None = Field(description="Null if none was asked for")
     retry_of: str | None
     links: dict[str, str]
 
@@ -112,8 +143,25 @@ def job_view(row: Row[Any]) -> Job:
         waiting_for=_waiting_for(row, done),
         waiting_detail=None if done else row.waiting_detail,
         error=error,
+        output=_output(row),
         retry_of=show_job_id(row.retry_of) if row.retry_of else None,
         links=_links(shown),
+    )
+
+
+def _output(row: Row[Any]) -> Output | None:
+    if row.output_state is None:
+        return None
+    error = None
+    if row.output_error_reason is not None:
+        error = JobError(reason=row.output_error_reason, detail=row.output_error_detail)
+    complete = row.output_state == OutputState.COMPLETE
+    return Output(
+        uri=row.output_uri,
+        formats=row.output_formats,
+        state=row.output_state,
+        manifest=manifest_uri(row.output_uri, row.id) if complete else None,
+        error=error,
     )
 
 
@@ -145,6 +193,7 @@ def _progress(counts: Counts, start: datetime | None, until: datetime, done: boo
 
 
 def job_etag(job: Job) -> str:
-    """Changes only with the state and the counts."""
-    seen = f"{job.id} {job.state.value} {job.counts.model_dump_json()}"
+    """Changes only with the state, the counts, and the state of the output."""
+    output = "" if job.output is None else job.output.state.value
+    seen = f"{job.id} {job.state.value} {job.counts.model_dump_json()} {output}"
     return f'"{hashlib.sha256(seen.encode()).hexdigest()[:32]}"'

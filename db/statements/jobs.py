@@ -30,7 +30,7 @@ from db.statements.bound import Bound, bound
 from db.statements.register import LIVE
 from db.statements.tally import SUCCEEDED, UNTALLIED
 from db.states import FINAL_JOB_STATES, ChunkState, JobState
-from db.tables import chunks, jobs, results, tallies, workers
+from db.tables import chunks, jobs, outputs, results, tallies, workers
 
 
 def job(tenant: str, job_id: UUID) -> Bound:
@@ -124,6 +124,15 @@ _HIDDEN: Final = frozenset(
 )
 
 
+_OUTPUT: Final = (
+    outputs.c.uri,
+    outputs.c.formats,
+    outputs.c.state,
+    outputs.c.error_reason,
+    outputs.c.error_detail,
+)
+
+
 def _jobs_with_counts() -> Select[Any]:
     tallied, untallied = _tallied_sums(), _untallied_sums()
     succeeded, failed = tallied.c.succeeded + untallied.c.succeeded, tallied.c.failed + untallied.c.failed
@@ -143,9 +152,10 @@ def _jobs_with_counts() -> Select[Any]:
         case((given_up, rest), else_=0).label("cancelled"),
         case((expired, rest), else_=0).label("expired"),
         _failures().label("failures"),
+        *(c.label(f"output_{c.name}") for c in _OUTPUT),
         seen.label("has_worker"),
         func.clock_timestamp().label("now"),
-    ).select_from(jobs.join(tallied, true()).join(untallied, true()))
+    ).select_from(jobs.join(tallied, true()).join(untallied, true()).outerjoin(outputs, outputs.c.job_id == jobs.c.id))
 
 
 _JOBS: Final = _jobs_with_counts()

@@ -86,6 +86,13 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
     "dispatcher dies between mark and message": (
         "test_crashes.py::test_a_dispatcher_that_dies_between_mark_and_message",
     ),
+    "writer of an output killed or frozen; S3 away, slow or refusing while one is written": (
+        "test_quick.py::test_a_writer_of_an_output_that_dies",
+        "test_outputs.py::test_a_writer_that_dies_at",
+        "test_outputs.py::test_a_late_writer_changes_nothing",
+        "test_outputs.py::test_s3_is_away_for_a_while",
+        "test_outputs.py::test_refused_for_good",
+    ),
     "clocks ten minutes off": (
         "test_clocks.py::test_a_worker",
         "test_clocks.py::test_the_dispatcher",

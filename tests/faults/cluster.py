@@ -259,6 +259,7 @@ def cluster(workers: int = 1, env: Mapping[str, str] | None = None) -> Iterator[
         settings = {
             "MASKWORKS_LEASE_SECONDS": str(LEASE),
             "MASKWORKS_LEADER_SECONDS": str(LEADER),
+            "MASKWORKS_OUTPUT_LEASE_SECONDS": str(LEASE),
             "MASKWORKS_NULL_DELAY": "0.05",
             "MASKWORKS_NULL_POISON": str(deeds),
             "MASKWORKS_BATCH_SECONDS": "4",

@@ -3,8 +3,8 @@
 import time
 from uuid import uuid4
 
-from tests.faults import hostile
-from tests.faults.cluster import LEASE, Cluster, until
+from tests.faults import hostile, outputs
+from tests.faults.cluster import LEADER, LEASE, Cluster, until
 from tests.faults.oracle import outcome
 from workers.broker import list_name, message
 
@@ -89,3 +89,15 @@ def test_a_deadlocked_batch_is_tried_again(cluster: Cluster) -> None:
     cluster.wait_done(job, 60)
     assert outcome(cluster, job) == {"ok": 300}
     until("the count of deadlocks", 15, lambda: hostile.deadlocks(cluster) > before)
+
+
+def test_a_writer_of_an_output_that_dies(cluster: Cluster) -> None:
+    """Its file is in the bucket and not recorded. The next writer leaves one of each, and one manifest."""
+    job = cluster.submit(30, size=10)
+    cluster.wait_done(job)
+    cluster.stack.stop_child("dispatcher", hurry=True)
+    outputs.ask_for(cluster, job, ("coco", "jsonl"))
+    with cluster.second_dispatcher(crash_at="uploaded:2") as second:
+        assert cluster.wait_exit(second, LEADER + 20) == -9
+    cluster.stack.start_child("dispatcher")
+    outputs.check(cluster, job, 30)

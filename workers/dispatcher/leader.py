@@ -1,7 +1,7 @@
 """The dispatcher's loop. One of several dispatchers leads.
 
-In each round the leader takes back expired leases, stops and finishes jobs, asks for listings, fills the windows and
-sends lost messages again. All of its statements are guarded, so a second leader does no harm.
+In each round the leader takes back expired leases, stops and finishes jobs, asks for listings and outputs, fills the
+windows and sends lost messages again. All of its statements are guarded, so a second leader does no harm.
 """
 
 import logging
@@ -20,6 +20,7 @@ from workers.dispatcher import reaper
 from workers.dispatcher.ingest.ingester import Ingester
 from workers.dispatcher.liveness import Beat
 from workers.dispatcher.lost_messages import LostMessages
+from workers.dispatcher.output.outputs import Outputs
 from workers.dispatcher.sender import Sender
 from workers.dispatcher.settings import Settings
 from workers.dispatcher.tallies import Tallies
@@ -48,6 +49,7 @@ class Dispatcher:
         self._sender = Sender(settings.redis_url)
         self._leading = False
         self._ingester = Ingester(self._engine, s3_client(settings), settings, lambda: self._leading)
+        self._outputs = Outputs(settings, s3_client(settings), self._holder, lambda: self._leading)
         self._errors = UnexpectedErrors()
         self._windows = Windows(self._single, self._sender, self._errors, settings.window_per_slot)
         self._lost = LostMessages(self._single, self._sender, self._errors)
@@ -61,6 +63,7 @@ class Dispatcher:
         """Lead or stand by until `stop`. An outage of the database does not end it."""
         self._sender.start()
         self._ingester.start()
+        self._outputs.start()
         self._beat.start()
         wake_up = WakeUp(self._settings.database_url)
         while not self._stop.is_set():
@@ -77,6 +80,7 @@ class Dispatcher:
             self._stop.wait(max(_BREATH, self._filled + _SPACING - time.monotonic()))
         self._sender.stop()
         self._ingester.stop()
+        self._outputs.stop()
         wake_up.close()
         self._resign()
         self._beat.stop()
@@ -95,6 +99,7 @@ class Dispatcher:
         self._step("stopping jobs", lambda: reaper.stop_jobs(self._engine, self._errors))
         self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._errors))
         self._step("asking for listings", self._ingester.ask)
+        self._step("asking for outputs", self._outputs.ask)
         self._step("filling the windows", self._fill_windows)
         self._step("announcing again", self._lost.send_again)
         self._step("tallying", self._tallies.add)

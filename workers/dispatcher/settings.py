@@ -1,10 +1,12 @@
 """The dispatcher's settings. The entry module reads them from the environment once."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
 
-from workers.shared_settings import SharedSettings
+from workers.shared_settings import SharedSettings, split_names
 from workers.testing.settings import CrashSettings
 
 
@@ -30,4 +32,25 @@ class Settings(SharedSettings, CrashSettings):
         "TOO_MANY_OPEN_ITEMS (a tenant's row may set its own)",
     )
     max_open_items_total: int = Field(100_000_000, ge=1, description="The same for all tenants together")
+    output_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Buckets that a job's `output` may be written to, or `*`; unset: none. The API and the dispatcher "
+        "both need it",
+    )
+    output_shard_bytes: int = Field(
+        256_000_000,
+        ge=1,
+        le=64 * 2**30,
+        description="Largest file of an output; a file with one item alone may be larger",
+    )
+    outputs_at_once: int = Field(4, ge=1, le=64, description="Outputs that the leader writes at a time")
+    output_lease_seconds: float = Field(30, ge=1, description="A writer of an output silent for longer is replaced")
+    output_patience_seconds: float = Field(
+        21_600, gt=0, description="An output for which S3 has failed for longer fails; its `error` says so before"
+    )
     health_dir: Path | None = Field(None, description="Folder of the file for the liveness probe, `dispatcher-loop`")
+
+    @field_validator("output_buckets", mode="before")
+    @classmethod
+    def _output_buckets(cls, value: object) -> object:
+        return split_names(value)

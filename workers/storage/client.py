@@ -49,6 +49,8 @@ def _config(settings: SharedSettings, connections: int) -> Config:
         max_pool_connections=connections,
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_SILENCE_SECONDS,
+        # The checksums that boto3 would add to a write are refused by some stores.
+        request_checksum_calculation="when_required",
         # `Reading` does the retries: it can be interrupted, and it treats throttling apart from failure.
         retries={"total_max_attempts": 1},
         **chosen,

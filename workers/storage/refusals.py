@@ -1,6 +1,6 @@
 """The retry rules: which errors of S3 are final, which mean throttling, and which are tried again.
 
-refused     the item fails at once, with a reason and what to do about it
+refused     the item (of a write, the output) fails at once, with a reason and what to do about it
 throttled   the item waits; it does not fail while the bucket serves anything
 the rest    5xx, resets, timeouts, short reads: tried again a few times, then STORAGE_UNAVAILABLE
 """
@@ -22,7 +22,7 @@ from botocore.exceptions import (
 from urllib3.exceptions import HTTPError
 
 from db.object_uri import VERSION_MARK
-from db.states import ItemReason
+from db.states import ItemReason, OutputReason
 from workers.failures import ItemFailed
 
 READ_ERRORS: Final = (ClientError, BotoCoreError, HTTPError, OSError, ValueError)
@@ -83,6 +83,32 @@ _DENIED: Final = {
     "InvalidObjectState": "the object is archived; restore it and retry",
     "UserProjectMissing": "the bucket is requester-pays; set MASKWORKS_S3_REQUESTER_PAYS",
 }
+
+
+WRITE_ERRORS: Final = (*READ_ERRORS, KeyError)
+"""Everything that writing an object raises. KeyError: an answer without what it must have."""
+
+_MAY_PASS: Final = frozenset(
+    {
+        *("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestTimeTooSkewed"),
+        *("NoSuchUpload", "NoSuchKey"),
+    }
+)
+"""Refused with 403 or 404, and taken later: credentials that are renewed, an upload that is begun again."""
+
+
+def write_refusal(error: Exception) -> OutputReason | None:
+    """Why an object can never be written, or None where another try may help."""
+    if isinstance(error, _NO_CREDENTIALS):
+        return OutputReason.ACCESS_DENIED
+    if isinstance(error, ParamValidationError):
+        return OutputReason.BUCKET_NOT_FOUND
+    if not isinstance(error, ClientError) or _code(error) in _MAY_PASS:
+        return None
+    if _code(error) in ("NoSuchBucket", "InvalidBucketName"):
+        return OutputReason.BUCKET_NOT_FOUND
+    refused = {401: OutputReason.ACCESS_DENIED, 403: OutputReason.ACCESS_DENIED, 404: OutputReason.BUCKET_NOT_FOUND}
+    return refused.get(_status(error))
 
 
 def throttled(error: Exception) -> bool:

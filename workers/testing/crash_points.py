@@ -13,6 +13,10 @@ marked       all of them are committed and no message is sent
 announcing   a chunk whose message is lost is marked again
 listing      a page of a job's prefix is to be listed
 listed       its items and the next page's token are in an open transaction
+uploading    a file of an output, or a part of it, is to be uploaded
+uploaded     the file is in the bucket, and not recorded
+publishing   every file is recorded, and the manifest is to be written
+published    the manifest is in the bucket, and the output not yet complete
 tallying     the ended chunks of a job are counted
 
 of a worker
@@ -38,6 +42,7 @@ from uuid import UUID
 
 NAMES: Final = (
     *("reaping", "stopping", "finishing", "filling", "marked", "announcing", "listing", "listed", "tallying"),
+    *("uploading", "uploaded", "publishing", "published"),
     *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "copying"),
     *("writing", "renewing", "done"),
 )
