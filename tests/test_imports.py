@@ -58,6 +58,7 @@ ROOMS: dict[str, set[str]] = {
     "db.globs": set(),
     "db.limits": set(),
     "db.object_uri": {"db.globs"},
+    "db.web_url": {"db.object_uri"},
     "db.states": set(),
     "db.mask_row": set(),
     "db.tables": {"db.mask_row", "db.states"},
@@ -82,6 +83,7 @@ ROOMS: dict[str, set[str]] = {
     "workers.images": {"workers.failures"},
     "workers.storage": {"workers.failures", "workers.shared_settings", "workers.settings"},
     "workers.testing": set(),
+    "workers.outbound": set(),
     "workers.pipeline": {
         *("workers.failures", "workers.settings", "workers.images", "workers.storage", "workers.testing"),
     },
@@ -90,7 +92,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "workers.dispatcher": {
         *("workers.broker", "workers.backoff", "workers.failures", "workers.shared_settings", "workers.storage.client"),
-        *("workers.storage.refusals", "workers.testing", "workers.threads"),
+        *("workers.outbound", "workers.storage.refusals", "workers.testing", "workers.threads"),
     },
 }
 
