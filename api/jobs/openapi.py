@@ -86,6 +86,13 @@ _EXAMPLES: dict[str, Any] = {
     "everything under a prefix": {
         "value": {"task": {"type": "auto"}, "input": {"prefix": "s3://bucket/photos/", "glob": "**/*.jpg"}}
     },
+    "results written to S3": {
+        "value": {
+            "task": {"type": "auto"},
+            "input": {"prefix": "s3://bucket/photos/"},
+            "output": {"uri": "s3://bucket/out/", "formats": ["coco"]},
+        }
+    },
     "given points and boxes": {
         "value": {
             "task": {"type": "prompted"},

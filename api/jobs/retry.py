@@ -15,7 +15,7 @@ from api.settings import Settings
 from api.tenant import Tenant
 from db.ids import show_job_id
 from db.limits import chunk_size
-from db.statements import ingest
+from db.statements import ingest, output
 from db.statements import retry as sql
 from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState
 from intake.messages import pointer, text_of
@@ -72,6 +72,7 @@ async def retry(
         new = await store_row(connection, tenant, values, n_items, key, settings)
     except MadeBefore as before:
         return before.job_id
+    await connection.execute(*output.copy_output(job_id, new))
     await connection.execute(*sql.copy_items(job_id, new, states, indexes))
     await connection.execute(*ingest.cut_chunks(new))
     return new

@@ -50,6 +50,14 @@ def insert_output(job_id: UUID, uri: str, formats: Sequence[str]) -> Bound:
     return bound(insert(outputs).values(job_id=job_id, uri=uri, formats=list(formats)))
 
 
+def copy_output(job_id: UUID, new: UUID) -> Bound:
+    """Ask for the output of a retry as of the job that it retries, where that has one."""
+    asked = select(literal(new, outputs.c.job_id.type), outputs.c.uri, outputs.c.formats).where(
+        outputs.c.job_id == job_id
+    )
+    return bound(insert(outputs).from_select(["job_id", "uri", "formats"], asked))
+
+
 def waiting_outputs(*, of_tenant: int) -> Bound:
     """Outputs that may be claimed: a few of each tenant, those whose jobs are oldest."""
     return bound(_WAITING, of_tenant=of_tenant)

@@ -205,5 +205,5 @@ def body(n: int = 2) -> dict[str, Any]:
 @pytest.fixture
 async def service(module_database: str, engine: Engine, anyio_backend: str) -> AsyncIterator[Service]:  # noqa: ARG001
     tenant, key = new_tenant(engine)
-    async with serving(settings(module_database), key) as client:
+    async with serving(settings(module_database, output_buckets=("bucket",)), key) as client:
         yield Service(client, engine, tenant, key, module_database)

@@ -23,6 +23,7 @@ ROOMS = (
     "pictures",
     "prompts",
     "exports",
+    "outputs",
     "sockets",
     "messages",
     "operators",

@@ -1,5 +1,6 @@
 """The trip of an image over HTTP and real process boundaries: API, dispatcher, Redis, worker with sam_tiny, results."""
 
+import hashlib
 import io
 import json
 import time
@@ -134,6 +135,43 @@ def test_prompts_become_masks_and_a_coco_file(http: httpx.Client, pictures: Buck
     assert http.get(f"/v1/jobs/{job['id']}/items/1/masks").json()["masks"] == masks
     each = [http.get(f"/v1/jobs/{job['id']}/items/{i}/masks").json()["masks"] for i in (0, 2)]
     assert [[m["prompt_id"] for m in of_item] for of_item in each] == [[m["prompt_id"] for m in masks]] * 2
+
+
+def test_an_output_in_s3_equals_the_results(http: httpx.Client, pictures: Bucket, tmp_path: Any) -> None:
+    images = [*put_photographs(pictures, "output"), f"s3://{pictures.name}/output/missing.jpg"]
+    output = {"uri": f"s3://{pictures.name}/out", "formats": ["coco", "jsonl"]}
+    items = [{"image": image} for image in images]
+    body = wait(http, submit(http, task=AUTO, input={"items": items}, output=output))
+    body = wait_output(http, body["id"])
+    assert body["output"]["state"] == "complete", body["output"]
+    prefix, folder = f"s3://{pictures.name}/", f"out/{body['id']}/"
+    assert body["output"]["manifest"] == f"{prefix}{folder}manifest.json"
+    manifest = json.loads(s3_bytes(pictures, f"{folder}manifest.json"))
+    assert manifest["job"]["state"] == body["state"] == "partially_succeeded"
+    assert manifest["job"]["counts"] == body["counts"]
+    for shard in manifest["shards"]:
+        content = s3_bytes(pictures, shard["uri"].removeprefix(prefix))
+        results = http.get(f"/v1/jobs/{body['id']}/results", params={"format": shard["format"]})
+        assert content == results.content and hashlib.sha256(content).hexdigest() == shard["sha256"]
+        (link,) = (entry["url"] for entry in body["output"]["links"] if entry["format"] == shard["format"])
+        assert httpx.get(link).content == content
+    file = tmp_path / "coco.json"
+    file.write_bytes(s3_bytes(pictures, manifest["shards"][0]["uri"].removeprefix(prefix)))
+    assert len(COCO(str(file)).getAnnIds()) > 0
+
+
+def wait_output(http: httpx.Client, job: str) -> dict[str, Any]:
+    """Poll by ETag until the output is final. It changes with the output's state too."""
+    tag, body = '"none"', {"output": {"state": "pending"}}
+    while body["output"]["state"] in ("pending", "writing"):
+        answer = http.get(f"/v1/jobs/{job}", params={"wait": 10}, headers={"If-None-Match": tag})
+        if answer.status_code == 200:
+            tag, body = answer.headers["etag"], answer.json()
+    return body
+
+
+def s3_bytes(pictures: Bucket, key: str) -> bytes:
+    return pictures.client.get_object(Bucket=pictures.name, Key=key)["Body"].read()
 
 
 def test_good_items_succeed_and_each_bad_one_has_its_reason(http: httpx.Client, pictures: Bucket) -> None:

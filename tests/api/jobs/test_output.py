@@ -11,9 +11,9 @@ from sqlalchemy import Engine, text
 from db.ids import read_job_id
 from db.statements import output as sql
 from db.statements.output import Shard
-from db.states import OutputReason
+from db.states import ItemReason, OutputReason
 from exports.table import FORMATS
-from tests.api.conftest import Service, body, new_tenant, serving, settings
+from tests.api.conftest import Service, body, failure_row, new_tenant, result_row, serving, settings, some_masks
 
 pytestmark = pytest.mark.anyio
 OUT = {"uri": "s3://bucket/out/", "formats": ["coco"]}
@@ -100,7 +100,8 @@ async def test_a_bucket_that_may_not_be_written_is_refused(writing: Service, val
 
 async def test_without_a_list_nothing_may_be_written(service: Service) -> None:
     """Another list says what may be read."""
-    answer = await service.client.post("/v1/jobs", json=with_output())
+    async with serving(settings(service.database, buckets=("bucket",)), service.key) as client:
+        answer = await client.post("/v1/jobs", json=with_output())
     assert (answer.status_code, answer.json()["reason"]) == (422, "BUCKET_NOT_ALLOWED")
 
 
@@ -130,6 +131,13 @@ async def test_a_complete_output_has_signed_links(writing: Service) -> None:
     assert "secret" not in str(output) and output["links_expire_time"] > job["create_time"]
     (listed,) = (await writing.client.get("/v1/jobs")).json()["jobs"]
     assert listed["output"]["links"] is None  # a list of jobs is no list of keys
+
+
+async def test_a_retry_has_an_output_of_its_own(writing: Service) -> None:
+    job = await writing.submit(2, output=OUT)
+    writing.work(job["id"], lambda i: failure_row(ItemReason.TIMEOUT) if i else result_row(some_masks(1)), 2)
+    new = (await writing.client.post(f"/v1/jobs/{job['id']}:retry")).json()
+    assert (new["output"]["uri"], new["output"]["state"]) == (OUT["uri"], "pending")
 
 
 async def test_an_api_without_keys_gives_no_links(service: Service, writing: Service) -> None:

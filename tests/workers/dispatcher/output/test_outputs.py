@@ -10,6 +10,8 @@ import pytest
 from pycocotools.coco import COCO
 from sqlalchemy import Engine, delete
 
+from db.ids import show_job_id
+from db.statements import output as sql
 from db.states import JobState, OutputState
 from db.tables import jobs
 from tests.conftest import Bucket
@@ -135,6 +137,25 @@ def test_tenants_take_turns(engine: Engine, bucket: Bucket, lead: Lead) -> None:
     ended_at = wait_output(engine, small).ended_at
     assert all(wait_output(engine, job).ended_at > ended_at for job in large)
     assert all(len(lines(read_output(bucket, job).files["jsonl"])) == 300 for job in large)
+
+
+def test_leftovers_of_a_writer_that_died_are_removed(engine: Engine, bucket: Bucket, lead: Lead) -> None:
+    """Its file was not recorded and its upload not ended. What is no shard's name stays."""
+    job = ended_job(engine, f"s3://{bucket.name}/out/", n=40)
+    died = sql.claim(job, "died", lease_seconds=-1)
+    with engine.begin() as connection:
+        assert connection.execute(*died).one().fence == 1
+    folder = f"out/{show_job_id(job)}/"
+    bucket.put(f"{folder}jsonl/00000-1.jsonl", b"half")
+    bucket.put(f"{folder}jsonl/notes.txt", b"kept")
+    upload = bucket.client.create_multipart_upload(Bucket=bucket.name, Key=f"{folder}jsonl/00001-1.jsonl")
+    writing(lead, bucket)
+    wait_output(engine, job)
+    assert keys(bucket, folder) == [
+        f"{folder}{name}" for name in ("jsonl/00000-2.jsonl", "jsonl/notes.txt", "manifest.json")
+    ]
+    with pytest.raises(bucket.client.exceptions.ClientError, match="NoSuchUpload"):
+        bucket.client.list_parts(Bucket=bucket.name, Key=f"{folder}jsonl/00001-1.jsonl", UploadId=upload["UploadId"])
 
 
 def test_a_job_deleted_while_it_is_written_leaves_nothing(engine: Engine, bucket: Bucket, lead: Lead) -> None:
