@@ -71,7 +71,7 @@ jobs = Table(
     Column("precision", Text),
     Column("priority", SmallInteger, nullable=False, server_default="5"),
     Column("task", JSONB, nullable=False),
-    # {"items": n} or {"prefix", "glob"}, and "depth" and the number of "prompts" if given
+    # {"items": n}, {"manifest"} or {"prefix", "glob"}, and "depth" and the number of "prompts" if given
     Column("input", JSONB, nullable=False),
     Column("prompts", JSONB(none_as_null=True)),  # for each item that has none of its own
     Column("n_items", Integer, nullable=False, server_default="0"),

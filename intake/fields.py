@@ -1,13 +1,15 @@
 """Types of fields that jobs and items share."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final, TypeGuard
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from db.globs import CONTROL_CHARACTERS
 from db.object_uri import ObjectUri, UriError, object_uri
+
+_LONGEST: Final = 255
 
 
 def plain(text: str) -> str:
@@ -31,5 +33,10 @@ def _object_uri(uri: str) -> str:
     return checked_uri(object_uri, uri)
 
 
-PlainText = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(plain)]
+def is_plain_text(value: object) -> TypeGuard[str]:
+    """Whether a value is a PlainText."""
+    return isinstance(value, str) and 1 <= len(value) <= _LONGEST and not CONTROL_CHARACTERS.search(value)
+
+
+PlainText = Annotated[str, Field(min_length=1, max_length=_LONGEST), AfterValidator(plain)]
 ObjectURI = Annotated[str, AfterValidator(_object_uri), Field(examples=["s3://bucket/photos/a.jpg"])]

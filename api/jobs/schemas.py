@@ -17,7 +17,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from db.globs import MAX_GLOB, GlobError, key_filter
-from db.object_uri import prefix_uri, split_uri
+from db.object_uri import object_uri, prefix_uri, split_uri
 from db.states import Depth
 from exports.table import FORMATS, PLANNED
 from intake.fields import PlainText, checked_uri, plain
@@ -58,6 +58,13 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise PydanticCustomError("unique", "must not name a format twice")
     return names
+
+
+def _manifest_uri(uri: str) -> str:
+    checked_uri(object_uri, uri)
+    if not split_uri(uri).key.lower().removesuffix(".gz").endswith((".jsonl", ".csv")):
+        raise PydanticCustomError("manifest", "must end in .jsonl, .csv, .jsonl.gz or .csv.gz")
+    return uri
 
 
 def _glob(glob: str) -> str:
@@ -106,6 +113,7 @@ def _in_the_future(at: datetime) -> datetime:
 PrefixURI = Annotated[str, AfterValidator(_prefix_uri), Field(examples=["s3://bucket/photos/"])]
 FolderURI = Annotated[str, AfterValidator(_folder_uri), Field(examples=["s3://bucket/out/"])]
 FormatName = Annotated[str, AfterValidator(_format), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
+ManifestURI = Annotated[str, AfterValidator(_manifest_uri), Field(examples=["s3://bucket/tiles.jsonl.gz"])]
 Glob = Annotated[str, Field(min_length=1, max_length=MAX_GLOB), AfterValidator(plain), AfterValidator(_glob)]
 LabelKey = Annotated[str, AfterValidator(_label_key), WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$"})]
 LabelValue = Annotated[str, Field(max_length=255), AfterValidator(plain)]
@@ -132,7 +140,7 @@ class TextTask(BaseModel):
 
 
 class Input(_Body):
-    """The images of a job: exactly one of `items` and `prefix`."""
+    """The images of a job: exactly one of `items`, `manifest` and `prefix`."""
 
     items: tuple[ItemRequest, ...] | None = Field(None, description="The items, one by one")
     prefix: PrefixURI | None = Field(
@@ -158,7 +166,11 @@ class Input(_Body):
         "declares, else by the fewest bits that hold every sample; `percentiles` from the .1th to the 99.9th "
         "percentile of the picture; `full_range` by the number type",
     )
-    manifest: NotBuilt = Field(None, description="Not supported yet")
+    manifest: ManifestURI | None = Field(
+        None,
+        description="An object with one item a line: `.jsonl`, or `.csv` with a header of `custom_id`, `image` and "
+        "`prompts`; `.gz` behind either. A line that is no item becomes an item that has failed, INVALID_MANIFEST_LINE",
+    )
 
 
 class OutputRequest(_Body):

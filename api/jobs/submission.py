@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBody, NotSupported, UnknownModel
 from api.http.json_body import parse_object
-from api.jobs.schemas import NOT_SUPPORTED, JobRequest, OutputRequest, PromptedTask
+from api.jobs.schemas import NOT_SUPPORTED, Input, JobRequest, OutputRequest, PromptedTask
 from db.object_uri import split_uri
 from intake.item import ItemRow, Prompting, check_items, prompt_faults
 from intake.messages import body_pointer, text_of
@@ -59,7 +59,7 @@ class Submission:
     reuse: bool
     prompts: list[Any] | None  # for each item that has none of its own
     output: OutputRequest | None
-    items: Sequence[ItemRow] | None  # None: the leader lists the prefix
+    items: Sequence[ItemRow] | None  # None: the leader reads the prefix or the manifest
 
     @property
     def prompted(self) -> bool:
@@ -70,7 +70,7 @@ class Submission:
 class DryRun:
     """The outcome of `validate_only`."""
 
-    n_items: int | None  # None: a prefix, or no readable list
+    n_items: int | None  # None: a prefix or a manifest, or no readable list
     n_invalid: int
     errors: Sequence[FieldError]
 
@@ -132,7 +132,7 @@ def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Se
         precision=request.precision,
         priority=request.priority,
         task=raw["task"],
-        input=({"prefix": given.prefix, "glob": given.glob} if rows is None else {"items": len(rows)}) | more,
+        input=_stored_input(given, rows) | more,
         deadline=request.deadline,
         max_failure_ratio=request.max_failure_ratio,
         reuse=request.reuse,
@@ -140,6 +140,12 @@ def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Se
         output=request.output,
         items=rows,
     )
+
+
+def _stored_input(given: Input, rows: Sequence[ItemRow] | None) -> dict[str, Any]:
+    if rows is not None:
+        return {"items": len(rows)}
+    return {"prefix": given.prefix, "glob": given.glob} if given.manifest is None else {"manifest": given.manifest}
 
 
 def _items_given(raw: dict[str, Any]) -> list[Any] | None:
@@ -176,12 +182,13 @@ def _add_all(error: ValidationError, found: _Findings) -> None:
 
 def _check_input(request: JobRequest, raw: dict[str, Any], rules: Rules, found: _Findings) -> None:
     given = request.input
-    if (given.items is None) == (given.prefix is None):
-        found.add("/input", "give exactly one of items and prefix")
-    elif given.items is not None and given.glob is not None:
-        found.add("/input/glob", "is for prefix, not for items")
-    elif given.prefix is not None and not rules.allows(given.prefix):
-        found.add("/input/prefix", _not_allowed(given.prefix), kind=BucketNotAllowed)
+    if [given.items, given.manifest, given.prefix].count(None) != 2:
+        found.add("/input", "give exactly one of items, manifest and prefix")
+    elif given.prefix is None and given.glob is not None:
+        found.add("/input/glob", "is for prefix alone")
+    for name, uri in (("manifest", given.manifest), ("prefix", given.prefix)):
+        if uri is not None and not rules.allows(uri):
+            found.add(f"/input/{name}", _not_allowed(uri), kind=BucketNotAllowed)
     _check_shared_prompts(request, raw, found)
 
 
@@ -192,7 +199,7 @@ def _check_shared_prompts(request: JobRequest, raw: dict[str, Any], found: _Find
         if given.prompts is not None:
             found.add(at, "an automatic job takes no prompts")
     elif given.prompts is None:
-        if given.items is None:
+        if given.prefix is not None:
             found.add(at, "a prompted job needs prompts for its images")
     elif not given.prompts:
         found.add(at, "must not be empty")

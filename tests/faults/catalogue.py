@@ -93,6 +93,9 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
         "test_outputs.py::test_s3_is_away_for_a_while",
         "test_outputs.py::test_refused_for_good",
     ),
+    "dispatcher dies in the middle of a manifest": (
+        "test_crashes.py::test_a_dispatcher_that_dies_in_the_middle_of_a_manifest",
+    ),
     "clocks ten minutes off": (
         "test_clocks.py::test_a_worker",
         "test_clocks.py::test_the_dispatcher",

@@ -87,7 +87,7 @@ MUTANTS = (
         "the ingestion's own thread",
         "workers/dispatcher/ingest/ingester.py",
         "        self._asked.set()\n",
-        "        for found in listings(self._engine):\n            self._page(found, _Progress())\n",
+        "        for found in ingesting_jobs(self._engine):\n            self._page(found, _Progress())\n",
         "tests/faults/test_s3.py::test_a_slow_listing_holds_nobody_up",
     ),
 )

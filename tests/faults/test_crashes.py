@@ -1,7 +1,10 @@
 """Processes that are killed at the worst moments of the protocol."""
 
+import gzip
+
 import pytest
 
+from db.ids import read_job_id
 from tests.faults.cluster import LEADER, LEASE, Cluster, until
 from tests.faults.oracle import outcome
 
@@ -55,3 +58,23 @@ def test_recovery_from_a_death_is_within_the_lease_and_five_seconds(cluster: Clu
         worst = max(worst, took)
         cluster.wait_done(job)
     print(f"worst recovery after a death: {worst:.2f} s with a lease of {LEASE:.0f} s")
+
+
+@pytest.mark.parametrize("point", ["listing:3", "listed:3"])
+def test_a_dispatcher_that_dies_in_the_middle_of_a_manifest(cluster: Cluster, point: str) -> None:
+    """Packed, so that the next dispatcher has to find the place in the text again."""
+    n, images = 40_000, cluster.images(4)
+    lines = "".join(f'{{"image": "{images[i % 4]}", "custom_id": "id {i}"}}\n' for i in range(n))
+    uri = cluster.put("manifest.jsonl.gz", gzip.compress(lines.encode()))
+    cluster.stack.stop_child("dispatcher", hurry=True)
+    with cluster.second_dispatcher(crash_at=point) as second, cluster.stack.client() as client:
+        body = {"model": "null", "task": {"type": "auto"}, "input": {"manifest": uri}}
+        job = read_job_id(client.post("/v1/jobs", json=body).json()["id"])
+        assert cluster.wait_exit(second, LEADER + 30) == -9
+        assert 0 < cluster.ask("SELECT n_items FROM jobs WHERE id = :job AND state = 'ingesting'", job=job) < n
+        cluster.stack.start_child("dispatcher")
+        ingested = "SELECT state <> 'ingesting' FROM jobs WHERE id = :job"
+        until("the end of the manifest", 60, lambda: cluster.ask(ingested, job=job))
+        assert client.post(f"/v1/jobs/job_{job.hex}:cancel").json()["counts"]["total"] == n  # type: ignore[union-attr]
+    exactly = "count(*) = :n AND count(DISTINCT custom_id) = :n AND max(index) = :n - 1"
+    assert cluster.ask(f"SELECT {exactly} FROM items WHERE job_id = :job", job=job, n=n)

@@ -25,6 +25,13 @@ class Settings(SharedSettings, CrashSettings):
     max_listing_pages: int = Field(
         100_000, gt=0, description="Pages (of up to 1,000 keys) that one prefix may have; the job fails beyond it"
     )
+    max_manifest_bytes: int = Field(
+        4 * 1024**3, ge=1024, description="Bytes of a manifest, unpacked; the job fails beyond it"
+    )
+    max_manifest_items: int = Field(10_000_000, ge=1, description="Lines of a manifest; the job fails beyond it")
+    max_line_bytes: int = Field(
+        1024 * 1024, ge=256, description="Longest line of a manifest or of an ndjson body; a longer one is a bad line"
+    )
     max_open_items: int = Field(
         20_000_000,
         ge=1,

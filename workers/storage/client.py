@@ -33,6 +33,7 @@ def s3_client(settings: SharedSettings, connections: int = 10) -> Any:
         region_name=settings.s3_region,
     )
     client = session.client("s3", endpoint_url=settings.s3_endpoint_url, config=_config(settings, connections))
+    client.meta.events.register_last("before-parameter-build", _no_checksum_of_a_part)
     if settings.s3_requester_pays:
         for operation in ("GetObject", "HeadObject", "ListObjectsV2"):
             client.meta.events.register(f"before-parameter-build.s3.{operation}", _requester_pays)
@@ -55,6 +56,12 @@ def _config(settings: SharedSettings, connections: int) -> Config:
         retries={"total_max_attempts": 1},
         **chosen,
     )
+
+
+def _no_checksum_of_a_part(params: dict[str, Any], **_: object) -> None:
+    """Some servers send the checksum of the whole object with a range, and boto3 would compare it with the range."""
+    if "Range" in params:
+        params.pop("ChecksumMode", None)
 
 
 def _requester_pays(params: dict[str, Any], **_: object) -> None:

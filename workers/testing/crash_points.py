@@ -11,7 +11,7 @@ finishing    a job is ended because its last chunk has
 filling      a chunk was marked as dispatched
 marked       all of them are committed and no message is sent
 announcing   a chunk whose message is lost is marked again
-listing      a page of a job's prefix is to be listed
+listing      a page of a job's prefix or manifest is to be read
 listed       its items and the next page's token are in an open transaction
 uploading    a file of an output, or a part of it, is to be uploaded
 uploaded     the file is in the bucket, and not recorded

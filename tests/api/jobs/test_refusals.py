@@ -162,7 +162,6 @@ async def test_unusual_keys_are_keys(service: Service, uri: str) -> None:
 
 NOT_BUILT: list[tuple[dict[str, Any], str]] = [
     ({**body(1), "webhook": {"url": "https://x"}}, "/webhook"),
-    (with_input(manifest="s3://bucket/m.jsonl"), "/input/manifest"),
     ({**body(1), "task": {"type": "text", "text": "a cat"}}, "/task/type"),
 ]
 

@@ -8,8 +8,9 @@ from sqlalchemy import Engine, insert
 from db.ids import new_job_id
 from db.states import JobState
 from db.tables import items, jobs
-from workers.dispatcher.ingest import prefix as ingest
-from workers.dispatcher.ingest.listing import ListingFailed
+from workers.dispatcher.ingest.prefix import PrefixSource
+from workers.dispatcher.ingest.source import InputFailed, ingesting_jobs
+from workers.dispatcher.ingest.store import ingest_page, put_off
 from workers.dispatcher.settings import Settings
 from workers.storage.client import s3_client
 
@@ -25,11 +26,11 @@ def submit_prefix(engine: Engine, prefix: str, glob: str | None = None, **column
 def step(engine: Engine, settings: Settings, s3: Any = None) -> bool:
     """One page of every ingesting job. Whether there is more to list."""
     more = False
-    for found in ingest.listings(engine):
+    for found in ingesting_jobs(engine):
         try:
-            more |= ingest.ingest_page(engine, s3 or s3_client(settings), settings, found)
-        except ListingFailed as failure:
-            ingest.put_off(engine, settings, found, failure)
+            more |= ingest_page(engine, PrefixSource(s3 or s3_client(settings), settings, found), settings, found)
+        except InputFailed as failure:
+            put_off(engine, settings, found, failure)
     return more
 
 

@@ -9,7 +9,9 @@ from tests.conftest import Bucket
 from tests.jobs import chunk_rows, job_row, submit
 from tests.workers.dispatcher.prefixes import listed, step, submit_prefix
 from workers.dispatcher.ingest import listing
-from workers.dispatcher.ingest import prefix as ingest
+from workers.dispatcher.ingest.prefix import PrefixSource
+from workers.dispatcher.ingest.source import ingesting_jobs
+from workers.dispatcher.ingest.store import ingest_page, put_off
 from workers.dispatcher.settings import Settings
 from workers.storage.client import s3_client
 
@@ -94,9 +96,9 @@ def test_two_leaders_listing_the_same_page_store_it_once(engine: Engine, setting
     expected = [bucket.put(f"p/{i:02}.jpg", b"x") for i in range(20)]
     job = submit_prefix(engine, f"s3://{bucket.name}/p/")
     s3 = s3_client(settings)
-    while late := ingest.listings(engine):
+    while late := ingesting_jobs(engine):
         step(engine, settings, s3)
-        assert ingest.ingest_page(engine, s3, settings, late[0]) is False
+        assert ingest_page(engine, PrefixSource(s3, settings, late[0]), settings, late[0]) is False
     assert listed(engine, job) == expected
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM chunks")).scalar_one() == 20
@@ -105,9 +107,9 @@ def test_two_leaders_listing_the_same_page_store_it_once(engine: Engine, setting
 def test_a_late_failure_of_a_former_leader_ends_nothing(engine: Engine, settings: Settings, bucket: Bucket) -> None:
     bucket.put("p/a.jpg", b"x")
     job = submit_prefix(engine, f"s3://{bucket.name}/p/")
-    (late,) = ingest.listings(engine)
+    (late,) = ingesting_jobs(engine)
     step(engine, settings)
-    ingest.put_off(engine, settings, late, listing.no_progress("is late"))
+    put_off(engine, settings, late, listing.no_progress("is late"))
     assert (job_row(engine, job).state, job_row(engine, job).waiting_for) == (JobState.PENDING, None)
 
 
