@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from db.engine import single_statements, sync_engine
 from db.ids import new_job_id
-from db.statements import dispatch, export, items, lease, reap, reuse, stop, tally
+from db.statements import dispatch, export, items, lease, output, reap, reuse, stop, tally
 from db.statements import jobs as sql
 from db.statements.bound import Bound
 
@@ -39,6 +39,7 @@ _LARGE = (
     "SELECT :job, n, 'succeeded', 1, 1, 32, 32, '{}', '', decode(md5(n::text), 'hex') "
     "FROM generate_series(0, :done * :size - 1) n",
     "INSERT INTO tallies (job_id, reason, n) VALUES (:job, '', :done * :size)",
+    "INSERT INTO outputs (job_id, uri, formats) VALUES (:job, 's3://b/', '{coco}')",
     "INSERT INTO suspects (job_id, index) SELECT :job, n FROM generate_series(0, 2000) n",
 )
 _NO_AUTOVACUUM = """
@@ -115,6 +116,8 @@ def _statements(job: UUID) -> dict[str, tuple[Bound, int]]:
         "a chunk given back": (lease.give_back(held), 60),
         "a chunk taken back": (reap.take_back(job, DONE, stalls=1, backoff_seconds=1.0), 60),
         "a chunk's end": (stop.finish_job(job), 20),
+        "outputs that wait": (output.waiting_outputs(of_tenant=4), 40),
+        "the end of an output's file": (output.next_stop(job, start=middle - 500, rows=100, weight=1e9), 800),
         "the tally": (tally.add_tallies(most=1000), 60),
         "leases that ran out": (reap.expired_leases(limit=100), 40),
         "jobs that have ended": (reap.unfinished_jobs(), 40),

@@ -13,7 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COPIED = ("api", "bench", "db", "deploy", "exports", "model", "tests", "workers", "pyproject.toml", "README.md")
+COPIED = (
+    "api",
+    "bench",
+    "db",
+    "deploy",
+    "exports",
+    "intake",
+    "model",
+    "tests",
+    "workers",
+    "pyproject.toml",
+    "README.md",
+)
 SECONDS = 400
 
 
@@ -89,6 +101,27 @@ MUTANTS = (
         "        self._asked.set()\n",
         "        for found in ingesting_jobs(self._engine):\n            self._page(found, _Progress())\n",
         "tests/faults/test_s3.py::test_a_slow_listing_holds_nobody_up",
+    ),
+    Mutant(
+        "the fence of an output",
+        "db/statements/output.py",
+        "outputs.c.fence == fence, ",
+        "",
+        "tests/db/test_output.py::test_an_old_writer_changes_nothing",
+    ),
+    Mutant(
+        "the resume of an output behind its last file",
+        "workers/dispatcher/output/writer.py",
+        "(0, 0) if last is None else (last.stop, last.number + 1)",
+        "(0, 0)",
+        "tests/faults/test_outputs.py::test_a_writer_that_dies_at[uploaded:3]",
+    ),
+    Mutant(
+        "turns among the outputs of tenants",
+        "workers/dispatcher/output/writer.py",
+        "if self._written and self._yields():",
+        "if False:",
+        "tests/workers/dispatcher/output/test_outputs.py::test_tenants_take_turns",
     ),
 )
 

@@ -54,7 +54,7 @@ class Upload:
         """Does nothing where nothing was sent. A failure is only logged: the next writer looks for leftovers."""
         if self._id is not None:
             try:
-                await self._store.call("abort_multipart_upload", **self._at, UploadId=self._id)
+                await self._store.call("abort_multipart_upload", tries=1, **self._at, UploadId=self._id)
             except StoreFailed as failure:
                 log.warning("the upload of %s was not aborted: %s", self._at["Key"], failure)
 
