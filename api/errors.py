@@ -6,6 +6,7 @@ Problem                a refusal, with a detail for the client
 │  ├─ UnknownModel
 │  └─ BucketNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
+├─ WebhookNotFound, WebhookNotEnded
 ├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, NothingToRetry, IdempotencyKeyReused,
 │  UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems,
 │  TooManyExports, TooManyFollowers
@@ -114,6 +115,14 @@ class NothingToRetry(Problem):
     """The job has no item that a retry would take."""
 
 
+class WebhookNotFound(Problem):
+    """The job asked for no webhook."""
+
+
+class WebhookNotEnded(Problem):
+    """The webhook's event is waiting to be sent."""
+
+
 class IdempotencyKeyReused(Problem):
     """The Idempotency-Key was used before, with another body."""
 
@@ -189,6 +198,8 @@ TABLE: dict[type[Exception], Kind] = {
     ItemNotFound: Kind(HTTPStatus.NOT_FOUND, "ITEM_NOT_FOUND", "There is no such item"),
     JobNotDone: Kind(HTTPStatus.CONFLICT, "JOB_NOT_DONE", "The job is not done"),
     NothingToRetry: Kind(HTTPStatus.CONFLICT, "NOTHING_TO_RETRY", "No item can be retried"),
+    WebhookNotFound: Kind(HTTPStatus.NOT_FOUND, "WEBHOOK_NOT_FOUND", "The job has no webhook"),
+    WebhookNotEnded: Kind(HTTPStatus.CONFLICT, "WEBHOOK_PENDING", "The webhook is still to be sent"),
     IdempotencyKeyReused: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was used for another body"
     ),

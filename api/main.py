@@ -22,6 +22,7 @@ from api.items import routes as items
 from api.jobs import routes as jobs
 from api.jobs.links import Signer
 from api.settings import Settings
+from api.webhooks import routes as webhooks
 from api.wrong_keys import Brake
 from db.configuration import ConfigurationError, operator_errors, read_settings
 from db.engine import async_engine
@@ -44,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     _open(app, settings)
-    for module in (jobs, events, items, exports, models):
+    for module in (jobs, events, items, exports, webhooks, models):
         app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         description="S3 endpoint as clients reach it, for presigned links; unset: MASKWORKS_S3_ENDPOINT_URL",
     )
     link_seconds: int = Field(default=3600, ge=1, le=604_800, description="How long a presigned link is valid")
+    private_targets: bool = Field(
+        default=False,
+        description="Let requests that clients ask for go to private addresses and by plain http. For closed networks "
+        "and tests: with it a client can reach whatever the dispatcher and the workers can",
+    )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body accepted")
     max_body_bytes_total: int = Field(
         default=128 * 1024 * 1024,

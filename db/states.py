@@ -179,6 +179,21 @@ OUTPUT_TRANSITIONS: Final[dict[OutputState, frozenset[OutputState]]] = {
 }
 
 
+class WebhookState(StrEnum):
+    """How far the one delivery of a job's webhook is. It begins once the job has ended."""
+
+    PENDING = "pending"
+    """Waits for the end of its job, or for another try."""
+    DELIVERED = "delivered"
+    """The receiver has answered with a status from 200 to 299."""
+    FAILED = "failed"
+    """No try has succeeded, and none is left."""
+    DISABLED = "disabled"
+    """The receiver has answered 410 Gone."""
+    SKIPPED = "skipped"
+    """The job has ended in a state that the webhook does not ask for."""
+
+
 class OutputReason(StrEnum):
     """Why an output failed, or its last try: `output.error.reason` of the job."""
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ENUM, JSONB, UUID
 
 from db.mask_row import MaskRows
-from db.states import ChunkState, JobState, OutputState, ResultState
+from db.states import ChunkState, JobState, OutputState, ResultState, WebhookState
 
 metadata = MetaData()
 
@@ -214,6 +214,41 @@ output_shards = Table(
     Column("name", Text, nullable=False),  # of the object, inside the job's folder
     Column("size", BigInteger, nullable=False),
     Column("sha256", LargeBinary, nullable=False),
+)
+
+WEBHOOK_STATE = _enum(WebhookState, "webhook_state")
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("events", ARRAY(Text), nullable=False),  # `job.<final state>`
+    Column("state", WEBHOOK_STATE, nullable=False, server_default="pending"),
+    Column("fence", BigInteger, nullable=False, server_default="0"),  # +1 at every claim; guards the record of a try
+    Column("tries", Integer, nullable=False, server_default="0"),  # failed ones since the job's end or a redelivery
+    Column("lease_until", _TIME),
+    Column("run_after", _TIME),
+)
+
+webhook_tries = Table(
+    "webhook_tries",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("created_at", _TIME, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("duration_ms", Integer, nullable=False),
+)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    Column("secret", LargeBinary, nullable=False),  # as it is: a signature needs it
+    Column("created_at", _TIME, nullable=False),
+    Column("expires_at", _TIME),
 )
 
 workers = Table(

@@ -43,9 +43,10 @@ ROOMS: dict[str, set[str]] = {
     "api.database": {"api.errors", "api.settings"},
     "api.http": {"api.errors", "api.tenant"},
     "api.jobs": {
-        *("api.auth", "api.database", "api.errors", "api.http", "api.settings", "api.tenant"),
+        *("api.auth", "api.database", "api.errors", "api.http", "api.settings", "api.tenant", "api.webhooks.schemas"),
     },
     "api.items": {"api.auth", "api.database", "api.errors", "api.http", "api.tenant"},
+    "api.webhooks": {"api.auth", "api.database", "api.errors", "api.http", "api.tenant"},
     "api.events": {
         *("api.auth", "api.database", "api.errors", "api.http", "api.jobs.views", "api.tenant"),
     },

@@ -47,6 +47,12 @@ class SharedSettings(BaseSettings):
         "worker fails items of others with BUCKET_NOT_ALLOWED",
     )
 
+    private_targets: bool = Field(
+        False,
+        description="Let requests that clients ask for go to private addresses and by plain http. For closed networks "
+        "and tests: with it a client can reach whatever the dispatcher and the workers can",
+    )
+
     @field_validator("buckets", mode="before")
     @classmethod
     def _buckets(cls, value: object) -> object:

@@ -65,7 +65,13 @@ async def submit_job(
         _turn(request, body),
     ):
         # In a thread: ten thousand prompted items take half a second, and other requests must not wait for that.
-        rules = Rules(settings.models, settings.max_items_inline, settings.buckets, settings.output_buckets)
+        rules = Rules(
+            settings.models,
+            settings.max_items_inline,
+            settings.buckets,
+            settings.output_buckets,
+            settings.private_targets,
+        )
         read_body = await asyncio.to_thread(read_submission, body, rules)
         async with database.begin() as connection:
             if isinstance(read_body, DryRun):

@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from api.webhooks.schemas import WebhookRequest
 from db.globs import MAX_GLOB, GlobError, key_filter
 from db.object_uri import object_uri, prefix_uri, split_uri
 from db.states import Depth
@@ -217,4 +218,4 @@ class JobRequest(_Body):
     )
     validate_only: bool = Field(False, description="Check the body and store nothing")
     output: OutputRequest | None = Field(None, description="Write the results to S3 once the job has ended")
-    webhook: NotBuilt = Field(None, description="Not supported yet")
+    webhook: WebhookRequest | None = Field(None, description="Report the job's end by a signed request")

@@ -8,14 +8,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.errors import IdempotencyKeyReused, TooManyOpenItems
+from api.errors import IdempotencyKeyReused, InvalidBody, TooManyOpenItems
 from api.jobs.submission import DryRun, Submission
 from api.jobs.views import Validated
 from api.settings import Settings
 from api.tenant import Tenant
+from api.webhooks.schemas import WebhookRequest
 from db.ids import new_job_id, show_job_id
 from db.limits import chunk_size
-from db.statements import ingest, leader, output, submit
+from db.statements import ingest, leader, output, submit, webhooks
 from db.states import JobState
 from intake.item import ItemRow
 
@@ -29,6 +30,10 @@ async def validated(connection: AsyncConnection, tenant: Tenant, dry: DryRun, se
         await _check_open_items(connection, tenant, 0, dry.n_items or 0, settings)
     except TooManyOpenItems as error:
         errors.append({"pointer": "/input", "detail": error.detail})
+    try:
+        await _check_webhook(connection, tenant, dry.webhook)
+    except InvalidBody as error:
+        errors += error.errors
     counts = {"total": dry.n_items, "invalid": dry.n_invalid}
     return Validated(valid=not errors, counts=counts, errors=[{**e} for e in errors])
 
@@ -56,10 +61,19 @@ async def store_job(
         return before.job_id
     if job.output is not None:
         await connection.execute(*output.insert_output(job_id, job.output.uri, job.output.formats))
+    if job.webhook is not None:
+        await _check_webhook(connection, tenant, job.webhook)
+        await connection.execute(*webhooks.insert_webhook(job_id, job.webhook.url, job.webhook.events))
     if job.items is not None:
         await _copy_items(connection, job_id, job.items)
         await connection.execute(*ingest.cut_chunks(job_id))
     return job_id
+
+
+async def _check_webhook(connection: AsyncConnection, tenant: Tenant, webhook: WebhookRequest | None) -> None:
+    """Raises InvalidBody where there is nothing to sign it with."""
+    if webhook is not None and (await connection.execute(*webhooks.valid_secrets(tenant.id))).first() is None:
+        raise InvalidBody([{"pointer": "/webhook", "detail": "needs a secret: make one by POST /v1/webhook-secrets"}])
 
 
 async def store_row(

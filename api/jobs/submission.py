@@ -15,7 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBody, NotSupported, UnknownModel
 from api.http.json_body import parse_object
 from api.jobs.schemas import NOT_SUPPORTED, Input, JobRequest, OutputRequest, PromptedTask
-from db.object_uri import split_uri
+from api.webhooks.schemas import WebhookRequest
+from db.object_uri import UriError, split_uri
+from db.web_url import web_url
 from intake.item import ItemRow, Prompting, check_items, prompt_faults
 from intake.messages import body_pointer, text_of
 
@@ -32,6 +34,7 @@ class Rules:
     max_items: int
     buckets: Sequence[str] = ()
     output_buckets: Sequence[str] = ()
+    private_targets: bool = False
 
     def may_write(self, uri: str) -> str | None:
         """Why this tenant may not have output there, or None where it may. Without a list nobody may."""
@@ -59,6 +62,7 @@ class Submission:
     reuse: bool
     prompts: list[Any] | None  # for each item that has none of its own
     output: OutputRequest | None
+    webhook: WebhookRequest | None
     items: Sequence[ItemRow] | None  # None: the leader reads the prefix or the manifest
 
     @property
@@ -73,6 +77,7 @@ class DryRun:
     n_items: int | None  # None: a prefix or a manifest, or no readable list
     n_invalid: int
     errors: Sequence[FieldError]
+    webhook: WebhookRequest | None = None
 
 
 @dataclass
@@ -115,7 +120,7 @@ def read_submission(body: bytes, rules: Rules) -> Submission | DryRun:
     rows = None if given is None else _rows(given, request, rules, found)
     if raw.get("validate_only") is True:
         n_items = None if given is None else len(given)
-        return DryRun(n_items, len(found.bad_items), found.errors)
+        return DryRun(n_items, len(found.bad_items), found.errors, request.webhook if request else None)
     if request is None or found.errors:
         raise found.refusal()
     return _submission(request, raw, rules, rows)
@@ -138,6 +143,7 @@ def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Se
         reuse=request.reuse,
         prompts=raw["input"].get("prompts"),
         output=request.output,
+        webhook=request.webhook,
         items=rows,
     )
 
@@ -168,7 +174,17 @@ def _job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: _Fin
     _check_input(request, raw, rules, found)
     if request.output is not None and (why := rules.may_write(request.output.uri)):
         found.add("/output/uri", why, kind=BucketNotAllowed)
+    if request.webhook is not None:
+        _check_webhook(request.webhook, rules, found)
     return request
+
+
+def _check_webhook(webhook: WebhookRequest, rules: Rules, found: _Findings) -> None:
+    """Its form alone. Addresses are looked at when it is sent."""
+    try:
+        web_url(webhook.url, private=rules.private_targets)
+    except UriError as error:
+        found.add("/webhook/url", str(error))
 
 
 def _add_all(error: ValidationError, found: _Findings) -> None:

@@ -86,6 +86,10 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
     "dispatcher dies between mark and message": (
         "test_crashes.py::test_a_dispatcher_that_dies_between_mark_and_message",
     ),
+    "sender of webhooks killed or frozen between the request and its record": (
+        "test_webhooks.py::test_a_sender_that_dies_before_it_records",
+        "test_webhooks.py::test_a_sender_that_is_frozen_records_nothing_later",
+    ),
     "writer of an output killed or frozen; S3 away, slow or refusing while one is written": (
         "test_quick.py::test_a_writer_of_an_output_that_dies",
         "test_outputs.py::test_a_writer_that_dies_at",

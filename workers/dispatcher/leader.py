@@ -1,7 +1,7 @@
 """The dispatcher's loop. One of several dispatchers leads.
 
-In each round the leader takes back expired leases, stops and finishes jobs, asks for listings and outputs, fills the
-windows and sends lost messages again. All of its statements are guarded, so a second leader does no harm.
+In each round the leader takes back expired leases, stops and finishes jobs, asks for listings, outputs and webhooks,
+fills the windows and sends lost messages again. All of its statements are guarded, so a second leader does no harm.
 """
 
 import logging
@@ -26,6 +26,7 @@ from workers.dispatcher.settings import Settings
 from workers.dispatcher.tallies import Tallies
 from workers.dispatcher.unexpected_errors import UnexpectedErrors
 from workers.dispatcher.wake_up import WakeUp
+from workers.dispatcher.webhooks.webhooks import Webhooks
 from workers.dispatcher.windows import Windows
 from workers.storage.client import s3_client
 
@@ -44,12 +45,13 @@ class Dispatcher:
         self._settings = settings
         self._stop = stop
         self._holder = f"{socket.gethostname()}-{os.getpid()}"
-        self._engine: Engine = sync_engine(settings.database_url, pool_size=4)
+        self._engine: Engine = sync_engine(settings.database_url, pool_size=6)
         self._single = single_statements(self._engine)
         self._sender = Sender(settings.redis_url)
         self._leading = False
         self._ingester = Ingester(self._engine, s3_client(settings), settings, lambda: self._leading)
         self._outputs = Outputs(settings, s3_client(settings), self._holder, lambda: self._leading)
+        self._webhooks = Webhooks(self._engine, settings, lambda: self._leading)
         self._errors = UnexpectedErrors()
         self._windows = Windows(self._single, self._sender, self._errors, settings.window_per_slot)
         self._lost = LostMessages(self._single, self._sender, self._errors)
@@ -64,6 +66,7 @@ class Dispatcher:
         self._sender.start()
         self._ingester.start()
         self._outputs.start()
+        self._webhooks.start()
         self._beat.start()
         wake_up = WakeUp(self._settings.database_url)
         while not self._stop.is_set():
@@ -81,6 +84,7 @@ class Dispatcher:
         self._sender.stop()
         self._ingester.stop()
         self._outputs.stop()
+        self._webhooks.stop()
         wake_up.close()
         self._resign()
         self._beat.stop()
@@ -100,6 +104,7 @@ class Dispatcher:
         self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._errors))
         self._step("asking for listings", self._ingester.ask)
         self._step("asking for outputs", self._outputs.ask)
+        self._step("asking for webhooks", self._webhooks.ask)
         self._step("filling the windows", self._fill_windows)
         self._step("announcing again", self._lost.send_again)
         self._step("tallying", self._tallies.add)

@@ -55,7 +55,18 @@ class Settings(SharedSettings, CrashSettings):
     output_patience_seconds: float = Field(
         21_600, gt=0, description="An output for which S3 has failed for longer fails; its `error` says so before"
     )
+    webhooks_at_once: int = Field(8, ge=1, le=64, description="Webhooks that the leader sends at a time")
+    webhook_seconds: float = Field(15, gt=0, description="Time for a receiver of a webhook to answer")
+    webhook_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
+        (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
+        description="Seconds before each further try of a webhook; after the last one it fails",
+    )
     health_dir: Path | None = Field(None, description="Folder of the file for the liveness probe, `dispatcher-loop`")
+
+    @field_validator("webhook_schedule", mode="before")
+    @classmethod
+    def _schedule(cls, value: object) -> object:
+        return split_names(value)
 
     @field_validator("output_buckets", mode="before")
     @classmethod

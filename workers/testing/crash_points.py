@@ -19,6 +19,8 @@ publishing   every file is recorded, and the manifest is to be written
 published    the manifest is in the bucket, and the output not yet complete
 tallying     the ended chunks of a job are counted
 
+webhook_sent a webhook is sent, and not recorded
+
 of a worker
 claiming     a chunk is to be claimed
 claimed      a worker holds a chunk and has touched none of its images
@@ -42,7 +44,7 @@ from uuid import UUID
 
 NAMES: Final = (
     *("reaping", "stopping", "finishing", "filling", "marked", "announcing", "listing", "listed", "tallying"),
-    *("uploading", "uploaded", "publishing", "published"),
+    *("uploading", "uploaded", "publishing", "published", "webhook_sent"),
     *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "copying"),
     *("writing", "renewing", "done"),
 )

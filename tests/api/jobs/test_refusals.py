@@ -161,7 +161,6 @@ async def test_unusual_keys_are_keys(service: Service, uri: str) -> None:
 
 
 NOT_BUILT: list[tuple[dict[str, Any], str]] = [
-    ({**body(1), "webhook": {"url": "https://x"}}, "/webhook"),
     ({**body(1), "task": {"type": "text", "text": "a cat"}}, "/task/type"),
 ]
 
