@@ -53,7 +53,7 @@ def _default(field: FieldInfo) -> str:
         return "required"
     value = field.default
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(str(each) for each in value)
     if isinstance(value, Path):
         return str(value).replace(str(Path.home()), "~")
     return "" if value in (None, {}) else str(value)

@@ -118,7 +118,6 @@ ManifestURI = Annotated[str, AfterValidator(_manifest_uri), Field(examples=["s3:
 Glob = Annotated[str, Field(min_length=1, max_length=MAX_GLOB), AfterValidator(plain), AfterValidator(_glob)]
 LabelKey = Annotated[str, AfterValidator(_label_key), WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$"})]
 LabelValue = Annotated[str, Field(max_length=255), AfterValidator(plain)]
-NotBuilt = Annotated[None, BeforeValidator(_not_built), WithJsonSchema({"type": "null"})]
 
 
 class _Body(BaseModel):

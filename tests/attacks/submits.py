@@ -128,7 +128,12 @@ def webhooks(target: Target) -> str:
     target.http.post("/v1/webhook-secrets").raise_for_status()
     forms = (
         *("http://127.0.0.1:8000/", "https://localhost/", "https://127.1/", "https://0x7f.1/", "https://2130706433/"),
-        *("https://017700000001/", "https://user@example.com/", "https://example.com\\@127.0.0.1/", "file:///etc/passwd"),
+        *(
+            "https://017700000001/",
+            "https://user@example.com/",
+            "https://example.com\\@127.0.0.1/",
+            "file:///etc/passwd",
+        ),
         *("gopher://example.com/", "https://example.com:22/", "https://[::1", "https://[fe80::1%25eth0]/", "//a.b/"),
     )
     said = ""
