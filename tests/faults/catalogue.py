@@ -95,6 +95,7 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
         "test_outputs.py::test_a_writer_that_dies_at",
         "test_outputs.py::test_a_late_writer_changes_nothing",
         "test_outputs.py::test_s3_is_away_for_a_while",
+        "test_outputs.py::test_a_slow_place_holds_up_no_other_tenant",
         "test_outputs.py::test_refused_for_good",
     ),
     "dispatcher dies in the middle of a manifest": (

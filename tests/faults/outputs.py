@@ -13,9 +13,9 @@ from tests.workers.dispatcher.output.written import read_output
 _PREFIX = "out/"
 
 
-def ask_for(cluster: Cluster, job: UUID, formats: Sequence[str] = ("jsonl",)) -> None:
+def ask_for(cluster: Cluster, job: UUID, formats: Sequence[str] = ("jsonl",), prefix: str = _PREFIX) -> None:
     with cluster.engine.begin() as connection:
-        connection.execute(*insert_output(job, f"s3://{cluster.stack.bucket}/{_PREFIX}", formats))
+        connection.execute(*insert_output(job, f"s3://{cluster.stack.bucket}/{prefix}", formats))
 
 
 def state(cluster: Cluster, job: UUID) -> str:

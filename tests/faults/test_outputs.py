@@ -13,7 +13,7 @@ from tests.faults.proxies import Fault, S3Proxy
 
 pytestmark = pytest.mark.faults
 PROXIED = True
-ENV = {"MASKWORKS_OUTPUT_SHARD_BYTES": "8000"}
+ENV = {"MASKWORKS_OUTPUT_SHARD_BYTES": "8000", "MASKWORKS_OUTPUTS_AT_ONCE": "2"}
 N = 60
 
 
@@ -70,6 +70,24 @@ def test_s3_is_away_for_a_while(cluster: Cluster, job: UUID) -> None:
     until("its dispatch", 20, lambda: cluster.ask("SELECT sum(fence) FROM chunks WHERE job_id = :job", job=another))
     cluster.stack.start_child("s3")
     outputs.check(cluster, job, N)
+
+
+def test_a_slow_place_holds_up_no_other_tenant(cluster: Cluster, proxy: S3Proxy, job: UUID) -> None:
+    """One tenant has as many outputs as are written at once, all of them to a place that does not answer."""
+    with cluster.engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO tenants (id) VALUES ('slow') ON CONFLICT DO NOTHING")
+    cluster.stack.start_child("dispatcher")
+    slow = [cluster.submit(2, tenant_id="slow") for _ in range(2)]
+    for each in slow:
+        cluster.wait_done(each)
+    proxy.faults, proxy.hits = [Fault("/slow/", "slow", seconds=25)], 0
+    for each in slow:
+        outputs.ask_for(cluster, each, prefix="slow/")
+    until("it does not answer", 20, lambda: proxy.hits)
+    outputs.ask_for(cluster, job)
+    outputs.check(cluster, job, N, 15)
+    assert {outputs.state(cluster, each) for each in slow} <= {"pending", "writing"}
+    proxy.faults.clear()
 
 
 def test_refused_for_good(cluster: Cluster, proxy: S3Proxy, job: UUID) -> None:

@@ -50,7 +50,8 @@ class Dispatcher:
         self._sender = Sender(settings.redis_url)
         self._leading = False
         self._ingester = Ingester(self._engine, s3_client(settings), settings, lambda: self._leading)
-        self._outputs = Outputs(settings, s3_client(settings), self._holder, lambda: self._leading)
+        writes = s3_client(settings, connections=2 * settings.outputs_at_once)
+        self._outputs = Outputs(settings, writes, self._holder, lambda: self._leading)
         self._webhooks = Webhooks(self._engine, settings, lambda: self._leading)
         self._errors = UnexpectedErrors()
         self._windows = Windows(self._single, self._sender, self._errors, settings.window_per_slot)

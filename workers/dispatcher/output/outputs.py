@@ -87,13 +87,22 @@ class Outputs:
         """Begin what there is room for: of the tenant with the fewest in work, then of who has waited longest."""
         rows = await reader.all(sql.waiting_outputs(of_tenant=self._settings.outputs_at_once))
         found = [(row.tenant_id, row.job_id) for row in rows if row.job_id not in self._tasks]
-        while found and len(self._tasks) < self._settings.outputs_at_once:
-            tenant, job_id = min(found, key=lambda entry: (self._in_work[entry[0]], self._served.get(entry[0], 0)))
-            found.remove((tenant, job_id))
+        while (chosen := self._next(found)) is not None:
+            found.remove(chosen)
+            _, job_id = chosen
             held = await claim(reader, job_id, self._holder, self._settings.output_lease_seconds)
             if held is not None:
                 self._begin(held, store)
         self._waiting = {tenant for tenant, _ in found}
+
+    def _next(self, found: list[tuple[str, UUID]]) -> tuple[str, UUID] | None:
+        """One place is never a tenant's that has all others: its bucket may be one that does not answer."""
+        at_once = self._settings.outputs_at_once
+        most = max(1, at_once - 1)
+        free = [entry for entry in found if self._in_work[entry[0]] < most]
+        if not free or len(self._tasks) >= at_once:
+            return None
+        return min(free, key=lambda entry: (self._in_work[entry[0]], self._served.get(entry[0], 0)))
 
     def _begin(self, held: Held, store: Store) -> None:
         self._turn += 1
