@@ -4,7 +4,8 @@ Problem                a refusal, with a detail for the client
 ├─ InvalidBody         the body's shape; carries `errors: [{pointer, detail}]`
 │  ├─ NotSupported     a field of a feature that is not built
 │  ├─ UnknownModel
-│  └─ BucketNotAllowed
+│  ├─ BucketNotAllowed
+│  └─ HostNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
 ├─ WebhookNotFound, WebhookNotEnded
 ├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, NothingToRetry, IdempotencyKeyReused,
@@ -79,6 +80,10 @@ class UnknownModel(InvalidBody):
 
 class BucketNotAllowed(InvalidBody):
     """The body names a bucket that is not in MASKWORKS_BUCKETS."""
+
+
+class HostNotAllowed(InvalidBody):
+    """The body names an https image on a host that is not in MASKWORKS_HTTPS_IMAGES."""
 
 
 class InvalidParameter(Problem):
@@ -190,6 +195,7 @@ TABLE: dict[type[Exception], Kind] = {
     NotSupported: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "NOT_SUPPORTED", "This feature is not supported yet"),
     UnknownModel: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "UNKNOWN_MODEL", "This model is not served here"),
     BucketNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "BUCKET_NOT_ALLOWED", "This bucket may not be read here"),
+    HostNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "HOST_NOT_ALLOWED", "This host may not be read here"),
     InvalidParameter: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_PARAMETER", "A parameter is not valid"),
     Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "A valid API key is needed"),
     TooManyWrongKeys: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_WRONG_KEYS", "Too many wrong keys", retry=True),

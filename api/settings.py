@@ -67,6 +67,12 @@ class Settings(BaseSettings):
         description="Let requests that clients ask for go to private addresses and by plain http. For closed networks "
         "and tests: with it a client can reach whatever the dispatcher and the workers can",
     )
+    https_images: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts from which jobs may read `https://` images: `images.example.com`, `*.example.com`, or `*` "
+        "for every public host. Another port than 443 is named with its host. Unset: none. The API refuses others at "
+        "submit; a worker fails items of others with HOST_NOT_ALLOWED",
+    )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body accepted")
     max_body_bytes_total: int = Field(
         default=128 * 1024 * 1024,
@@ -128,7 +134,7 @@ class Settings(BaseSettings):
     def _capitals(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("models", "buckets", "output_buckets", mode="before")
+    @field_validator("models", "buckets", "output_buckets", "https_images", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

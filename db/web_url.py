@@ -34,10 +34,10 @@ class WebUrl:
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def web_url(text: str, *, private: bool = False) -> WebUrl:
+def web_url(text: str, *, private: bool = False, most: int = _MAX_BYTES) -> WebUrl:
     """The parts of a URL. With `private`, `http://` and names without a dot are accepted too. Raises UriError."""
-    if not _PRINTABLE.fullmatch(text) or len(text) > _MAX_BYTES or "\\" in text:
-        raise UriError(f"must be at most {_MAX_BYTES} printable ASCII characters, without spaces and backslashes")
+    if not _PRINTABLE.fullmatch(text) or len(text) > most or "\\" in text:
+        raise UriError(f"must be at most {most} printable ASCII characters, without spaces and backslashes")
     schemes = ("https", "http") if private else ("https",)
     try:
         parts = urlsplit(text)

@@ -7,6 +7,7 @@ import orjson
 from sqlalchemy import Row
 
 from db.statements import export
+from db.web_image import shown_image
 from exports.array import array
 from exports.failed_items import failed_items
 from exports.file_names import FileNames
@@ -70,7 +71,7 @@ async def _images(source: Source, listed: _Listed) -> AsyncGenerator[dict[str, A
             "file_name": names.name(row),
             "width": row.width,
             "height": row.height,
-            "coco_url": row.image,
+            "coco_url": shown_image(row.image),
             "custom_id": row.custom_id,
         }
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from db.statements import export
+from db.web_image import shown_image
 from exports.pages import Source
 
 
@@ -12,4 +13,4 @@ async def failed_items(source: Source) -> AsyncGenerator[dict[str, Any], None]:
     if source.job.counts["failed"] == 0:  # the statement would read every result to find none
         return
     async for row in source.rows(export.failed_items):
-        yield {"custom_id": row.custom_id, "image": row.image, "reason": row.reason, "detail": row.detail}
+        yield {"custom_id": row.custom_id, "image": shown_image(row.image), "reason": row.reason, "detail": row.detail}

@@ -1,6 +1,7 @@
 """Names of images in a file. Importers find an image by its `file_name`, so every name is unique.
 
-It is the object's key. If several items of the job have that key, `#` and the item's index come before the extension.
+It is the object's key, or the path of an https image. If several items of the job have that key, `#` and the item's
+index come before the extension.
 A key that already ends in `#` and digits gets its index too.
 """
 
@@ -15,6 +16,7 @@ from sqlalchemy import Row
 
 from db.object_uri import split_uri
 from db.statements import export
+from db.web_image import file_path, is_web
 from exports.pages import Source
 
 _NUMBERED = re.compile(r"#[0-9]+\Z")
@@ -41,6 +43,6 @@ class FileNames:
 
 def file_name(image: str, index: int, shared: bool) -> str:
     """The name of an item's image, unique in its job. `shared`: another item has the same key."""
-    key = split_uri(image).key
+    key = file_path(image) if is_web(image) else split_uri(image).key
     stem, extension = posixpath.splitext(key)
     return f"{stem}#{index}{extension}" if shared or _NUMBERED.search(stem) else key

@@ -7,6 +7,7 @@ import orjson
 from sqlalchemy import Row
 
 from db.ids import show_job_id
+from db.web_image import shown_image
 
 
 def item_view(row: Row[Any]) -> dict[str, Any]:
@@ -16,7 +17,7 @@ def item_view(row: Row[Any]) -> dict[str, Any]:
         "id": str(row.item_index),
         "custom_id": row.custom_id,
         "index": row.item_index,
-        "image": row.image,
+        "image": shown_image(row.image),
         "state": row.state,
         "attempt": row.attempt,
         "error": {"reason": row.reason, "detail": row.detail, "retryable": row.retryable} if failed else None,

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from db.globs import CONTROL_CHARACTERS
-from db.object_uri import ObjectUri, UriError, object_uri
+from db.object_uri import UriError, object_uri
+from db.web_image import is_web, web_image
 
 _LONGEST: Final = 255
 
@@ -19,7 +20,7 @@ def plain(text: str) -> str:
     return text
 
 
-def checked_uri(check: Callable[[str], ObjectUri], uri: str) -> str:
+def checked_uri(check: Callable[[str], object], uri: str) -> str:
     """For pydantic: the URI, if `check` accepts it."""
     try:
         check(uri)
@@ -29,8 +30,8 @@ def checked_uri(check: Callable[[str], ObjectUri], uri: str) -> str:
     return uri
 
 
-def _object_uri(uri: str) -> str:
-    return checked_uri(object_uri, uri)
+def _image_uri(uri: str) -> str:
+    return checked_uri(web_image if is_web(uri) else object_uri, uri)
 
 
 def is_plain_text(value: object) -> TypeGuard[str]:
@@ -39,4 +40,4 @@ def is_plain_text(value: object) -> TypeGuard[str]:
 
 
 PlainText = Annotated[str, Field(min_length=1, max_length=_LONGEST), AfterValidator(plain)]
-ObjectURI = Annotated[str, AfterValidator(_object_uri), Field(examples=["s3://bucket/photos/a.jpg"])]
+ImageURI = Annotated[str, AfterValidator(_image_uri), Field(examples=["s3://bucket/photos/a.jpg"])]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from intake.fields import ObjectURI, PlainText
+from intake.fields import ImageURI, PlainText
 from intake.messages import pointer, text_of
 from model.spec import MAX_PROMPTS, BoxFormat, Prompt, box_problem
 
@@ -18,9 +18,9 @@ class ItemRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index by default")
-    image: ObjectURI = Field(
+    image: ImageURI = Field(
         description="The object that holds the image. `?versionId=ID` at its end names a version of it; any other `?` "
-        "belongs to the key"
+        "belongs to the key. Also `https://host/path`, where the installation allows the host"
     )
     prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
         None,

@@ -42,6 +42,12 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
     slots: int = Field(
         2, gt=0, description="Chunks a worker has at a time: the second fills the GPU over the first's tail"
     )
+    https_images: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts from which jobs may read `https://` images: `images.example.com`, `*.example.com`, or `*` "
+        "for every public host. Another port than 443 is named with its host. Unset: none. The API refuses others at "
+        "submit; a worker fails items of others with HOST_NOT_ALLOWED",
+    )
     max_image_bytes: int = Field(64 * 2**20, gt=0, description="An object larger than this is not fetched")
     max_image_pixels: int = Field(100_000_000, gt=0, description="An image of more pixels is not decoded")
     lease_seconds: float = Field(30, ge=1, description="A worker silent for longer loses its chunks")
@@ -69,7 +75,7 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
         description="Folder of files for probes: a worker's `loaded` and `gpu-loop`, a dispatcher's `dispatcher-loop`",
     )
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "https_images", mode="before")
     @classmethod
     def _models(cls, value: object) -> object:
         return split_names(value)

@@ -46,7 +46,6 @@ class SharedSettings(BaseSettings):
         description="Buckets that jobs may read, or `*`. The API refuses others at submit, where it has the list; a "
         "worker fails items of others with BUCKET_NOT_ALLOWED",
     )
-
     private_targets: bool = Field(
         False,
         description="Let requests that clients ask for go to private addresses and by plain http. For closed networks "

@@ -32,7 +32,7 @@ class Item(BaseModel):
     id: str
     custom_id: str
     index: int
-    image: str
+    image: str = Field(description="As submitted; an https image without its query, which may be a secret")
     state: ItemState
     attempt: int
     error: ItemError | None

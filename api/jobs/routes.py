@@ -71,6 +71,7 @@ async def submit_job(
             settings.buckets,
             settings.output_buckets,
             settings.private_targets,
+            settings.https_images,
         )
         read_body = await asyncio.to_thread(read_submission, body, rules)
         async with database.begin() as connection:

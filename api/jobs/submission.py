@@ -12,11 +12,20 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from api.errors import MAX_ERRORS_SHOWN, BucketNotAllowed, FieldError, InvalidBody, NotSupported, UnknownModel
+from api.errors import (
+    MAX_ERRORS_SHOWN,
+    BucketNotAllowed,
+    FieldError,
+    HostNotAllowed,
+    InvalidBody,
+    NotSupported,
+    UnknownModel,
+)
 from api.http.json_body import parse_object
 from api.jobs.schemas import NOT_SUPPORTED, Input, JobRequest, OutputRequest, PromptedTask
 from api.webhooks.schemas import WebhookRequest
 from db.object_uri import UriError, split_uri
+from db.web_image import host_allowed, is_web, web_image
 from db.web_url import web_url
 from intake.item import ItemRow, Prompting, check_items, prompt_faults
 from intake.messages import body_pointer, text_of
@@ -35,6 +44,8 @@ class Rules:
     buckets: Sequence[str] = ()
     output_buckets: Sequence[str] = ()
     private_targets: bool = False
+    https_images: tuple[str, ...] = ()
+    """Hosts of https images. None allows none."""
 
     def may_write(self, uri: str) -> str | None:
         """Why this tenant may not have output there, or None where it may. Without a list nobody may."""
@@ -265,5 +276,18 @@ def _check_row(at: str, row: ItemRow, seen: set[str], rules: Rules, found: _Find
     if row.custom_id in seen:
         found.add(f"{at}/custom_id", f"{row.custom_id!r} is the id of an earlier item", item=row.item_index)
     seen.add(row.custom_id)
-    if not rules.allows(row.image):
+    if is_web(row.image):
+        _check_host(f"{at}/image", row, rules, found)
+    elif not rules.allows(row.image):
         found.add(f"{at}/image", _not_allowed(row.image), item=row.item_index, kind=BucketNotAllowed)
+
+
+def _check_host(at: str, row: ItemRow, rules: Rules, found: _Findings) -> None:
+    url = web_image(row.image)
+    if not rules.https_images:
+        detail = "https images are not read here. MASKWORKS_HTTPS_IMAGES sets the hosts that are allowed"
+    elif not host_allowed(url, rules.https_images):
+        detail = f"the host {url.authority} is not allowed here. MASKWORKS_HTTPS_IMAGES sets the allowed ones"
+    else:
+        return
+    found.add(at, detail, item=row.item_index, kind=HostNotAllowed)

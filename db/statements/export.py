@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Integer, Select, Table, and_, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, Integer, Select, Table, and_, bindparam, case, func, select
 
 from db.object_uri import VERSION_MARK
 from db.statements.bound import Bound, bound
@@ -74,9 +74,10 @@ def _export_page(of: Table, columns: Sequence[ColumnElement[Any]], *conditions: 
 
 _ITEMS_AND_MASKS: Final = (*ITEM_COLUMNS, *MASK_COLUMNS)
 # Of the key alone, as `file_name` takes it: two buckets may have objects with the same key, and a key many versions.
-_KEY: Final = func.split_part(
-    func.substr(items.c.image, func.strpos(func.substr(items.c.image, 6), "/") + 6), VERSION_MARK, 1
-)
+_IS_WEB: Final = items.c.image.startswith("https://")
+# Position 9 is in the host of https://, and in the bucket of s3://, which has three characters at least.
+_BEHIND_HOST: Final = func.substr(items.c.image, func.strpos(func.substr(items.c.image, 9), "/") + 9)
+_KEY: Final = func.split_part(_BEHIND_HOST, case((_IS_WEB, "?"), else_=VERSION_MARK), 1)
 _NAME_HASH: Final = func.hashtextextended(_KEY, 0).label("name_hash")
 _HAS_SUCCEEDED: Final = results.c.state == ResultState.SUCCEEDED
 _ALL_ITEMS: Final = _export_page(items, _ITEMS_AND_MASKS)

@@ -6,6 +6,7 @@ from typing import Final
 
 from db.object_uri import split_uri
 from db.states import Depth
+from db.web_image import is_web, unsigned
 from model.spec import TASK, Task
 from workers.pipeline.ticket import Model
 
@@ -16,8 +17,15 @@ _BYTES: Final = 16
 
 def fingerprint(tag: str, *, tenant: str, image: str, model: Model, task: Task, depth: Depth) -> bytes:
     """Of the result of an object. `tag` changes with the object's content."""
-    wanted = split_uri(image)
-    of = [_RULES, tenant, wanted.bucket, wanted.key, tag, model.name, model.revision, model.precision, depth.value]
+    of = [_RULES, tenant, _place(image), tag, model.name, model.revision, model.precision, depth.value]
     digest = hashlib.sha256(json.dumps(of).encode())
     digest.update(TASK.dump_json(task))
     return digest.digest()[:_BYTES]
+
+
+def _place(image: str) -> list[str]:
+    """The object, whichever version of it and however its URL is signed: the tag says whether it is the same."""
+    if is_web(image):
+        return [unsigned(image)]
+    stored = split_uri(image)
+    return [stored.bucket, stored.key]

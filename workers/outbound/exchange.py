@@ -55,7 +55,11 @@ def exchange(
         held.settimeout(patience.read)
         sent = {"Host": url.authority, "Accept-Encoding": "identity", **(headers or {})}
         connection.request(method, url.path, body, sent, preload_content=False, decode_content=False)
-        yield connection.getresponse()
+        answer = connection.getresponse()
+        try:
+            yield answer
+        finally:
+            answer.close()  # a connection that the server will close belongs to the answer
     finally:
         end.cancel()
         connection.close()

@@ -118,7 +118,7 @@ class FetchStage:
                 try:
                     self._look_at(fetch)
                 except Exception:  # the other objects have to be watched
-                    log.exception("an object cannot be watched over: %s", fetch.ticket.uri)
+                    log.exception("an object cannot be watched over: %s", fetch.reading.uri)
 
     def _look_at(self, fetch: _Fetch) -> None:
         unwanted = fetch.ticket.abandoned.is_set() or self._stop.is_set()

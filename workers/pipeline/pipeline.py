@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from db.states import ItemReason
+from db.web_image import shown_image
 from model.errors import DeviceLost, OutOfMemory
 from workers.failures import failure_of
 from workers.images import decode
@@ -185,7 +186,7 @@ class Pipeline:
     def _fail(self, ticket: Ticket, error: BaseException) -> None:
         failure = failure_of(error)
         if failure.reason is ItemReason.INTERNAL:
-            log.error("item %d (%s) failed", ticket.index, ticket.uri, exc_info=error)
+            log.error("item %d (%s) failed", ticket.index, shown_image(ticket.uri), exc_info=error)
         self._leave(ticket, Failed(ticket.index, failure, ticket.timings_ms))
 
     def _leave(self, ticket: Ticket, outcome: Outcome) -> None:

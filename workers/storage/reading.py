@@ -9,13 +9,16 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final
 
-from db.object_uri import ObjectUri, split_uri
+from db.object_uri import split_uri
 from db.states import ItemReason
+from db.web_image import is_web, web_image
 from workers.failures import ItemFailed
 from workers.settings import Settings
-from workers.storage.client import check_bucket
-from workers.storage.refusals import READ_ERRORS, describe, refusal, throttled
+from workers.storage.refusals import READ_ERRORS
+from workers.storage.s3_object import S3Object
+from workers.storage.source import Answer, Source
 from workers.storage.throttling import Brake
+from workers.storage.web_image import WebImage
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ class GivenUp(Exception):
 
 
 class Objects:
-    """What the readers of a process share: the client, and a brake for each bucket."""
+    """What the readers of a process share: the clients, and a brake for each bucket and each web server."""
 
     def __init__(self, client: Any, settings: Settings) -> None:
         self._client = client
@@ -39,17 +42,21 @@ class Objects:
         self._brake = lru_cache(_BUCKETS)(lambda _bucket: Brake())
 
     def open(self, uri: str) -> "Reading":
-        return Reading(self._client, uri, self._settings, self._brake(split_uri(uri).bucket))
+        if is_web(uri):
+            url = web_image(uri)
+            return Reading(WebImage(url, self._settings), self._settings, self._brake(f"https://{url.authority}"))
+        stored = S3Object(self._client, uri, self._settings.buckets)
+        return Reading(stored, self._settings, self._brake(split_uri(uri).bucket))
 
 
 class Reading:
     """One object, read by one thread. Another thread may ask whether it is overdue, and end it."""
 
-    def __init__(self, client: Any, uri: str, settings: Settings, brake: Brake) -> None:
-        self.uri = uri
+    def __init__(self, source: Source, settings: Settings, brake: Brake) -> None:
+        self.uri = source.shown
         self.tag: str | None = None
         """Changes with the object's content. Known once the store has answered."""
-        self._client = client
+        self._source = source
         self._settings = settings
         self._brake = brake
         self._over = threading.Event()
@@ -64,14 +71,13 @@ class Reading:
 
         Raises ItemFailed with the reason. Raises GivenUp if it was ended or the bucket has throttled for CHUNK_SECONDS.
         """
-        wanted = split_uri(self.uri)
-        check_bucket(wanted.bucket, self._settings.buckets)
-        if known is not None and self._is_known(wanted, known):
+        self._source.check()
+        if known is not None and self._is_known(known):
             return None
         while True:
             self._slow_down()
             try:
-                data = self._get(wanted)
+                data = self._get(known)
             except READ_ERRORS as error:
                 self._may_try_again(error)
             else:
@@ -96,45 +102,51 @@ class Reading:
         seconds = f"{self._settings.fetch_seconds:g} s (MASKWORKS_FETCH_SECONDS)"
         return ItemFailed(ItemReason.TIMEOUT, f"{self.uri}: not read within {seconds}{tried}")
 
-    def _is_known(self, wanted: ObjectUri, known: Callable[[str], bool]) -> bool:
+    def _is_known(self, known: Callable[[str], bool]) -> bool:
         """Ask for the object's tag alone. Where that fails, reading it says why."""
         self._slow_down()
         try:
-            answer = self._client.head_object(**_named(wanted))
+            tag = self._source.tag()
         except READ_ERRORS:
             return False
-        self._brake.passed()
-        self.tag = _tag(answer)
-        return self.tag is not None and known(self.tag)
+        return self._is_new_and_known(tag, known)
 
-    def _get(self, wanted: ObjectUri) -> bytes:
-        answer = self._client.get_object(**_named(wanted))
-        self.tag = _tag(answer)
-        most, size = self._settings.max_image_bytes, answer.get("ContentLength")
-        with self._interruptible(answer["Body"]) as body:
+    def _is_new_and_known(self, tag: str | None, known: Callable[[str], bool]) -> bool:
+        before, self.tag = self.tag, tag
+        return tag is not None and tag != before and known(tag)
+
+    def _get(self, known: Callable[[str], bool] | None) -> bytes | None:
+        with self._source.get() as answer, self._interruptible(answer.stream):
             self._check()
-            if size is not None and size > most:
-                raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, f"{size} bytes; at most {most} are fetched")
-            data = bytearray()
-            while piece := body.read(_PIECE):
-                self._check()
-                data += piece
-                if len(data) > most:
-                    raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, f"more than {most} bytes; at most {most} are fetched")
-            self._check()  # a cut-off answer without a length ends like this too
+            if known is None:
+                self.tag = answer.tag
+            elif self._is_new_and_known(answer.tag, known):
+                return None
+            return self._body(answer)
+
+    def _body(self, answer: Answer) -> bytes:
+        most, size = self._settings.max_image_bytes, answer.size
+        if size is not None and size > most:
+            raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, f"{size} bytes; at most {most} are fetched")
+        data = bytearray()
+        while piece := answer.body.read(_PIECE):
+            self._check()
+            data += piece
+            if len(data) > most:
+                raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, f"more than {most} bytes; at most {most} are fetched")
+        self._check()  # a cut-off answer without a length ends like this too
         return bytes(data)
 
     @contextmanager
-    def _interruptible(self, body: Any) -> Iterator[Any]:
-        """The stream below `body`, which `end` can shut down. `body` itself checks lengths and checksums."""
-        with body as stream:
+    def _interruptible(self, stream: Any) -> Iterator[None]:
+        """Let `end` shut the stream down meanwhile."""
+        with self._lock:
+            self._stream = stream
+        try:
+            yield
+        finally:
             with self._lock:
-                self._stream = stream
-            try:
-                yield body
-            finally:
-                with self._lock:
-                    self._stream = None
+                self._stream = None
 
     def _check(self) -> None:
         if self._over.is_set():
@@ -155,14 +167,14 @@ class Reading:
         """Pause before another try. Raises ItemFailed or GivenUp where none may help."""
         if self._over.is_set():
             raise GivenUp from error
-        if throttled(error):
+        if self._source.throttled(error):
             self._throttled(error)
             return
-        failed = refusal(error, self.uri)
+        failed = self._source.refusal(error)
         if failed is not None:
             self._brake.passed()
             raise failed from error
-        self._failures.append(describe(error))
+        self._failures.append(self._source.describe(error))
         log.info("fetch of %s failed, try %d of %d: %s", self.uri, len(self._failures), _TRIES, self._failures[-1])
         if len(self._failures) == _TRIES:
             raise ItemFailed(ItemReason.STORAGE_UNAVAILABLE, f"{self.uri}: {self._failures[-1]}") from error
@@ -174,19 +186,5 @@ class Reading:
     def _throttled(self, error: Exception) -> None:
         if self._brake.throttled() > self._settings.throttle_seconds:
             seconds = f"{self._settings.throttle_seconds:g} s (MASKWORKS_THROTTLE_SECONDS)"
-            detail = f"{self.uri}: the bucket has refused every request for {seconds}: {describe(error)}"
+            detail = f"{self.uri}: every request was refused for {seconds}: {self._source.describe(error)}"
             raise ItemFailed(ItemReason.STORAGE_UNAVAILABLE, detail) from error
-
-
-def _named(wanted: ObjectUri) -> dict[str, str]:
-    """The parameters of boto3 that name the object."""
-    version = {} if wanted.version is None else {"VersionId": wanted.version}
-    return {"Bucket": wanted.bucket, "Key": wanted.key, **version}
-
-
-def _tag(answer: dict[str, Any]) -> str | None:
-    """The ETag, or the version's id where the store gives no ETag. A version without an id is called `null`."""
-    if etag := answer.get("ETag"):
-        return f"etag {etag}"
-    version = answer.get("VersionId")
-    return None if version in (None, "null") else f"version {version}"

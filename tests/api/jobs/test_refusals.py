@@ -1,14 +1,21 @@
 """Bodies that are refused: the status, the reason, and a pointer to the field."""
 
 import copy
+import json
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from tests.api.conftest import Service, body
+from db.ids import read_job_id
+from db.states import ItemReason
+from db.tables import items
+from exports.table import FORMATS
+from tests.api.conftest import Service, body, failure_row, result_row, serving, settings, some_masks
 
 pytestmark = pytest.mark.anyio
 IMAGE = "s3://bucket/a.jpg"
+REFUSED = failure_row(ItemReason.ACCESS_DENIED)
 POINT = {"points": [[1, 2]], "labels": [1]}
 LONG = {"points": [[1234.567, 1234.567]] * 256, "labels": [1] * 256}
 XYWH = {"type": "prompted", "box_format": "xywh"}
@@ -130,7 +137,8 @@ async def test_a_refused_box_says_how_it_was_read(service: Service) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        "a.jpg", "https://bucket/a.jpg", "S3://bucket/a.jpg", "s3://bucket", "s3://bucket/", "s3:///a.jpg",
+        "a.jpg", "https://127.0.0.1/a.jpg", "https://[::1]/a.jpg", "https://u:p@images.example.com/a.jpg",
+        "S3://bucket/a.jpg", "s3://bucket", "s3://bucket/", "s3:///a.jpg",
         "s3://Bucket/a.jpg", "s3://b/a.jpg", "s3://bu..cket/a.jpg", "s3://bucket//a.jpg", "s3://bucket/a//b.jpg",
         "s3://bucket/../a.jpg", "s3://bucket/a/..", "s3://bucket/a/./b.jpg", "s3://bucket/folder/",
         "s3://user:password@bucket/a.jpg", "s3://bucket:80/a.jpg", "s3://bucket/a\n.jpg", "s3://bucket/a\u2028.jpg",
@@ -158,6 +166,43 @@ async def test_unusual_keys_are_keys(service: Service, uri: str) -> None:
     assert answer.status_code == 202, answer.text
     items = (await service.client.get(f"{answer.headers['location']}/items")).json()["items"]
     assert [i["image"] for i in items] == [uri]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "uri"),
+    [
+        ((), "https://images.example.com/a.jpg"),
+        (("images.example.com",), "https://other.example.com/a.jpg?X-Amz-Signature=5ec2e7"),
+        (("*",), "https://images.example.com:8443/a.jpg"),
+    ],
+)
+async def test_a_host_that_is_not_allowed(service: Service, allowed: tuple[str, ...], uri: str) -> None:
+    given = with_input(items=[{"image": IMAGE}, {"image": uri}])
+    async with serving(settings(service.database, https_images=allowed), service.key) as client:
+        answer = await client.post("/v1/jobs", json=given)
+        assert (answer.status_code, answer.json()["reason"]) == (422, "HOST_NOT_ALLOWED")
+        (error,) = answer.json()["errors"]
+        assert error["pointer"] == "/input/items/1/image" and "MASKWORKS_HTTPS_IMAGES" in error["detail"]
+        assert "5ec2e7" not in answer.text
+        dry = (await client.post("/v1/jobs", json={**given, "validate_only": True})).json()
+        assert (dry["valid"], dry["counts"]["invalid"], dry["errors"]) == (False, 1, [error])
+
+
+async def test_a_presigned_image_is_stored_whole_and_shown_without_its_signature(service: Service) -> None:
+    uri = "https://images.example.com/p/a.jpg?id=1&X-Amz-Signature=5ec2e7"
+    async with serving(settings(service.database, https_images=("*.example.com",)), service.key) as client:
+        answer = await client.post("/v1/jobs", json=with_input(items=[{"image": uri}, {"image": uri}]))
+        assert answer.status_code == 202, answer.text
+        place = answer.headers["location"]
+        listed = (await client.get(f"{place}/items")).json()["items"]
+        assert [item["image"] for item in listed] == ["https://images.example.com/p/a.jpg?…"] * 2
+        service.work(answer.json()["id"], lambda i: result_row(some_masks(1)) if i else REFUSED, 2)
+        exports = [(await client.get(f"{place}/results", params={"format": f})).text for f in FORMATS]
+    assert not [text for text in exports if "5ec2e7" in text or "id=1" in text]
+    assert [json.loads(text)["images"][0]["file_name"] for text in exports if '"images"' in text] == ["p/a#1.jpg"]
+    with service.engine.connect() as connection:
+        stored = connection.execute(select(items.c.image).where(items.c.job_id == read_job_id(answer.json()["id"])))
+        assert set(stored.scalars()) == {uri}
 
 
 NOT_BUILT: list[tuple[dict[str, Any], str]] = [

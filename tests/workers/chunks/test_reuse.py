@@ -168,3 +168,6 @@ def test_each_part_makes_another_fingerprint() -> None:
     made = [fingerprint("etag 1", **(same | change)) for change in changes] + [fingerprint("etag 2", **same)]
     assert len(set(made)) == len(made) and {len(one) for one in made} == {16}
     assert fingerprint("etag 1", **(same | {"image": "s3://bucket/a?versionId=7"})) == made[0]
+    signed = [f"https://images.example.com/a?id={i}&X-Amz-Signature={s}" for i, s in ((1, "a"), (1, "b"), (2, "a"))]
+    first, again, other = [fingerprint("etag 1", **(same | {"image": image})) for image in signed]
+    assert first == again != other

@@ -1,5 +1,6 @@
 """Reading one object from a server that misbehaves in every way that HTTP and S3 allow."""
 
+import gc
 import socket
 import threading
 import time
@@ -165,6 +166,8 @@ def test_what_may_pass_is_tried_again(
     assert len(server.heads) == 3
 
 
+# botocore leaves the connection of an answer whose length it cannot read to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", TRANSIENT)
 def test_what_never_passes_ends(server: HostileS3, objects: Change, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_FIRST_PAUSE", 0.001)
@@ -172,6 +175,8 @@ def test_what_never_passes_ends(server: HostileS3, objects: Change, kind: str, m
     failed = failure(objects())
     assert failed.reason is ItemReason.STORAGE_UNAVAILABLE and failed.detail.startswith("s3://b/k: ")
     assert len(server.heads) == 5
+    del failed
+    gc.collect()
 
 
 def test_a_server_that_is_away(objects: Change, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,12 +394,15 @@ def test_the_tag_is_that_of_the_object_that_was_read(
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "503 Slow Down", "501 Not Implemented"])
-def test_where_the_tag_is_refused_the_object_is_read(server: HostileS3, objects: Change, status: str) -> None:
+def test_where_the_tag_is_refused_the_answer_with_the_object_tells_it(
+    server: HostileS3, objects: Change, status: str
+) -> None:
     server.answer = lambda connection, head: (
         send(connection, b"", status=status) if head.startswith("HEAD") else send(connection, b"12345", 'ETag: "1"')
     )
     one = objects().open("s3://b/k")
-    assert one.read(lambda _: True) == b"12345" and one.tag == 'etag "1"'
+    assert one.read({'etag "2"'}.__contains__) == b"12345" and one.tag == 'etag "1"'
+    assert objects().open("s3://b/k").read({'etag "1"'}.__contains__) is None
 
 
 def test_the_store_gives_the_same_tag_to_both(bucket: Bucket, settings: Settings) -> None:
