@@ -79,6 +79,7 @@ def _open(app: FastAPI, settings: Settings) -> None:
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
     app.state.body_room = BodyRoom(settings.max_body_bytes_total, settings.max_body_bytes)
+    app.state.spool_room = BodyRoom(settings.max_spool_bytes, 2 * settings.max_stream_bytes)
     app.state.signer = Signer.of(settings)
     app.state.submits = asyncio.Semaphore(settings.pool_size)
     app.state.large_submits = asyncio.Semaphore(1)

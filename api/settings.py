@@ -87,6 +87,22 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(default=4096, ge=1, description="Open connections per process; more get 503")
     max_items_inline: int = Field(default=100_000, ge=1, description="Most items one job may carry in its body")
+    max_items_streamed: int = Field(
+        default=5_000_000, ge=1, description="Most items of one job in an ndjson body, one a line"
+    )
+    max_stream_bytes: int = Field(default=1024**3, ge=1024, description="Largest ndjson body, as sent and unpacked")
+    max_spool_bytes: int = Field(
+        default=8 * 1024**3,
+        ge=2048,
+        description="Bytes on disk (in TMPDIR) for the ndjson bodies of all requests in progress, twice their size; of "
+        "one tenant half of it; beyond, submits are refused with 503",
+    )
+    stream_seconds: float = Field(default=600, gt=0, description="Time for a whole ndjson body, else 408")
+    max_line_bytes: int = Field(
+        default=1024 * 1024,
+        ge=256,
+        description="Longest line of a manifest or of an ndjson body; a longer one is a bad line",
+    )
     max_open_items: int = Field(
         default=20_000_000,
         ge=1,
@@ -145,6 +161,8 @@ class Settings(BaseSettings):
     def _one_body_fits(self) -> "Settings":
         if self.max_body_bytes > self.max_body_bytes_total:
             raise ValueError("MASKWORKS_MAX_BODY_BYTES must not be more than MASKWORKS_MAX_BODY_BYTES_TOTAL")
+        if 2 * self.max_stream_bytes > self.max_spool_bytes:
+            raise ValueError("MASKWORKS_MAX_SPOOL_BYTES must be at least twice MASKWORKS_MAX_STREAM_BYTES")
         return self
 
     @property

@@ -4,8 +4,10 @@ import csv
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from intake.json_object import BadObject, read_object
+from intake.json_object import BadObject, n_values, read_object
 
+MAX_VALUES: Final = 200_000
+"""Of one line: each takes about a hundred bytes of memory."""
 COLUMNS: Final = ("custom_id", "image", "prompts")
 LineFormat = Callable[[bytes], dict[str, Any]]
 """Raises BadLine."""
@@ -17,6 +19,8 @@ class BadLine(ValueError):
 
 def json_line(text: bytes) -> dict[str, Any]:
     """A line of JSON. Raises BadLine."""
+    if n_values(text) > MAX_VALUES:
+        raise BadLine(f"has more than {MAX_VALUES} JSON values")
     try:
         return read_object(text)
     except BadObject as error:

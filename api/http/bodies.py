@@ -6,7 +6,7 @@ The length that a client announces is not trusted. Bytes count as they arrive or
 import asyncio
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from fastapi import Request
@@ -16,7 +16,6 @@ from api.errors import (
     BodyTooLarge,
     BodyTooSlow,
     InvalidBody,
-    NotSupported,
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
@@ -24,6 +23,7 @@ from api.tenant import Tenant
 
 _GZIP = 16 + zlib.MAX_WBITS
 _PIECE = 256 * 1024
+LINES = ("application/x-ndjson", "application/jsonl")
 
 
 class BodyRoom:
@@ -90,16 +90,46 @@ async def json_body(
         body.give_back()
 
 
+async def line_pieces(
+    request: Request, room: BodyRoom, disk: BodyRoom, tenant: Tenant, limit: int, memory: int
+) -> AsyncGenerator[bytes]:
+    """A body of lines, piece by piece, each already paid for.
+
+    `memory` is what its reader needs, and each byte may take two on the disk, until the request ends. Raises a Problem
+    for a body that is too large, or that finds no room. The caller limits the time.
+    """
+    unpack, n, on_disk = _decoder(request), 0, 0
+    room.take(tenant, memory)
+    try:
+        async for piece in _pieces(request, limit, unpack):
+            n += len(piece)
+            if n > limit:
+                raise BodyTooLarge(f"the body has more than {limit} bytes")
+            disk.take(tenant, 2 * len(piece))
+            on_disk += 2 * len(piece)
+            yield piece
+    finally:
+        disk.give_back(tenant, on_disk)
+        room.give_back(tenant, memory)
+
+
+def has_lines(request: Request) -> bool:
+    """Whether the body is one JSON value a line."""
+    return _media_type(request) in LINES
+
+
 def _has_body(request: Request) -> bool:
     return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
 
 
 def _check_media_type(request: Request) -> None:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in ("application/x-ndjson", "application/jsonl"):
-        raise NotSupported([{"pointer": "", "detail": "streamed items are not supported yet: send application/json"}])
+    kind = _media_type(request)
     if kind != "application/json":
         raise UnsupportedMediaType(f"the Content-Type is {kind or 'missing'}: send application/json")
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _decoder(request: Request) -> "zlib._Decompress | None":
@@ -122,23 +152,30 @@ async def _read_in_time(
 
 
 async def _read(request: Request, body: _Body, limit: int, unpack: "zlib._Decompress | None") -> None:
+    async for piece in _pieces(request, limit, unpack):
+        body.add(piece)
+
+
+async def _pieces(request: Request, limit: int, unpack: "zlib._Decompress | None") -> AsyncIterator[bytes]:
+    """The body as it comes, unpacked. Its packed bytes are limited here."""
     received = 0
     async for block in request.stream():
         received += len(block)
         if received > limit:
             raise BodyTooLarge(f"the body has more than {limit} bytes")
         if unpack is None:
-            body.add(block)
+            yield block
         else:
-            _add_unpacked(body, unpack, block)
+            for piece in _unpacked(unpack, block):
+                yield piece
     if unpack is not None and not unpack.eof:
         raise InvalidBody([{"pointer": "", "detail": "its gzip stream ends too early"}])
 
 
-def _add_unpacked(body: _Body, unpack: "zlib._Decompress", block: bytes) -> None:
+def _unpacked(unpack: "zlib._Decompress", block: bytes) -> Iterator[bytes]:
     try:
         while block and not unpack.eof:
-            body.add(unpack.decompress(block, _PIECE))
+            yield unpack.decompress(block, _PIECE)
             block = unpack.unconsumed_tail
     except zlib.error as error:
         raise InvalidBody([{"pointer": "", "detail": f"not a gzip stream: {error}"}]) from error

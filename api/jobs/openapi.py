@@ -19,7 +19,7 @@ SUBMIT_RESPONSES: Responses = {
     408: problem_answer("The body did not arrive in time"),
     413: problem_answer("The body is too large"),
     415: problem_answer(
-        "The body is not JSON, or not compressed by gzip",
+        "The body is neither JSON nor lines of JSON, or not compressed by gzip",
         {
             "Accept-Encoding": {
                 "description": "`gzip`, where the body is compressed otherwise",
@@ -110,9 +110,18 @@ _EXAMPLES: dict[str, Any] = {
         }
     },
 }
+_LINES = {
+    "type": "string",
+    "description": "One JSON object a line. The first is a JobRequest without items, manifest or prefix, and "
+    "its `input` may be absent. Each other line is an ItemRequest: "
+    '`{"task": {"type": "auto"}}`, `{"image": "s3://bucket/a.jpg"}`, `{"image": "s3://bucket/b.jpg"}`, …',
+}
 SUBMIT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobRequest"}, "examples": _EXAMPLES}},
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/JobRequest"}, "examples": _EXAMPLES},
+            "application/x-ndjson": {"schema": _LINES},
+        },
     }
 }

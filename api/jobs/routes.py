@@ -24,10 +24,11 @@ from api.http.paging import JobToken, PageSize, next_token, read_id
 from api.http.problems import PROBLEMS
 from api.jobs import openapi
 from api.jobs.links import Signer
+from api.jobs.reading import reading
 from api.jobs.retry import retry
 from api.jobs.schemas import LabelValue
 from api.jobs.store import store_job, validated
-from api.jobs.submission import DryRun, Rules, read_submission
+from api.jobs.submission import DryRun
 from api.jobs.views import Job, JobPage, Validated, job_etag, job_view
 from api.settings import Settings
 from api.tenant import Tenant
@@ -35,14 +36,12 @@ from db.endings import stop_job
 from db.ids import show_job_id
 from db.statements import jobs as sql
 from db.states import JobReason, JobState
-from intake.json_object import n_values
 
 log = logging.getLogger("maskworks.api")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
 
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
 _LABEL_VALUE: TypeAdapter[str] = TypeAdapter(LabelValue)
-_MANY_VALUES = 250_000
 _POLL_SECONDS = (0.1, 1.0)
 
 
@@ -59,34 +58,12 @@ async def submit_job(
     failed, cancelled or expired. A repeat with the same `Idempotency-Key` answers with the same job.
     """
     settings: Settings = request.app.state.settings
-    room: BodyRoom = request.app.state.body_room
-    async with (
-        json_body(request, room, tenant, settings.max_body_bytes, settings.body_seconds) as body,
-        _turn(request, body),
-    ):
-        # In a thread: ten thousand prompted items take half a second, and other requests must not wait for that.
-        rules = Rules(
-            settings.models,
-            settings.max_items_inline,
-            settings.buckets,
-            settings.output_buckets,
-            settings.private_targets,
-            settings.https_images,
-        )
-        read_body = await asyncio.to_thread(read_submission, body, rules)
-        async with database.begin() as connection:
-            if isinstance(read_body, DryRun):
-                return _json(200, await validated(connection, tenant, read_body, settings))
-            job_id = await store_job(connection, tenant, read_body, idempotency_key, body, settings)
-            job = await _job(connection, tenant, job_id)
+    async with reading(request, tenant) as (read_body, digest), database.begin() as connection:
+        if isinstance(read_body, DryRun):
+            return _json(200, await validated(connection, tenant, read_body, settings))
+        job_id = await store_job(connection, tenant, read_body, idempotency_key, digest, settings)
+        job = await _job(connection, tenant, job_id)
     return _json(202, job, {"Location": f"/v1/jobs/{job.id}", "ETag": job_etag(job)})
-
-
-def _turn(request: Request, body: bytes) -> asyncio.Semaphore:
-    """Parsed bodies take many times their size. So only a few are parsed at a time, and large ones one by one."""
-    large: asyncio.Semaphore = request.app.state.large_submits
-    submits: asyncio.Semaphore = request.app.state.submits
-    return large if n_values(body) > _MANY_VALUES else submits
 
 
 async def _job(connection: AsyncConnection, tenant: Tenant, job_id: UUID) -> Job:

@@ -1,8 +1,7 @@
 """Store a submitted job: its row, its items and its chunks, within the limits on open items."""
 
-import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -46,14 +45,14 @@ class MadeBefore(Exception):
 
 
 async def store_job(
-    connection: AsyncConnection, tenant: Tenant, job: Submission, key: str | None, body: bytes, settings: Settings
+    connection: AsyncConnection, tenant: Tenant, job: Submission, key: str | None, digest: bytes, settings: Settings
 ) -> UUID:
     """The id of the new job, or of the job that this idempotency key made before."""
     n_items = len(job.items or ())
     values = {
         **_columns(job),
         "chunk_size": chunk_size(n_items, prompted=job.prompted),
-        "request_sha256": hashlib.sha256(body).digest(),
+        "request_sha256": digest,
     }
     try:
         job_id = await store_row(connection, tenant, values, n_items, key, settings)
@@ -146,7 +145,7 @@ async def _check_open_items(
         )
 
 
-async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: list[ItemRow] | Any) -> None:
+async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: Iterable[ItemRow]) -> None:
     driver: Any = (await connection.get_raw_connection()).driver_connection
     async with driver.cursor() as cursor, cursor.copy(submit.COPY_ITEMS) as copy:
         for row in rows:

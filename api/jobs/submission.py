@@ -4,7 +4,7 @@ The job without its items is validated first, then the items a few at a time. Ot
 for a hundred thousand items would be in memory together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -74,7 +74,7 @@ class Submission:
     prompts: list[Any] | None  # for each item that has none of its own
     output: OutputRequest | None
     webhook: WebhookRequest | None
-    items: Sequence[ItemRow] | None  # None: the leader reads the prefix or the manifest
+    items: Collection[ItemRow] | None  # None: the leader reads the prefix or the manifest
 
     @property
     def prompted(self) -> bool:
@@ -92,7 +92,7 @@ class DryRun:
 
 
 @dataclass
-class _Findings:
+class Findings:
     """The errors of a body. All are counted, and the first ones are kept."""
 
     errors: list[FieldError] = field(default_factory=list)
@@ -125,19 +125,19 @@ class _Findings:
 def read_submission(body: bytes, rules: Rules) -> Submission | DryRun:
     """Raises InvalidBody or a subclass, or BodyTooLarge. With `validate_only` errors are returned instead."""
     raw = parse_object(body)
-    found = _Findings()
+    found = Findings()
     given = _items_given(raw)
-    request = _job(raw, given, rules, found)
+    request = read_job(raw, given, rules, found)
     rows = None if given is None else _rows(given, request, rules, found)
     if raw.get("validate_only") is True:
         n_items = None if given is None else len(given)
         return DryRun(n_items, len(found.bad_items), found.errors, request.webhook if request else None)
     if request is None or found.errors:
         raise found.refusal()
-    return _submission(request, raw, rules, rows)
+    return submission(request, raw, rules, rows)
 
 
-def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Sequence[ItemRow] | None) -> Submission:
+def submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Collection[ItemRow] | None) -> Submission:
     given = request.input
     more: dict[str, Any] = {} if given.depth is None else {"depth": given.depth}
     more |= {} if given.prompts is None else {"prompts": len(given.prompts)}
@@ -159,7 +159,7 @@ def _submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Se
     )
 
 
-def _stored_input(given: Input, rows: Sequence[ItemRow] | None) -> dict[str, Any]:
+def _stored_input(given: Input, rows: Collection[ItemRow] | None) -> dict[str, Any]:
     if rows is not None:
         return {"items": len(rows)}
     return {"prefix": given.prefix, "glob": given.glob} if given.manifest is None else {"manifest": given.manifest}
@@ -171,7 +171,7 @@ def _items_given(raw: dict[str, Any]) -> list[Any] | None:
     return items if isinstance(items, list) else None
 
 
-def _job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: _Findings) -> JobRequest | None:
+def read_job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: Findings) -> JobRequest | None:
     """The job without its items, or None if it is not valid."""
     without = raw if given is None else {**raw, "input": {**raw["input"], "items": []}}
     try:
@@ -190,7 +190,7 @@ def _job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: _Fin
     return request
 
 
-def _check_webhook(webhook: WebhookRequest, rules: Rules, found: _Findings) -> None:
+def _check_webhook(webhook: WebhookRequest, rules: Rules, found: Findings) -> None:
     """Its form alone. Addresses are looked at when it is sent."""
     try:
         web_url(webhook.url, private=rules.private_targets)
@@ -198,7 +198,7 @@ def _check_webhook(webhook: WebhookRequest, rules: Rules, found: _Findings) -> N
         found.add("/webhook/url", str(error))
 
 
-def _add_all(error: ValidationError, found: _Findings) -> None:
+def _add_all(error: ValidationError, found: Findings) -> None:
     """If a feature that is not built is asked for, only that error is reported."""
     details = error.errors(include_url=False, include_input=False)
     unsupported = [d for d in details if d["type"] == NOT_SUPPORTED]
@@ -207,7 +207,7 @@ def _add_all(error: ValidationError, found: _Findings) -> None:
         found.add(body_pointer(detail), text_of(detail), kind=kind)
 
 
-def _check_input(request: JobRequest, raw: dict[str, Any], rules: Rules, found: _Findings) -> None:
+def _check_input(request: JobRequest, raw: dict[str, Any], rules: Rules, found: Findings) -> None:
     given = request.input
     if [given.items, given.manifest, given.prefix].count(None) != 2:
         found.add("/input", "give exactly one of items, manifest and prefix")
@@ -219,7 +219,7 @@ def _check_input(request: JobRequest, raw: dict[str, Any], rules: Rules, found: 
     _check_shared_prompts(request, raw, found)
 
 
-def _check_shared_prompts(request: JobRequest, raw: dict[str, Any], found: _Findings) -> None:
+def _check_shared_prompts(request: JobRequest, raw: dict[str, Any], found: Findings) -> None:
     """Prompts for each image that has none of its own."""
     at, given, task = "/input/prompts", request.input, request.task
     if not isinstance(task, PromptedTask):
@@ -245,7 +245,7 @@ def _bucket(uri: str) -> str:
     return split_uri(uri).bucket
 
 
-def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Findings) -> list[ItemRow]:
+def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: Findings) -> list[ItemRow]:
     """The rows of all valid items. Errors go into `found`. Items beyond the limit are not read."""
     if not given:
         found.add("/input/items", "must not be empty")
@@ -254,7 +254,7 @@ def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Fi
         found.add("/input/items", detail, first=True)
         found.bad_items.update(range(rules.max_items, len(given)))
         given = given[: rules.max_items]
-    prompting = None if request is None else _prompting(request)
+    prompting = None if request is None else prompting_of(request)
     rows: list[ItemRow] = []
     seen: set[str] = set()
     for i, row, faults in check_items(given, prompting):
@@ -267,27 +267,32 @@ def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: _Fi
     return rows
 
 
-def _prompting(request: JobRequest) -> Prompting:
+def prompting_of(request: JobRequest) -> Prompting:
     task, shared = request.task, request.input.prompts is not None
     return Prompting(True, task.box_format, shared) if isinstance(task, PromptedTask) else Prompting(False)
 
 
-def _check_row(at: str, row: ItemRow, seen: set[str], rules: Rules, found: _Findings) -> None:
+def _check_row(at: str, row: ItemRow, seen: set[str], rules: Rules, found: Findings) -> None:
     if row.custom_id in seen:
         found.add(f"{at}/custom_id", f"{row.custom_id!r} is the id of an earlier item", item=row.item_index)
     seen.add(row.custom_id)
+    check_image(at, row, rules, found)
+
+
+def check_image(at: str, row: ItemRow, rules: Rules, found: Findings, line: str = "") -> None:
+    """Whether the image's bucket or host is allowed. `line` goes before the text."""
+    item = None if line else row.item_index
     if is_web(row.image):
-        _check_host(f"{at}/image", row, rules, found)
+        if why := _host_refusal(row.image, rules):
+            found.add(f"{at}/image", line + why, item=item, kind=HostNotAllowed)
     elif not rules.allows(row.image):
-        found.add(f"{at}/image", _not_allowed(row.image), item=row.item_index, kind=BucketNotAllowed)
+        found.add(f"{at}/image", line + _not_allowed(row.image), item=item, kind=BucketNotAllowed)
 
 
-def _check_host(at: str, row: ItemRow, rules: Rules, found: _Findings) -> None:
-    url = web_image(row.image)
+def _host_refusal(image: str, rules: Rules) -> str | None:
+    url = web_image(image)
     if not rules.https_images:
-        detail = "https images are not read here. MASKWORKS_HTTPS_IMAGES sets the hosts that are allowed"
-    elif not host_allowed(url, rules.https_images):
-        detail = f"the host {url.authority} is not allowed here. MASKWORKS_HTTPS_IMAGES sets the allowed ones"
-    else:
-        return
-    found.add(at, detail, item=row.item_index, kind=HostNotAllowed)
+        return "https images are not read here. MASKWORKS_HTTPS_IMAGES sets the hosts that are allowed"
+    if not host_allowed(url, rules.https_images):
+        return f"the host {url.authority} is not allowed here. MASKWORKS_HTTPS_IMAGES sets the allowed ones"
+    return None

@@ -127,5 +127,4 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
 
 ABSENT: Final[dict[str, str]] = {
     "webhook fails, dawdles, redirects to a private address": "not built: a job that names one is refused (422)",
-    "items streamed as JSON lines": "not built: refused (422); test_clients cuts such a stream off all the same",
 }

@@ -238,7 +238,6 @@ async def test_what_is_no_json_object(service: Service, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("kind", "status", "reason"),
     [
-        ("application/x-ndjson", 422, "NOT_SUPPORTED"),
         ("text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"),
         ("", 415, "UNSUPPORTED_MEDIA_TYPE"),
     ],
