@@ -149,6 +149,15 @@ def test_an_earlier_result_that_is_deleted_meanwhile(
     assert (chunk_rows(engine, second)[0].fence, chunk_rows(engine, second)[0].attempts) == (3, 1)
 
 
+def test_a_result_is_found_for_its_tenant_alone(engine: Engine, start_worker: Start, images: list[str]) -> None:
+    """Also where somebody else knows the fingerprint."""
+    job = work(start_worker(), engine, images[:1])
+    (row,) = result_rows(engine, job)
+    earlier = EarlierResults(engine)
+    assert earlier.find("default", row.fingerprint) == Earlier(job, 0)
+    assert earlier.find("another", row.fingerprint) is None
+
+
 def test_a_database_that_is_away_finds_nothing() -> None:
     nowhere = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
     assert EarlierResults(nowhere).find("default", b"x" * 16) is None
