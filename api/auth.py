@@ -55,7 +55,7 @@ class KeyRing:
             row = (await connection.execute(*valid_key(key.prefix))).first()
         if row is None or not verified(self._pepper, key, row.digest):
             return None
-        return Tenant(row.tenant_id)
+        return Tenant(row.tenant_id, None if row.places is None else tuple(row.places))
 
     def _remember(self, name: bytes, tenant: Tenant) -> None:
         if name not in self._seen and len(self._seen) >= _REMEMBERED_KEYS:

@@ -79,7 +79,7 @@ class UnknownModel(InvalidBody):
 
 
 class BucketNotAllowed(InvalidBody):
-    """The body names a bucket that is not in MASKWORKS_BUCKETS."""
+    """The body names a bucket that is not in MASKWORKS_BUCKETS, or a place that is not in the tenant's list."""
 
 
 class HostNotAllowed(InvalidBody):
@@ -194,7 +194,7 @@ TABLE: dict[type[Exception], Kind] = {
     InvalidBody: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_REQUEST", "The request body is not valid"),
     NotSupported: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "NOT_SUPPORTED", "This feature is not supported yet"),
     UnknownModel: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "UNKNOWN_MODEL", "This model is not served here"),
-    BucketNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "BUCKET_NOT_ALLOWED", "This bucket may not be read here"),
+    BucketNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "BUCKET_NOT_ALLOWED", "This place in S3 may not be used"),
     HostNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "HOST_NOT_ALLOWED", "This host may not be read here"),
     InvalidParameter: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_PARAMETER", "A parameter is not valid"),
     Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "A valid API key is needed"),

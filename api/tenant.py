@@ -1,10 +1,22 @@
 """The tenant that a request is made for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from db.allow_list import EVERY_BUCKET, AllowList
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """The owner of API keys and jobs. A tenant sees only its own jobs."""
+    """The owner of API keys and jobs. A tenant sees only its own jobs. `places` is its own list of what it may use."""
 
     id: str
+    places: tuple[str, ...] | None = None
+
+    def allow_list(self, buckets: Sequence[str]) -> AllowList:
+        """What it may name of the installation's `buckets`. An API without that list allows every bucket."""
+        return AllowList(tuple(buckets) or EVERY_BUCKET, self.places)
+
+    def output_list(self, buckets: Sequence[str]) -> AllowList:
+        """Where its output may go. An installation without such `buckets` takes none."""
+        return AllowList(tuple(buckets), self.places, "MASKWORKS_OUTPUT_BUCKETS")

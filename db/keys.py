@@ -1,11 +1,10 @@
-"""`python -m db.keys`: make, list and revoke API keys, and make and list the tenants they belong to.
+"""`python -m db.keys`: make, list and revoke API keys.
 
 `create --name NAME` prints the new key as the only line on stdout. Settings come from the environment:
 MASKWORKS_DATABASE_URL, and MASKWORKS_KEY_PEPPER to make a key.
 """
 
 import argparse
-import re
 import sys
 from datetime import datetime
 
@@ -16,9 +15,6 @@ from db.api_key import new_key
 from db.configuration import DatabaseSettings, KeySettings, operator_errors, read_settings
 from db.engine import DATABASE_ERRORS, first_line, single_connection_engine
 from db.statements.keys import insert_key, list_keys, revoke_key
-from db.statements.tenants import insert_tenant, list_tenants
-
-_TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 def _create(connection: Connection, options: argparse.Namespace, pepper: str) -> int:
@@ -27,7 +23,7 @@ def _create(connection: Connection, options: argparse.Namespace, pepper: str) ->
         connection.execute(*insert_key(key, pepper=pepper, name=options.name, tenant=options.tenant))
     except IntegrityError:
         return _refuse(
-            f"there is no tenant {options.tenant!r}: `python -m db.keys tenant create {options.tenant}` makes it"
+            f"there is no tenant {options.tenant!r}: `python -m db.tenants create {options.tenant}` makes it"
         )
     connection.commit()
     print(key)
@@ -57,46 +53,23 @@ def _revoke(connection: Connection, prefix: str) -> int:
     return 0
 
 
-def _create_tenant(connection: Connection, name: str) -> int:
-    if not _TENANT_NAME.fullmatch(name):
-        return _refuse(f"{name!r} cannot be a tenant's name: up to 63 letters, digits, dots, dashes and underscores")
-    try:
-        connection.execute(*insert_tenant(name))
-    except IntegrityError:
-        return _refuse(f"there is a tenant {name!r} already: `python -m db.keys tenant list` shows them")
-    connection.commit()
-    return 0
-
-
-def _list_tenants(connection: Connection) -> int:
-    for row in connection.execute(*list_tenants()):
-        print(f"{row.id}\t{_time(row.created_at)}\t{row.keys} valid keys")
-    return 0
-
-
 def _refuse(why: str) -> int:
     print(why, file=sys.stderr)
     return 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m db.keys", description="API keys, and the tenants they belong to.")
+    parser = argparse.ArgumentParser(prog="python -m db.keys", description="API keys.")
     commands = parser.add_subparsers(dest="command", required=True)
     create = commands.add_parser("create", help="make a key and print it: it cannot be shown again")
     create.add_argument("--name", required=True, help="what the key is for")
     create.add_argument("--tenant", default="default", help="whose key it is (default: default)")
     commands.add_parser("list", help="prefix, tenant, name, creation, state of every key")
     commands.add_parser("revoke", help="refuse a key from now on").add_argument("prefix")
-    tenant = commands.add_parser("tenant", help="make and list tenants").add_subparsers(dest="action", required=True)
-    tenant.add_parser("create", help="make a tenant").add_argument("tenant", metavar="NAME")
-    tenant.add_parser("list", help="name, creation, number of valid keys of every tenant")
     return parser
 
 
 def _run(connection: Connection, options: argparse.Namespace, pepper: str) -> int:
-    if options.command == "tenant":
-        listing = options.action == "list"
-        return _list_tenants(connection) if listing else _create_tenant(connection, options.tenant)
     if options.command == "create":
         return _create(connection, options, pepper)
     return _list(connection) if options.command == "list" else _revoke(connection, options.prefix)

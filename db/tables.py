@@ -44,6 +44,8 @@ tenants = Table(
     Column("id", Text, primary_key=True),
     Column("weight", REAL, nullable=False, server_default="1"),
     Column("max_open_items", BigInteger),  # how many unfinished items this tenant may have
+    Column("places", ARRAY(Text)),  # `s3://bucket/prefix/` that it may use; NULL: what the installation allows
+    Column("requests_per_minute", Integer),  # NULL: the installation's limit
     Column("created_at", _TIME, nullable=False),
 )
 
@@ -57,6 +59,8 @@ api_keys = Table(
     Column("created_at", _TIME, nullable=False),
     Column("expires_at", _TIME),
     Column("revoked_at", _TIME),
+    Column("scopes", ARRAY(Text)),  # NULL: all
+    Column("last_used_at", _TIME),  # about a minute late at most
 )
 
 jobs = Table(

@@ -55,6 +55,7 @@ ROOMS: dict[str, set[str]] = {
     "api.models": {"api.database", "api.http", "api.settings"},
     "api.openapi": {"api.http", "api.jobs"},
     "api.pages": set(),
+    "db.allow_list": set(),
     "db.api_key": set(),
     "db.globs": set(),
     "db.limits": set(),
@@ -93,7 +94,8 @@ ROOMS: dict[str, set[str]] = {
         *("workers.failures", "workers.settings", "workers.images", "workers.storage", "workers.testing"),
     },
     "workers.chunks": {
-        *("workers.backoff", "workers.failures", "workers.settings", "workers.pipeline", "workers.testing"),
+        *("workers.backoff", "workers.failures", "workers.settings", "workers.pipeline", "workers.storage.client"),
+        "workers.testing",
     },
     "workers.dispatcher": {
         *("workers.broker", "workers.backoff", "workers.failures", "workers.shared_settings", "workers.storage.client"),

@@ -144,8 +144,8 @@ def _answers(client: httpx.Client) -> bool:
 
 
 def test_tenants_and_keys_as_the_deployment_page_makes_them(clone: Path, settings_env: dict[str, str]) -> None:
-    printed = shell(clone, block("docs/deployment.md", "tenant create"), **settings_env)
-    assert printed.startswith("mw_") and "other\t" in printed and "laptop" in printed
+    printed = shell(clone, block("docs/deployment.md", "tenants create"), **settings_env)
+    assert printed.startswith("mw_") and "s3://images/other/" in printed and "laptop" in printed
 
 
 def test_no_command_uses_a_variable_that_no_command_sets() -> None:

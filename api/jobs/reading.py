@@ -40,7 +40,7 @@ async def _json(
         _turn(request, body),
     ):
         # In a thread: ten thousand prompted items take half a second, and other requests must not wait for that.
-        rules = _rules(settings, settings.max_items_inline)
+        rules = _rules(settings, tenant, settings.max_items_inline)
         yield await asyncio.to_thread(read_submission, body, rules), hashlib.sha256(body).digest()
 
 
@@ -57,7 +57,7 @@ async def _lines(
 ) -> AsyncIterator[tuple[Submission | DryRun, bytes]]:
     """Nothing is stored before the last line, so a client that goes away leaves nothing."""
     rooms: tuple[BodyRoom, BodyRoom] = (request.app.state.body_room, request.app.state.spool_room)
-    streamed = StreamedSubmission(_rules(settings, settings.max_items_streamed), settings.max_line_bytes)
+    streamed = StreamedSubmission(_rules(settings, tenant, settings.max_items_streamed), settings.max_line_bytes)
     memory = min(_STREAM_MEMORY + settings.max_line_bytes, settings.max_body_bytes)
     pieces = line_pieces(request, *rooms, tenant, settings.max_stream_bytes, memory)
     try:
@@ -73,6 +73,6 @@ async def _lines(
         streamed.close()
 
 
-def _rules(settings: Settings, max_items: int) -> Rules:
-    allowed = (settings.buckets, settings.output_buckets, settings.private_targets, settings.https_images)
-    return Rules(settings.models, max_items, *allowed)
+def _rules(settings: Settings, tenant: Tenant, max_items: int) -> Rules:
+    places = (tenant.allow_list(settings.buckets), tenant.output_list(settings.output_buckets))
+    return Rules(settings.models, max_items, *places, settings.private_targets, settings.https_images)

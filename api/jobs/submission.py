@@ -24,7 +24,8 @@ from api.errors import (
 from api.http.json_body import parse_object
 from api.jobs.schemas import NOT_SUPPORTED, Input, JobRequest, OutputRequest, PromptedTask
 from api.webhooks.schemas import WebhookRequest
-from db.object_uri import UriError, split_uri
+from db.allow_list import AllowList
+from db.object_uri import UriError
 from db.web_image import host_allowed, is_web, web_image
 from db.web_url import web_url
 from intake.item import ItemRow, Prompting, check_items, prompt_faults
@@ -37,24 +38,15 @@ _MAX_SHARED_PROMPTS = 256 * 1024
 
 @dataclass(frozen=True)
 class Rules:
-    """What this installation allows. The first model is the default. Empty `buckets` allow every bucket."""
+    """What this installation allows this tenant. The first model is the default."""
 
     models: Sequence[str]
     max_items: int
-    buckets: Sequence[str] = ()
-    output_buckets: Sequence[str] = ()
+    inputs: AllowList = field(default_factory=AllowList)
+    outputs: AllowList = field(default_factory=AllowList)
     private_targets: bool = False
     https_images: tuple[str, ...] = ()
     """Hosts of https images. None allows none."""
-
-    def may_write(self, uri: str) -> str | None:
-        """Why this tenant may not have output there, or None where it may. Without a list nobody may."""
-        if "*" in self.output_buckets or _bucket(uri) in self.output_buckets:
-            return None
-        return f"no output may go into the bucket {_bucket(uri)!r}. MASKWORKS_OUTPUT_BUCKETS sets the allowed ones"
-
-    def allows(self, uri: str) -> bool:
-        return not self.buckets or "*" in self.buckets or _bucket(uri) in self.buckets
 
 
 @dataclass(frozen=True)
@@ -183,7 +175,7 @@ def read_job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: 
         detail = f"unknown model; served here: {', '.join(rules.models)} (MASKWORKS_MODELS sets them)"
         found.add("/model", detail, kind=UnknownModel)
     _check_input(request, raw, rules, found)
-    if request.output is not None and (why := rules.may_write(request.output.uri)):
+    if request.output is not None and (why := rules.outputs.refusal(request.output.uri)):
         found.add("/output/uri", why, kind=BucketNotAllowed)
     if request.webhook is not None:
         _check_webhook(request.webhook, rules, found)
@@ -214,8 +206,8 @@ def _check_input(request: JobRequest, raw: dict[str, Any], rules: Rules, found: 
     elif given.prefix is None and given.glob is not None:
         found.add("/input/glob", "is for prefix alone")
     for name, uri in (("manifest", given.manifest), ("prefix", given.prefix)):
-        if uri is not None and not rules.allows(uri):
-            found.add(f"/input/{name}", _not_allowed(uri), kind=BucketNotAllowed)
+        if uri is not None and (why := rules.inputs.refusal(uri)):
+            found.add(f"/input/{name}", why, kind=BucketNotAllowed)
     _check_shared_prompts(request, raw, found)
 
 
@@ -235,14 +227,6 @@ def _check_shared_prompts(request: JobRequest, raw: dict[str, Any], found: Findi
     else:
         for fault in prompt_faults(given.prompts, task.box_format):
             found.add(f"/input{fault.pointer}", fault.detail)
-
-
-def _not_allowed(uri: str) -> str:
-    return f"the bucket {_bucket(uri)!r} is not allowed here. MASKWORKS_BUCKETS sets the allowed ones"
-
-
-def _bucket(uri: str) -> str:
-    return split_uri(uri).bucket
 
 
 def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: Findings) -> list[ItemRow]:
@@ -285,8 +269,8 @@ def check_image(at: str, row: ItemRow, rules: Rules, found: Findings, line: str 
     if is_web(row.image):
         if why := _host_refusal(row.image, rules):
             found.add(f"{at}/image", line + why, item=item, kind=HostNotAllowed)
-    elif not rules.allows(row.image):
-        found.add(f"{at}/image", line + _not_allowed(row.image), item=item, kind=BucketNotAllowed)
+    elif why := rules.inputs.refusal(row.image):
+        found.add(f"{at}/image", line + why, item=item, kind=BucketNotAllowed)
 
 
 def _host_refusal(image: str, rules: Rules) -> str | None:

@@ -10,14 +10,15 @@ from sqlalchemy.dialects.postgresql import insert
 from db.statements.bound import Bound, bound
 from db.statements.clock import now, seconds
 from db.states import ItemReason, JobState, WaitReason
-from db.tables import items, jobs, tallies
+from db.tables import items, jobs, tallies, tenants
 
 
 def ingesting_jobs() -> Bound:
-    """Jobs whose prefix or manifest is not wholly read, oldest first."""
+    """Jobs whose prefix or manifest is not wholly read, oldest first, each with what its tenant may use."""
     source = (jobs.c.id, jobs.c.tenant_id, jobs.c.input, jobs.c.task)
     listed = (jobs.c.n_items, jobs.c.ingest_pages, jobs.c.ingest_token, jobs.c.ingest_mark)
-    return bound(select(*source, *listed).where(jobs.c.state == JobState.INGESTING).order_by(jobs.c.id))
+    with_tenant = select(*source, *listed, tenants.c.places).join_from(jobs, tenants, tenants.c.id == jobs.c.tenant_id)
+    return bound(with_tenant.where(jobs.c.state == JobState.INGESTING).order_by(jobs.c.id))
 
 
 def advance(

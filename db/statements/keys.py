@@ -7,18 +7,22 @@ from sqlalchemy import bindparam, insert, or_, select, update
 from db.api_key import ApiKey, digest
 from db.statements.bound import Bound, bound
 from db.statements.clock import now
-from db.tables import api_keys
+from db.tables import api_keys, tenants
 
 
 def valid_key(prefix: str) -> Bound:
-    """`tenant_id` and `digest` of the key with that prefix. No row: unknown, revoked or expired."""
+    """The digest of the key with that prefix, and what its tenant may do. No row: unknown, revoked or expired."""
     return bound(_VALID_KEY, prefix=prefix)
 
 
-_VALID_KEY: Final = select(api_keys.c.tenant_id, api_keys.c.digest).where(
-    api_keys.c.prefix == bindparam("prefix"),
-    api_keys.c.revoked_at.is_(None),
-    or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now()),
+_VALID_KEY: Final = (
+    select(api_keys.c.tenant_id, api_keys.c.digest, tenants.c.places)
+    .join_from(api_keys, tenants, tenants.c.id == api_keys.c.tenant_id)
+    .where(
+        api_keys.c.prefix == bindparam("prefix"),
+        api_keys.c.revoked_at.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now()),
+    )
 )
 
 

@@ -28,7 +28,7 @@ from db.statements.bound import Bound, bound
 from db.statements.clock import now, seconds
 from db.statements.leader import WAKE_CHANNEL
 from db.states import OPEN_JOB_STATES, ChunkState, JobState
-from db.tables import chunks, items, jobs, results, suspects
+from db.tables import chunks, items, jobs, results, suspects, tenants
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ _CLAIM: Final = (
         jobs.c.input["depth"].astext.label("depth"),
         jobs.c.created_at,
         jobs.c.state.label("job_state"),
+        select(tenants.c.places).where(tenants.c.id == jobs.c.tenant_id).scalar_subquery().label("places"),
     )
 )
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from api.errors import FieldError, InvalidBody
 from api.jobs.submission import DryRun, Rules, read_submission
+from db.allow_list import AllowList
 
-RULES = Rules(("sam_tiny",), 1000, ("bucket",))
+RULES = Rules(("sam_tiny",), 1000, AllowList(("bucket",)))
 WHOLE: dict[str, Any] = {
     "name": "tiles",
     "labels": {"run": "7", "site/a": "x"},

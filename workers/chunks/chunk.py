@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 from pydantic import ValidationError
 from sqlalchemy import Engine
 
+from db.allow_list import AllowList
 from db.endings import finish_job
 from db.engine import DATABASE_ERRORS, is_about_data
 from db.limits import MAX_INFLIGHT
@@ -35,6 +36,7 @@ from workers.failures import Failure, failure_of
 from workers.pipeline.pipeline import Pipeline
 from workers.pipeline.ticket import Dropped, Failed, Model, Outcome, Result, Ticket
 from workers.settings import Settings
+from workers.storage.client import check_allowed
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
@@ -199,6 +201,7 @@ class ChunkRun:
 
     def _ticket(self, item: Item) -> Ticket:
         claim, task = self._claim, self._task(item)
+        check_allowed(item.image, AllowList(self._tools.settings.buckets, claim.places))
         return Ticket(
             index=item.index,
             uri=item.image,

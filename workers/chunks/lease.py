@@ -54,6 +54,8 @@ class Claim:
     """For each item that has none of its own."""
     depth: Depth
     reuse: bool
+    places: Sequence[str] | None
+    """What the tenant may use, as its list stands now. None: whatever the installation allows."""
     reasons: dict[str, int]
     queue_ms: float
     items: list[Item]
@@ -81,6 +83,7 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
         prompts=row.prompts,
         depth=Depth(row.depth or Depth.AUTO),
         reuse=row.reuse,
+        places=row.places,
         reasons=dict(row.reasons),
         queue_ms=max(0.0, round(waited, 3)),
         items=[Item(index, image, prompts, suspect) for index, image, prompts, suspect in found.missing],

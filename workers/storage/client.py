@@ -9,6 +9,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from db.allow_list import AllowList
 from db.object_uri import split_uri
 from db.states import ItemReason
 from workers.failures import ItemFailed
@@ -68,9 +69,10 @@ def _requester_pays(params: dict[str, Any], **_: object) -> None:
     params["RequestPayer"] = "requester"
 
 
-def check_bucket(bucket: str, allowed: tuple[str, ...]) -> None:
-    if bucket not in allowed and "*" not in allowed:
-        raise ItemFailed(ItemReason.BUCKET_NOT_ALLOWED, f"bucket {bucket!r} is not in MASKWORKS_BUCKETS")
+def check_allowed(uri: str, allow_list: AllowList) -> None:
+    """Raises ItemFailed."""
+    if why := allow_list.refusal(uri):
+        raise ItemFailed(ItemReason.BUCKET_NOT_ALLOWED, why)
 
 
 def download(client: Any, uri: str, path: Path) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from db.allow_list import AllowList
 from db.object_uri import split_uri
 from workers.failures import ItemFailed
 from workers.storage import refusals
-from workers.storage.client import check_bucket
+from workers.storage.client import check_allowed
 from workers.storage.source import Answer
 
 
@@ -21,7 +22,7 @@ class S3Object:
         self._wanted = split_uri(uri)
 
     def check(self) -> None:
-        check_bucket(self._wanted.bucket, self._buckets)
+        check_allowed(self.shown, AllowList(self._buckets))
 
     def tag(self) -> str | None:
         return _tag(self._client.head_object(**self._named()))

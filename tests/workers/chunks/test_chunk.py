@@ -8,6 +8,7 @@ import pytest
 from pycocotools import mask as coco
 from sqlalchemy import Engine, text, update
 
+from db.statements.tenants import change_tenant
 from db.states import ChunkState, JobState
 from db.tables import chunks
 from tests.conftest import Bucket
@@ -42,6 +43,15 @@ def test_the_view_masks_gives_each_mask_its_counts(engine: Engine, bucket: Bucke
     for row in rows:
         rle = {"size": [row.height, row.width], "counts": row.counts}
         assert coco.area(rle) == row.area and list(coco.toBbox(rle)) == [row.x, row.y, row.w, row.h]
+
+
+def test_a_place_taken_from_the_tenants_list_is_not_read(engine: Engine, bucket: Bucket, start_worker: Start) -> None:
+    job = submit(engine, [bucket.put("mine/a.jpg", picture(24, 40)), bucket.put("theirs/a.jpg", picture(24, 40))])
+    with engine.begin() as connection:
+        connection.execute(*change_tenant("default", {"places": [f"s3://{bucket.name}/mine/"]}))
+    assert start_worker().segment_chunk(job, 0) is End.DONE
+    assert start_worker().segment_chunk(job, 1) in (End.DONE, None)
+    assert [row.reason for row in result_rows(engine, job)] == [None, "BUCKET_NOT_ALLOWED"]
 
 
 def test_bad_items_fail_alone(engine: Engine, bucket: Bucket, start_worker: Start) -> None:

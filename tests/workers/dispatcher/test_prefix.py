@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import Engine, insert, text, update
 
+from db.statements.tenants import change_tenant
 from db.states import JobState
 from db.tables import items, tenants
 from tests.conftest import Bucket
@@ -34,6 +35,16 @@ def test_pages_are_listed_step_by_step(engine: Engine, settings: Settings, bucke
     row = job_row(engine, job)
     assert (row.state, row.n_items, row.ingest_pages) == (JobState.PENDING, 23, 4)
     assert [(c.lo, c.hi) for c in chunk_rows(engine, job)][-1] == (22, 23)
+
+
+def test_a_prefix_that_the_tenant_may_not_use_any_more(engine: Engine, settings: Settings, bucket: Bucket) -> None:
+    bucket.put("p/a.jpg", b"x")
+    job = submit_prefix(engine, f"s3://{bucket.name}/p/")
+    with engine.begin() as connection:
+        connection.execute(*change_tenant("default", {"places": [f"s3://{bucket.name}/q/"]}))
+    step(engine, settings)
+    row = job_row(engine, job)
+    assert (row.state, row.error_reason, row.n_items) == (JobState.FAILED, "BUCKET_NOT_ALLOWED", 0)
 
 
 def test_a_glob_chooses_and_the_rest_is_counted(engine: Engine, settings: Settings, bucket: Bucket) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import orjson
 
-from db.object_uri import ObjectUri, UriError, object_uri, split_uri
+from db.allow_list import AllowList
+from db.object_uri import UriError, object_uri, split_uri
 from db.states import ItemReason, JobReason
 from intake.fields import is_plain_text
 from intake.item import Fault, ItemRow, Prompting
@@ -18,7 +19,7 @@ from workers.dispatcher.ingest.object_text import Identity, ObjectText
 from workers.dispatcher.ingest.source import FailedItem, IngestingJob, InputFailed, ItemPage
 from workers.dispatcher.settings import Settings
 from workers.failures import ItemFailed
-from workers.storage.client import check_bucket
+from workers.storage.client import check_allowed
 
 PAGE_LINES: Final = 10_000
 _PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -69,7 +70,7 @@ class ManifestSource:
     def page(self, job: IngestingJob) -> ItemPage:
         """A few thousand lines. Raises InputFailed."""
         if self._text is None or job.token != self._token:
-            self._open(job.token)
+            self._open(job)
         items: list[ItemRow] = []
         failed: list[FailedItem] = []
         lines: list[int] = []
@@ -99,12 +100,12 @@ class ManifestSource:
         late = time.monotonic() > until and (job.pages > 0 or len(items) > 0)
         return n >= PAGE_LINES or n_bytes >= _PAGE_BYTES or late
 
-    def _open(self, token: str | None) -> None:
+    def _open(self, job: IngestingJob) -> None:
         self.close()
         uri = split_uri(self._uri)
-        self._check_bucket(uri)
+        self._check_allowed(job)
         longest = self._settings.max_manifest_bytes
-        cursor = None if token is None else Cursor.read(token)
+        cursor = None if job.token is None else Cursor.read(job.token)
         if cursor is None:
             self._text = ObjectText(self._s3, uri, longest)
             self._lines, self._columns = Lines(self._settings.max_line_bytes), None
@@ -113,9 +114,9 @@ class ManifestSource:
         self._lines = Lines(self._settings.max_line_bytes, number=cursor.line, offset=cursor.offset)
         self._columns = cursor.columns
 
-    def _check_bucket(self, uri: ObjectUri) -> None:
+    def _check_allowed(self, job: IngestingJob) -> None:
         try:
-            check_bucket(uri.bucket, self._settings.buckets)
+            check_allowed(self._uri, AllowList(self._settings.buckets, job.places))
         except ItemFailed as error:
             raise InputFailed(JobReason.BUCKET_NOT_ALLOWED, error.detail, for_good=True) from error
 

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from db.allow_list import AllowList
 from db.globs import CONTROL_CHARACTERS, GlobError, key_filter
 from db.object_uri import VERSION_MARK, split_uri
 from db.states import JobReason
@@ -11,7 +12,7 @@ from workers.dispatcher.ingest.listing import Page, list_page, no_progress
 from workers.dispatcher.ingest.source import IngestingJob, InputFailed, ItemPage
 from workers.dispatcher.settings import Settings
 from workers.failures import ItemFailed
-from workers.storage.client import check_bucket
+from workers.storage.client import check_allowed
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class PrefixSource:
         """One page of keys. Raises InputFailed."""
         place = split_uri(self._uri)
         try:
-            check_bucket(place.bucket, self._settings.buckets)
+            check_allowed(self._uri, AllowList(self._settings.buckets, job.places))
             wanted = key_filter(self._glob)
         except ItemFailed as error:
             raise InputFailed(JobReason.BUCKET_NOT_ALLOWED, error.detail, for_good=True) from error

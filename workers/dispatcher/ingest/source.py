@@ -34,6 +34,8 @@ class IngestingJob:
     pages: int
     token: str | None
     mark: bytes | None
+    places: Sequence[str] | None
+    """What the tenant may use, as its list stands now."""
 
     @property
     def name(self) -> str:
@@ -101,4 +103,5 @@ def _job(row: Any) -> IngestingJob:
         pages=row.ingest_pages,
         token=row.ingest_token,
         mark=row.ingest_mark,
+        places=row.places,
     )
