@@ -8,7 +8,8 @@ Problem                a refusal, with a detail for the client
 │  └─ HostNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
 ├─ WebhookNotFound, WebhookNotEnded
-├─ Unauthenticated, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, NothingToRetry, IdempotencyKeyReused,
+├─ Unauthenticated, ScopeMissing, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, NothingToRetry,
+│  IdempotencyKeyReused,
 │  UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems,
 │  TooManyExports, TooManyFollowers
 └─ NotReady            the database answers but is not migrated
@@ -95,6 +96,10 @@ class InvalidParameter(Problem):
 
 class Unauthenticated(Problem):
     """No key, or one that is not valid."""
+
+
+class ScopeMissing(Problem):
+    """The key is valid, and may not make this call."""
 
 
 class TooManyWrongKeys(Problem):
@@ -198,6 +203,7 @@ TABLE: dict[type[Exception], Kind] = {
     HostNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "HOST_NOT_ALLOWED", "This host may not be read here"),
     InvalidParameter: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_PARAMETER", "A parameter is not valid"),
     Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "A valid API key is needed"),
+    ScopeMissing: Kind(HTTPStatus.FORBIDDEN, "SCOPE_MISSING", "The API key may not make this call"),
     TooManyWrongKeys: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_WRONG_KEYS", "Too many wrong keys", retry=True),
     JobNotFound: _JOB_NOT_FOUND,
     NoSuchJob: _JOB_NOT_FOUND,

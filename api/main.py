@@ -91,6 +91,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     _log_at(app.state.settings.log_level)
     yield
     await app.state.feed.close()
+    await app.state.keys.close()
     await app.state.engine.dispose()
 
 

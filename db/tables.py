@@ -45,7 +45,6 @@ tenants = Table(
     Column("weight", REAL, nullable=False, server_default="1"),
     Column("max_open_items", BigInteger),  # how many unfinished items this tenant may have
     Column("places", ARRAY(Text)),  # `s3://bucket/prefix/` that it may use; NULL: what the installation allows
-    Column("requests_per_minute", Integer),  # NULL: the installation's limit
     Column("created_at", _TIME, nullable=False),
 )
 

@@ -64,7 +64,7 @@ def _unknown(name: str) -> Refused:
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """The columns that the options name. Those that are not given stay as they are."""
     changes: dict[str, Any] = {}
-    for name in ("weight", "max_open_items", "requests_per_minute"):
+    for name in ("weight", "max_open_items"):
         given = getattr(options, name)
         if given is not None:
             changes[name] = None if given == _DEFAULT else given
@@ -109,9 +109,6 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-open-items", type=_limit(0), metavar="N", help="unfinished items at a time; `default`: MAX_OPEN_ITEMS"
-    )
-    parser.add_argument(
-        "--requests-per-minute", type=_limit(1), metavar="N", help="calls a minute; `default`: REQUESTS_PER_MINUTE"
     )
     places = parser.add_mutually_exclusive_group()
     places.add_argument(

@@ -39,7 +39,8 @@ ROOMS: dict[str, set[str]] = {
     "api.settings": set(),
     "api.errors": set(),
     "api.wrong_keys": {"api.errors"},
-    "api.auth": {"api.wrong_keys", "api.errors", "api.tenant"},
+    "api.scopes": {"api.errors"},
+    "api.auth": {"api.wrong_keys", "api.errors", "api.scopes", "api.tenant"},
     "api.database": {"api.errors", "api.settings"},
     "api.http": {"api.errors", "api.tenant"},
     "api.jobs": {
@@ -57,6 +58,8 @@ ROOMS: dict[str, set[str]] = {
     "api.pages": set(),
     "db.allow_list": set(),
     "db.api_key": set(),
+    "db.scopes": set(),
+    "db.durations": set(),
     "db.globs": set(),
     "db.limits": set(),
     "db.object_uri": {"db.globs"},

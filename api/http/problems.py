@@ -44,6 +44,7 @@ PROBLEMS: Responses = {
     **ANYWHERE,
     **DATABASE_AWAY,
     401: problem_answer("No key, or a wrong one", _CHALLENGE),
+    403: problem_answer("The key lacks the scope of this call"),
     429: problem_answer("Too many open items, downloads or wrong keys: wait `Retry-After` seconds", _RETRY_AFTER),
 }
 """Answers that every route with a key can give."""

@@ -1,10 +1,12 @@
 import hashlib
 import hmac
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, create_engine, func, make_url, select, update
@@ -110,6 +112,39 @@ def test_missing_settings_are_named() -> None:
     assert done.returncode == 78
     names = [line.split()[0] for line in done.stderr.splitlines()]
     assert names == ["MASKWORKS_DATABASE_URL", "MASKWORKS_KEY_PEPPER"]
+
+
+def test_a_rotated_key_stays_valid_for_the_overlap(database: str, engine: Engine) -> None:
+    words = ("--scopes", "jobs:read,segment", "--expires", "30d")
+    old = api_key.read_key(run(database, "create", "--name", "laptop", *words).stdout.strip())
+    assert old is not None
+    new = api_key.read_key(run(database, "rotate", old.prefix, "--overlap", "2h").stdout.strip())
+    assert new is not None and new.prefix != old.prefix
+    rows = {row["prefix"]: row for row in json.loads(run(database, "list", "--json").stdout)}
+    assert {row["name"] for row in rows.values()} == {"laptop"}
+    assert {tuple(row["scopes"]) for row in rows.values()} == {("jobs:read", "segment")}
+    assert {row["state"] for row in rows.values()} == {"valid"}
+    left = datetime.fromisoformat(rows[old.prefix]["expires_at"]) - datetime.now(UTC)
+    assert timedelta(hours=1) < left <= timedelta(hours=2) and rows[new.prefix]["expires_at"] is None
+    assert run(database, "rotate", new.prefix, "--overlap", "0s").returncode == 0
+    with engine.connect() as connection:
+        assert connection.execute(*valid_key(new.prefix)).first() is None
+        assert connection.execute(*valid_key(old.prefix)).first() is not None
+    again = run(database, "rotate", new.prefix)
+    assert again.returncode == 1 and again.stderr.startswith("no valid key has the prefix")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--scopes", "jobs:all"), "no scope 'jobs:all'"),
+        (("--scopes", ","), "at least one"),
+        (("--expires", "1y"), "no duration"),
+    ],
+)
+def test_a_wrong_option_is_named(database: str, words: tuple[str, str], said: str) -> None:
+    made = run(database, "create", "--name", "x", *words)
+    assert (made.returncode, made.stdout) == (2, "") and said in made.stderr
 
 
 def test_a_key_belongs_to_its_tenant(database: str, engine: Engine) -> None:

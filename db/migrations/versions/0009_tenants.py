@@ -1,4 +1,4 @@
-"""What tenants may use and how often they may call; scopes, rotation and last use of keys.
+"""What tenants may use; the scopes and the last use of keys.
 
 Code of revision 0008 goes on as it is: it neither reads nor writes what is new here. Keys of then keep every scope.
 """

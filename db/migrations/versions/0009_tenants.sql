@@ -1,7 +1,5 @@
--- NULL: what the installation allows, and its own limit.
-ALTER TABLE tenants
-  ADD COLUMN places text[],
-  ADD COLUMN requests_per_minute integer CHECK (requests_per_minute > 0);
+-- NULL: what the installation allows.
+ALTER TABLE tenants ADD COLUMN places text[];
 
 -- `scopes` NULL: every scope, also those of later releases.
 ALTER TABLE api_keys
