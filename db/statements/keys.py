@@ -75,7 +75,7 @@ def key_row(prefix: str) -> Bound:
 
 def expire_key(prefix: str, *, after: timedelta) -> Bound:
     """End the key so long from now, or when it ends anyway if that is sooner."""
-    ends = func.least(func.coalesce(api_keys.c.expires_at, "infinity"), now() + seconds(after.total_seconds()))
+    ends = func.least(api_keys.c.expires_at, now() + seconds(after.total_seconds()))  # which leaves out a NULL
     return bound(update(api_keys).where(api_keys.c.prefix == prefix).values(expires_at=ends))
 
 
