@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from db.allow_list import EVERY_BUCKET, AllowList
+from db.allow_list import EVERY_BUCKET, AllowList, output_list
 
 
 @dataclass(frozen=True)
@@ -18,5 +18,5 @@ class Tenant:
         return AllowList(tuple(buckets) or EVERY_BUCKET, self.places)
 
     def output_list(self, buckets: Sequence[str]) -> AllowList:
-        """Where its output may go. An installation without such `buckets` takes none."""
-        return AllowList(tuple(buckets), self.places, "MASKWORKS_OUTPUT_BUCKETS")
+        """Where its output may go."""
+        return output_list(buckets, self.places)

@@ -1,7 +1,7 @@
 """Which URIs in S3 a tenant may name: as images, prefixes, manifests and outputs.
 
 The installation allows buckets (MASKWORKS_BUCKETS). A tenant's own list narrows that to places such as
-`s3://bucket/photos/`. The API asks at submit; the ingester and the workers ask again before they list or read.
+`s3://bucket/photos/`. The API asks at submit. The dispatcher and the workers ask again before they list, read or write.
 """
 
 import re
@@ -45,6 +45,11 @@ class AllowList:
         if not uri.startswith(tuple(self.places)) or not {".", ".."}.isdisjoint(key.split("/")):
             return f"the tenant may not use {uri!r}. `python -m db.tenants` shows and sets what it may use"
         return None
+
+
+def output_list(buckets: Sequence[str], places: Sequence[str] | None) -> AllowList:
+    """Where output may go. An installation without such `buckets` takes none."""
+    return AllowList(tuple(buckets), places, "MASKWORKS_OUTPUT_BUCKETS")
 
 
 def read_place(text: str) -> str:

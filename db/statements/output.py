@@ -29,7 +29,7 @@ from sqlalchemy import (
 from db.statements.bound import Bound, bound
 from db.statements.clock import now, seconds
 from db.states import OutputReason, OutputState
-from db.tables import OUTPUT_STATE, items, jobs, output_shards, outputs
+from db.tables import OUTPUT_STATE, items, jobs, output_shards, outputs, tenants
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,7 @@ _CLAIMED: Final = (
     outputs.c.tries,
     jobs.c.tenant_id,
     jobs.c.n_items,
+    select(tenants.c.places).where(tenants.c.id == jobs.c.tenant_id).scalar_subquery().label("places"),
 )
 _SHORTEST_WAIT: Final = 1.0
 _LONGEST_WAIT: Final = 300.0

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from db.allow_list import output_list
 from db.engine import DATABASE_ERRORS, is_about_data
 from db.ids import show_job_id
 from db.statements import output as sql
@@ -61,9 +62,9 @@ class Attempt:
             await self._put_off(OutputReason.INTERNAL, f"an unexpected {type(error).__name__}")
 
     def _refusal(self) -> tuple[OutputReason, str] | None:
-        allowed, bucket = self._settings.output_buckets, self._held.bucket
-        if "*" not in allowed and bucket not in allowed:
-            return OutputReason.BUCKET_NOT_ALLOWED, f"the bucket {bucket!r} is not in MASKWORKS_OUTPUT_BUCKETS"
+        allowed = output_list(self._settings.output_buckets, self._held.places)
+        if (why := allowed.refusal(self._held.uri)) is not None:
+            return OutputReason.BUCKET_NOT_ALLOWED, why
         if self._held.tries > _MAX_TRIES:
             return OutputReason.INTERNAL, f"{_MAX_TRIES} tries ended unexpectedly; the dispatcher's log says where"
         return None

@@ -33,6 +33,8 @@ class Held:
     uri: str
     formats: Sequence[str]
     n_items: int
+    places: Sequence[str] | None
+    """What the tenant may use, as its list stands now."""
 
     @property
     def bucket(self) -> str:
@@ -92,4 +94,5 @@ async def claim(reader: Reader, job_id: UUID, holder: str, lease_seconds: float)
         uri=row.uri,
         formats=row.formats,
         n_items=row.n_items,
+        places=row.places,
     )

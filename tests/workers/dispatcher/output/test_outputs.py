@@ -12,6 +12,7 @@ from sqlalchemy import Engine, delete
 
 from db.ids import show_job_id
 from db.statements import output as sql
+from db.statements.tenants import change_tenant
 from db.states import JobState, OutputState
 from db.tables import jobs
 from tests.conftest import Bucket
@@ -118,6 +119,19 @@ def test_a_bucket_that_is_not_allowed_fails_the_output_alone(engine: Engine, buc
     writing(lead, bucket)
     row = wait_output(engine, job, OutputState.FAILED)
     assert row.error_reason == "BUCKET_NOT_ALLOWED" and "MASKWORKS_OUTPUT_BUCKETS" in row.error_detail
+
+
+def test_a_place_taken_from_the_tenants_list_is_not_written(engine: Engine, bucket: Bucket, lead: Lead) -> None:
+    taken, kept = new_tenant(engine, "taken"), new_tenant(engine, "kept")
+    with engine.begin() as connection:
+        connection.execute(*change_tenant(taken, {"places": [f"s3://{bucket.name}/photos/"]}))
+        connection.execute(*change_tenant(kept, {"places": [f"s3://{bucket.name}/out/"]}))
+    gone, job = (ended_job(engine, f"s3://{bucket.name}/out/", tenant=tenant) for tenant in (taken, kept))
+    writing(lead, bucket)
+    row = wait_output(engine, gone, OutputState.FAILED)
+    assert row.error_reason == "BUCKET_NOT_ALLOWED" and "tenant" in row.error_detail
+    wait_output(engine, job)
+    assert {key.split("/")[1] for key in keys(bucket, "out/")} == {show_job_id(job)}
 
 
 def test_a_bucket_that_is_not_there_fails_the_output_at_once(engine: Engine, bucket: Bucket, lead: Lead) -> None:
