@@ -14,6 +14,8 @@ from intake.json_object import BadObject, read_object
 from intake.line_formats import json_line
 from intake.lines import Line, Lines
 
+_BLANK_LINES: Final = 1000
+"""More are taken only beside as many items: a small packed body could hold a thousand million."""
 _FROM_LINES: Final = ("items", "manifest", "prefix", "glob")
 
 
@@ -41,6 +43,8 @@ class StreamedSubmission:
         """The next bytes. Raises InvalidBody for a first line that is no job, BodiesTooLarge where the disk is full."""
         self._digest.update(piece)
         self._take([*self._lines.feed(piece)])
+        if self._lines.number > _BLANK_LINES + 2 * self._rules.max_items:
+            raise InvalidBody([{"pointer": "", "detail": "has too many blank lines"}])
 
     def finish(self) -> Submission | DryRun:
         """After the last piece. Raises InvalidBody or a subclass. With `validate_only` errors are returned instead."""

@@ -141,3 +141,50 @@ def webhooks(target: Target) -> str:
         said = problem(target.submit({"input": {"items": [{"image": "s3://images/a"}]}, "webhook": {"url": url}}), 422)
         assert "/webhook/url" in said, (url, said)
     return f"{len(forms)} forms, each 422: {said}"
+
+
+@attack("lines that are too long, deep, cut, or smuggle a second item; a gzip bomb of lines", "422 NOT_SUPPORTED")
+def hostile_lines(target: Target) -> str:
+    headers = {"Content-Type": "application/x-ndjson"}
+    job, item = b'{"model": "null", "task": {"type": "auto"}}\n', b'{"image": "s3://images/a.jpg"}'
+    said = []
+    for line in (
+        b'{"image": "' + b"a" * (2 << 20) + b'"}',
+        b'{"a":' * 990 + b"1" + b"}" * 990,
+        b"[" * 100_000,
+        item + b"," + item,
+        b'{"image": "s3://images/../a.jpg"}',
+        b'{"image": "s3://elsewhere/a.jpg"}',
+        b'{"image": "s3://images/a.jpg", "custom_id": "a\\u0000"}',
+        b"\x00",
+    ):
+        said.append(problem(target.http.post("/v1/jobs", content=job + line, headers=headers), 422)[:60])
+    packed = headers | {"Content-Encoding": "gzip"}
+    for filler, status in ((b" ", 413), (b"\n", 422)):
+        bomb = gzip.compress(job + filler * (1200 << 20), 1)
+        said.append(problem(target.http.post("/v1/jobs", content=bomb, headers=packed), status)[:60])
+    return "; ".join(said)
+
+
+@attack("manifests that are a gzip bomb, a picture, in a forbidden bucket, or lead out of theirs", "422 NOT_SUPPORTED")
+def hostile_manifests(target: Target) -> str:
+    prefix, said = target.prefix(), []
+    good = f'{{"image": "{target.put(f"{prefix}a.png", picture())}"}}\n'.encode()
+    for name, content in {"bomb.jsonl.gz": gzip.compress(b"0" * (200 << 20)), "picture.csv": picture()}.items():
+        answer = target.submit({"model": "null", "input": {"manifest": target.put(prefix + name, content)}})
+        job = target.done(answer.json()["id"])
+        assert (job["state"], job["error"]["reason"]) == ("failed", "INPUT_UNREADABLE"), job
+        said.append(job["error"]["detail"][:80])
+    for uri in (
+        "s3://elsewhere/m.jsonl",
+        "s3://images/../m.jsonl",
+        "file:///etc/m.csv",
+        "http://169.254.169.254/m.csv",
+    ):
+        said.append(problem(target.submit({"input": {"manifest": uri}}), 422)[:60])
+    lines = good + b'{"image": "s3://elsewhere/a.png"}\n{"image": "s3://images/../../a.png"}\n' + b"[" * 100_000 + b"\n"
+    answer = target.submit({"model": "null", "input": {"manifest": target.put(f"{prefix}m.jsonl", lines)}})
+    job = target.done(answer.json()["id"])
+    reasons = {failure["reason"]: failure["count"] for failure in job["failures"]}
+    assert (job["counts"]["succeeded"], reasons) == (1, {"BUCKET_NOT_ALLOWED": 1, "INVALID_MANIFEST_LINE": 2}), job
+    return "; ".join([*said, str(reasons)])

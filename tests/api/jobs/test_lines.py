@@ -119,6 +119,7 @@ BAD: list[tuple[Sequence[object], str, str]] = [
     ((AUTO, image(0, custom_id="1"), image(1)), "/input/items/1/custom_id", "line 3: '1' is the id of an earlier item"),
     ((AUTO, image(0), {"image": "s3://bucket/" + "a" * 5000}), "/input/items/1", "line 3: is longer than 4096 bytes"),
     ((AUTO, {"image": "s3://elsewhere/a"}), "/input/items/0/image", "line 2: the bucket 'elsewhere' is not"),
+    ((AUTO, image(0), b"\n" * 1100), "", "has too many blank lines"),
     ((AUTO, {"image": "https://elsewhere/a"}), "/input/items/0/image", "line 2: https images are not read here"),
     ((AUTO, *(image(i) for i in range(11))), "/input/items", "a body takes at most 10 items"),
 ]  # fmt: skip

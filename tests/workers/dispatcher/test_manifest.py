@@ -242,9 +242,10 @@ def test_chunks_of_bad_lines_are_done_from_the_start(engine: Engine, settings: S
         ("m.jsonl.gz", gzip.compress(many(5)) + b"more", "INPUT_UNREADABLE", "its gzip stream is damaged"),
         ("m.jsonl.gz", gzip.compress(b"0" * 3_000_000), "INPUT_UNREADABLE", "it has more than 2000000 bytes"),
         ("m.jsonl", many(2000) * 20, "INPUT_UNREADABLE", "it has more than"),
+        ("m.jsonl", b"\n" * 40_000, "INPUT_UNREADABLE", "it has more than 10000 items"),
         ("m.jsonl", b"{}\n" * 40_000, "INPUT_UNREADABLE", "it has more than 10000 items"),
     ],
-    ids=range(13),
+    ids=range(14),
 )  # fmt: skip
 def test_what_is_no_manifest_fails_the_job(
     engine: Engine, settings: Settings, bucket: Bucket, name: str, content: bytes, reason: str, detail: str

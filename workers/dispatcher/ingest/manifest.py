@@ -160,7 +160,7 @@ class ManifestSource:
         )
 
     def _check_count(self, n: int) -> None:
-        if n > self._settings.max_manifest_items:
+        if max(n, self._lines.number // 2) > self._settings.max_manifest_items:  # blank lines take time, too
             limit = f"{self._settings.max_manifest_items} items (MASKWORKS_MAX_MANIFEST_ITEMS)"
             raise InputFailed(
                 JobReason.INPUT_UNREADABLE, f"it has more than {limit}: submit several jobs", for_good=True
