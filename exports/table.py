@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from exports import coco, coco_results, jsonl, sa1b
+from exports import coco, coco_results, geojson, jsonl, parquet, sa1b
 from exports.format import Format
 
 FORMATS: Final[dict[str, Format]] = {
@@ -10,10 +10,9 @@ FORMATS: Final[dict[str, Format]] = {
     "coco": coco.FORMAT,
     "coco_results": coco_results.FORMAT,
     "sa1b": sa1b.FORMAT,
+    "geojson": geojson.FORMAT,
+    "parquet": parquet.FORMAT,
 }
 """What a client may ask for by `?format=…`."""
-
-PLANNED: Final = frozenset({"geojson", "parquet"})
-"""Formats that are not built yet. They are refused as NOT_SUPPORTED, any other name as INVALID_PARAMETER."""
 
 DEFAULT: Final = "jsonl"

@@ -12,7 +12,7 @@ PACKAGES = ("api", "exports", "workers", "intake", "model", "db", "deploy", "tra
 ALLOWED = {
     "db": {"db"},
     "model": {"model"},
-    "exports": {"exports", "db", "model.masks.rle"},
+    "exports": {"exports", "db", "model.masks.rle", "model.masks.outlines"},
     "intake": {"intake", "db", "model.spec"},
     "workers": {"workers", "exports", "intake", "model", "db"},
     "api": {"api", "exports", "intake", "db", "model.spec", "model.masks.rle"},

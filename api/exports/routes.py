@@ -14,7 +14,7 @@ from api.exports.response import ExportResponse
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses
 from api.http.slots import Slots
 from exports.pages import Reader, open_source
-from exports.table import DEFAULT, FORMATS, PLANNED
+from exports.table import DEFAULT, FORMATS
 
 router = APIRouter(prefix="/v1/jobs/{job_id:job}", tags=["results"], responses={**PROBLEMS, **NOT_FOUND})
 
@@ -37,7 +37,7 @@ _RESPONSES: Responses = {
 
 
 def _known(name: object) -> object:
-    if name not in FORMATS and name not in PLANNED:
+    if name not in FORMATS:
         raise PydanticCustomError("format", f"must be one of {', '.join(FORMATS)}")
     return name
 

@@ -20,7 +20,7 @@ from api.webhooks.schemas import WebhookRequest
 from db.globs import MAX_GLOB, GlobError, key_filter
 from db.object_uri import object_uri, prefix_uri, split_uri
 from db.states import Depth
-from exports.table import FORMATS, PLANNED
+from exports.table import FORMATS
 from intake.fields import PlainText, checked_uri, plain
 from intake.item import ItemRequest
 from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
@@ -46,8 +46,6 @@ def _folder_uri(uri: str) -> str:
 
 
 def _format(name: str) -> str:
-    if name in PLANNED:
-        raise PydanticCustomError(NOT_SUPPORTED, "is not supported yet")
     if name not in FORMATS:
         raise PydanticCustomError("format", f"must be one of {', '.join(FORMATS)}")
     return name

@@ -94,7 +94,7 @@ async def test_coco_of_a_job_without_results(service: Service, tmp_path: Path) -
     assert (coco.dataset["images"], coco.dataset["annotations"]) == ([], [])
 
 
-@pytest.mark.parametrize(("format", "reason"), [("parquet", "NOT_SUPPORTED"), ("pdf", "INVALID_PARAMETER")])
+@pytest.mark.parametrize(("format", "reason"), [("pdf", "INVALID_PARAMETER")])
 async def test_other_formats(service: Service, format: str, reason: str) -> None:
     job = (await service.submit(1))["id"]
     answer = await service.client.get(f"/v1/jobs/{job}/results?format={format}")
@@ -188,12 +188,14 @@ async def source_of(service: Service, job: str) -> AsyncIterator[Source]:
     job_id = read_job_id(job)
     assert job_id is not None
     reader = Reader(engine.execution_options(isolation_level="AUTOCOMMIT"), 2)
-    yield await open_source(reader, service.tenant, job_id)
-    await engine.dispose()
+    try:
+        yield await open_source(reader, service.tenant, job_id)
+    finally:
+        await engine.dispose()
 
 
 async def test_a_stream_takes_constant_memory(service: Service) -> None:
-    """320 images, more than 2.5 MB of output: never more than a few blocks of it are held."""
+    """320 images, more than 2.5 MB of output: never more than a few blocks of it are held, or one row group."""
     n = 320
     job = (await service.submit(n))["id"]
     row = result_row(some_masks(80))
@@ -206,8 +208,9 @@ async def test_a_stream_takes_constant_memory(service: Service) -> None:
                 total += len(part)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-            assert total > 2_500_000, name
-            assert peak < 2_000_000, name
+            grouped = name == "parquet"  # it compresses these equal masks to almost nothing
+            assert total > (10_000 if grouped else 2_500_000), name
+            assert peak < (30_000_000 if grouped else 2_000_000), name
 
 
 async def test_annotations_are_of_listed_images_only(service: Service) -> None:

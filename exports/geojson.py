@@ -1,0 +1,70 @@
+"""GeoJSON: each mask as a feature with polygons along the edges of its pixels."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+from sqlalchemy import Row
+
+from db.statements import export
+from exports.array import array
+from exports.failed_items import failed_items
+from exports.format import Format
+from exports.pages import Source
+from exports.views import mask_views
+from model.masks.outlines import Polygon, polygons
+
+ABOUT = """A GeoJSON feature collection (RFC 7946). Each mask is a feature with a `Polygon`, or a `MultiPolygon` where
+its pixels are not all connected by their sides. Holes are kept.
+
+- **Coordinates are pixels of the upright image, x to the right and y down**, and not longitude and latitude. Corners of
+  pixels have whole numbers: filling the polygon gives the mask exactly. Set a viewer to a plain coordinate system.
+- `properties` has the item's `item_id`, `custom_id`, `image`, `width` and `height`, and the mask's `mask_id`,
+  `prompt_id`, `area`, `bbox`, `predicted_iou` and `stability_score`. A feature's id is `{item_id}/{mask_id}`.
+- `job` describes the job, and `failed_items` lists the items that failed, with their reasons.
+- A mask without a pixel is left out. An image in which nothing was found has no feature."""
+_KEPT = ("prompt_id", "area", "bbox", "predicted_iou", "stability_score")
+
+
+async def geojson(source: Source) -> AsyncGenerator[bytes, None]:
+    """Outlines are computed in a thread, an image at a time: other answers must not wait for them."""
+    yield b'{"type":"FeatureCollection","job":' + orjson.dumps(source.about()) + b',\n"failed_items":['
+    async for part in array(failed_items(source)):
+        yield part
+    yield b'],\n"features":['
+    async for part in array(_features(source)):
+        yield part
+    yield b"]}\n"
+
+
+async def _features(source: Source) -> AsyncGenerator[dict[str, Any], None]:
+    async for row in source.rows(export.succeeded_masks):
+        for feature in await asyncio.to_thread(_of_image, row):
+            yield feature
+
+
+def _of_image(row: Row[Any]) -> list[dict[str, Any]]:
+    return [_feature(row, mask) for mask in mask_views(row) if mask["area"] > 0]
+
+
+def _feature(row: Row[Any], mask: dict[str, Any]) -> dict[str, Any]:
+    item = str(row.item_index)
+    about = {"custom_id": row.custom_id, "image": row.image, "width": row.width, "height": row.height}
+    return {
+        "type": "Feature",
+        "id": f"{item}/{mask['id']}",
+        "geometry": _geometry(polygons(mask["segmentation"])),
+        "properties": {"item_id": item, **about, "mask_id": mask["id"], **{name: mask[name] for name in _KEPT}},
+    }
+
+
+def _geometry(found: list[Polygon]) -> dict[str, Any]:
+    """Rings are closed: the first corner is repeated."""
+    rings = [[[*ring.tolist(), ring[0].tolist()] for ring in polygon] for polygon in found]
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings[0]}
+    return {"type": "MultiPolygon", "coordinates": rings}
+
+
+FORMAT = Format("application/geo+json", "geojson", ABOUT, geojson)
