@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Row
@@ -24,11 +24,13 @@ its pixels are not all connected by their sides. Holes are kept.
   `prompt_id`, `area`, `bbox`, `predicted_iou` and `stability_score`. A feature's id is `{item_id}/{mask_id}`.
 - `job` describes the job, and `failed_items` lists the items that failed, with their reasons.
 - A mask without a pixel is left out. An image in which nothing was found has no feature."""
+_AT_ONCE: Final = 64
+"""Masks that are outlined together."""
 _KEPT = ("prompt_id", "area", "bbox", "predicted_iou", "stability_score")
 
 
 async def geojson(source: Source) -> AsyncGenerator[bytes, None]:
-    """Outlines are computed in a thread, an image at a time: other answers must not wait for them."""
+    """Outlines are computed in a thread, some masks of an image at a time: other answers must not wait for them."""
     yield b'{"type":"FeatureCollection","job":' + orjson.dumps(source.about()) + b',\n"failed_items":['
     async for part in array(failed_items(source)):
         yield part
@@ -40,21 +42,24 @@ async def geojson(source: Source) -> AsyncGenerator[bytes, None]:
 
 async def _features(source: Source) -> AsyncGenerator[dict[str, Any], None]:
     async for row in source.rows(export.succeeded_masks):
-        for feature in await asyncio.to_thread(_of_image, row):
-            yield feature
+        masks = [mask for mask in mask_views(row) if mask["area"] > 0]
+        for at in range(0, len(masks), _AT_ONCE):
+            for feature in await asyncio.to_thread(_of_masks, row, masks[at : at + _AT_ONCE]):
+                yield feature
 
 
-def _of_image(row: Row[Any]) -> list[dict[str, Any]]:
-    return [_feature(row, mask) for mask in mask_views(row) if mask["area"] > 0]
+def _of_masks(row: Row[Any], masks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    outlines = polygons([mask["segmentation"] for mask in masks])
+    return [_feature(row, mask, found) for mask, found in zip(masks, outlines, strict=True)]
 
 
-def _feature(row: Row[Any], mask: dict[str, Any]) -> dict[str, Any]:
+def _feature(row: Row[Any], mask: dict[str, Any], found: list[Polygon]) -> dict[str, Any]:
     item = str(row.item_index)
     about = {"custom_id": row.custom_id, "image": row.image, "width": row.width, "height": row.height}
     return {
         "type": "Feature",
         "id": f"{item}/{mask['id']}",
-        "geometry": _geometry(polygons(mask["segmentation"])),
+        "geometry": _geometry(found),
         "properties": {"item_id": item, **about, "mask_id": mask["id"], **{name: mask[name] for name in _KEPT}},
     }
 

@@ -26,9 +26,9 @@ one row whose mask columns are null: it failed, or nothing was found.
 - The schema's metadata has the job as JSON, under the key `maskworks`.
 - A file that was cut off has no footer, so no program reads it."""
 
-_GROUP_MASKS: Final = 20_000
+_GROUP_ROWS: Final = 20_000
 _GROUP_BYTES: Final = 8 * 2**20
-"""A row group is written once it has so many masks, or so many bytes of them."""
+"""A row group is written once it has so many rows, or so many bytes of masks and names."""
 _ITEM: Final = {
     "item_index": "int32",
     "custom_id": "string",
@@ -81,21 +81,22 @@ class _Group:
 
     def __init__(self) -> None:
         self.columns: dict[str, list[Any]] = {name: [] for name in (*_ITEM, *_MASK)}
-        self.masks = self.size = 0
+        self.rows = self.size = 0
 
     def add(self, row: Row[Any]) -> None:
         masks = mask_views(row)
+        self.size += len(row.image) + len(row.custom_id) + len(row.detail or "")
         for mask in masks:
             self._append(row, _mask_columns(mask))
             self.size += len(mask["segmentation"]["counts"])
-        self.masks += len(masks)
         if not masks:
             self._append(row, {})
 
     def full(self) -> bool:
-        return self.masks >= _GROUP_MASKS or self.size >= _GROUP_BYTES
+        return self.rows >= _GROUP_ROWS or self.size >= _GROUP_BYTES
 
     def _append(self, row: Row[Any], mask: dict[str, Any]) -> None:
+        self.rows += 1
         for name in _ITEM:
             self.columns[name].append(getattr(row, name))
         for name in _MASK:

@@ -7,7 +7,7 @@ Pixels that touch at a corner only belong to different polygons (4-connectivity)
 numpy only: exports use this file too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,21 +32,55 @@ class _Corners:
     """The pixel to the lower right is foreground, and the one above it is not."""
 
 
-def polygons(rle: RLE) -> list[Polygon]:
-    """The polygons of a mask. Raises RLEError for counts that are not valid.
+@dataclass(frozen=True)
+class _Rings:
+    """Closed outlines, one after the other."""
+
+    corners: NDArray[np.int64]
+    """Indexes of corners, in order around each ring."""
+    starts: NDArray[np.int64]
+    """Where each ring begins in `corners`."""
+    ring: NDArray[np.int64]
+    """The ring of each entry of `corners`."""
+
+
+def polygons(masks: Sequence[RLE]) -> list[list[Polygon]]:
+    """The polygons of masks of one size, in one pass over all of them. Raises RLEError for counts that are not valid.
 
     Shoelace areas are positive for outer rings and negative for holes, in the image's frame (y down).
     """
-    corners = _corners(*_columns(rle))
-    places = np.stack([corners.x, corners.y], axis=1)
-    outer: list[Ring] = []
-    holes: list[Ring] = []
-    for members in _rings(corners):
-        ring = places[members]
-        # The uppermost corner, and of those the leftmost: the pixel to its lower right is inside the ring.
-        first = members[np.lexsort((ring[:, 0], ring[:, 1]))[0]]
-        (outer if corners.opens[first] else holes).append(ring)
-    return [[_turned(ring, hole=i > 0) for i, ring in enumerate(rings)] for rings in _nested(outer, holes)]
+    found: list[list[Polygon]] = [[] for _ in masks]
+    if not masks:
+        return found
+    pitch = masks[0]["size"][1] + 1  # masks stand side by side, with an empty column after each
+    runs = [_columns(rle) for rle in masks]
+    tops, bottoms = (np.concatenate([run[i] for run in runs]) for i in (0, 1))
+    columns = np.concatenate([run[2] + number * pitch for number, run in enumerate(runs)])
+    corners = _corners(tops, bottoms, columns)
+    if len(corners.x) == 0:
+        return found
+    rings = _rings(corners)
+    x, y = corners.x[rings.corners], corners.y[rings.corners]
+    # The uppermost corner of each, and of those the leftmost: the pixel to its lower right is inside the ring.
+    first = rings.corners[np.lexsort((x, y, rings.ring))[rings.starts]]
+    outer = corners.opens[first]
+    owners = _owners(corners, rings, first, outer, (tops, bottoms, columns))
+    turned = (_areas(x, y, rings.starts) > 0) != outer
+    cut = _cut(np.stack([x % pitch, y], axis=1), rings.starts, turned)
+    of_outer: dict[int, Polygon] = {}
+    for number in np.flatnonzero(outer).tolist():
+        of_outer[number] = [cut[number]]
+        found[int(corners.x[first[number]]) // pitch].append(of_outer[number])
+    for number in np.flatnonzero(~outer).tolist():
+        of_outer[int(owners[number])].append(cut[number])
+    return found
+
+
+def _cut(places: Ring, starts: Runs, turned: NDArray[np.bool_]) -> list[Ring]:
+    """Each ring on its own, those that are `turned` backwards."""
+    ends = np.append(starts[1:], len(places))
+    parts = zip(starts.tolist(), ends.tolist(), turned.tolist(), strict=True)
+    return [places[a:b][::-1] if turn else places[a:b] for a, b, turn in parts]
 
 
 def _columns(rle: RLE) -> tuple[Runs, Runs, Runs]:
@@ -77,7 +111,7 @@ def _corners(tops: Runs, bottoms: Runs, columns: Runs) -> _Corners:
     return _Corners(x[kept], y[kept], second[kept].astype(np.int64), opens[kept])
 
 
-def _rings(corners: _Corners) -> Iterator[list[int]]:
+def _rings(corners: _Corners) -> _Rings:
     """The corners of every ring, outer ones and holes, in no particular direction."""
     across = _partners(np.lexsort((corners.side, corners.x, corners.y)))
     # Side 0 has the edge to the left. Where the lower right pixel is foreground, so is the upper left one: its outline
@@ -87,7 +121,9 @@ def _rings(corners: _Corners) -> Iterator[list[int]]:
     touching[twins] = touching[twins - 1] = True
     upward = np.where(touching & ~corners.opens, 1 - corners.side, corners.side)
     down = _partners(np.lexsort((upward, corners.y, corners.x)))
-    return _cycles(across.tolist(), down.tolist())
+    order, starts = _cycles(across.tolist(), down.tolist())
+    sizes = np.diff(np.append(starts, len(order)))
+    return _Rings(np.array(order), np.array(starts), np.repeat(np.arange(len(starts)), sizes))
 
 
 def _partners(order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -97,47 +133,51 @@ def _partners(order: NDArray[np.int64]) -> NDArray[np.int64]:
     return partners
 
 
-def _cycles(across: list[int], down: list[int]) -> Iterator[list[int]]:
+def _cycles(across: list[int], down: list[int]) -> tuple[list[int], list[int]]:
+    """The corners of all rings, and where each ring begins."""
     seen = bytearray(len(across))
+    order: list[int] = []
+    starts: list[int] = []
     for first in range(len(across)):
         if seen[first]:
             continue
-        ring: list[int] = []
+        starts.append(len(order))
         at = first
         while not seen[at]:
             beyond = across[at]
             seen[at] = seen[beyond] = 1
-            ring += (at, beyond)
+            order += (at, beyond)
             at = down[beyond]
-        yield ring
+    return order, starts
 
 
-def _nested(outer: list[Ring], holes: list[Ring]) -> list[Polygon]:
-    """Each hole goes to the smallest outer ring around it."""
-    found: list[Polygon] = [[ring] for ring in outer]
-    by_size = sorted(range(len(outer)), key=lambda i: abs(_area(outer[i])))
-    for hole in holes:
-        column, row = hole[np.lexsort((hole[:, 0], hole[:, 1]))[0]]
-        # The pixel above the hole's first one is foreground.
-        around = next(i for i in by_size if _inside(outer[i], column + 0.5, row - 0.5))
-        found[around].append(hole)
-    return found
+def _owners(
+    corners: _Corners, rings: _Rings, first: Runs, outer: NDArray[np.bool_], runs: tuple[Runs, Runs, Runs]
+) -> NDArray[np.int64]:
+    """The outer ring of each ring: itself, or the one around the hole.
+
+    Above a hole's first pixel is a run of foreground. The edge on top of that run belongs to the outer ring, or to
+    another hole of the same polygon, whose first pixel is higher.
+    """
+    tops, bottoms, columns = runs
+    owners = np.arange(len(first))
+    holes = np.flatnonzero(~outer)
+    holes = holes[np.argsort(corners.y[first[holes]], kind="stable")]
+    x, y = corners.x[first[holes]], corners.y[first[holes]]
+    tall, wide = int(bottoms.max()) + 1, int(columns.max()) + 2
+    run = np.searchsorted(columns * tall + bottoms, x * tall + y)
+    left = np.lexsort((corners.side, corners.x, corners.y))[0::2]  # left ends of horizontal edges, in order
+    edge = np.searchsorted(corners.y[left] * wide + corners.x[left], tops[run] * wide + x, side="right") - 1
+    ring_of = np.empty(len(corners.x), np.int64)
+    ring_of[rings.corners] = rings.ring
+    for hole, above in zip(holes.tolist(), ring_of[left[edge]].tolist(), strict=True):
+        owners[hole] = owners[above]
+    return owners
 
 
-def _inside(ring: Ring, x: float, y: float) -> bool:
-    """Whether a ray from the point to the left crosses an odd number of vertical edges."""
-    after = np.roll(ring, -1, axis=0)
-    vertical = ring[:, 0] == after[:, 0]
-    crosses = vertical & (ring[:, 0] < x) & ((ring[:, 1] > y) != (after[:, 1] > y))
-    return bool(np.count_nonzero(crosses) % 2)
-
-
-def _area(ring: Ring) -> float:
-    """The shoelace formula."""
-    x, y = ring[:, 0], ring[:, 1]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
-
-
-def _turned(ring: Ring, *, hole: bool) -> Ring:
-    """The ring in the direction of its kind."""
-    return ring if (_area(ring) < 0) == hole else ring[::-1]
+def _areas(x: Runs, y: Runs, starts: Runs) -> NDArray[np.int64]:
+    """Twice the area of each ring, with a sign, by the shoelace formula."""
+    after = np.arange(1, len(x) + 1)
+    after[np.append(starts[1:], len(x)) - 1] = starts
+    areas: NDArray[np.int64] = np.add.reduceat(x * y[after] - x[after] * y, starts)
+    return areas

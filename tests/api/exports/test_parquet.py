@@ -54,12 +54,20 @@ async def test_prompts_have_no_point(service: Service) -> None:
 
 
 async def test_row_groups_are_written_as_they_fill(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "_GROUP_MASKS", 4)
+    monkeypatch.setattr(parquet, "_GROUP_ROWS", 4)
     job = (await service.submit(6))["id"]
     service.work(job, lambda _: result_row(some_masks(3)), 6)
     file = await table_of(service, job)
     assert file.num_row_groups >= 3 and file.metadata.num_rows == 18
     assert file.read()["item_index"].to_pylist() == [i for i in range(6) for _ in range(3)]
+
+
+async def test_items_without_masks_fill_row_groups_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "_GROUP_ROWS", 4)
+    job = (await service.submit(9))["id"]
+    service.work(job, lambda _: failure_row(ItemReason.TIMEOUT), 9)
+    file = await table_of(service, job)
+    assert file.metadata.num_rows == 9 and file.num_row_groups == 3
 
 
 async def test_a_job_that_has_not_begun_is_a_table_without_rows(service: Service) -> None:
