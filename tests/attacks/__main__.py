@@ -28,6 +28,7 @@ ROOMS = (
     "sockets",
     "messages",
     "operators",
+    "tenants",
 )
 
 
