@@ -61,6 +61,21 @@ PLAYED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("the commands of README and docs", "$URL, $KEY and $JOB were never defined", ("tests/test_readme.py",)),
     ("a stalled reader of results", "held a connection and a snapshot", ("tests/api/exports/test_exports.py",)),
+    (
+        "another tenant's job on every route, and calls without their scope",
+        "keys had no scopes; no test went through every route",
+        ("tests/api/test_scopes.py",),
+    ),
+    ("expired and rotated keys", "a key could not be rotated", ("tests/db/test_keys.py",)),
+    (
+        "a place outside the tenant's list: image, prefix, manifest, output, and a list that changes later",
+        "every tenant might name every bucket of the installation",
+        (
+            "tests/api/jobs/test_places.py",
+            "tests/workers/chunks/test_chunk.py::test_a_place_taken_from_the_tenants_list_is_not_read",
+            "tests/workers/dispatcher/test_prefix.py::test_a_prefix_that_the_tenant_may_not_use_any_more",
+        ),
+    ),
 )
 
 
