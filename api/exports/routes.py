@@ -9,7 +9,6 @@ from starlette.responses import StreamingResponse
 
 from api.auth import CurrentTenant
 from api.database import Config, JobId
-from api.errors import NotSupported
 from api.exports.response import ExportResponse
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses
 from api.http.slots import Slots
@@ -64,7 +63,5 @@ async def stream_results(
     job_id: JobId,
     format: Annotated[FormatName, Query(description="The format of the file")] = DEFAULT,
 ) -> Response:
-    if format not in FORMATS:
-        raise NotSupported([{"pointer": "/format", "detail": f"{format} is not supported yet"}])
     source = await open_source(reader, tenant.id, job_id)
     return await ExportResponse.start(FORMATS[format], source, slots, tenant, config.export_stall_seconds)
