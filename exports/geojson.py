@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import Row
 
 from db.statements import export
+from db.web_image import shown_image
 from exports.array import array
 from exports.failed_items import failed_items
 from exports.format import Format
@@ -55,7 +56,7 @@ def _of_masks(row: Row[Any], masks: list[dict[str, Any]]) -> list[dict[str, Any]
 
 def _feature(row: Row[Any], mask: dict[str, Any], found: list[Polygon]) -> dict[str, Any]:
     item = str(row.item_index)
-    about = {"custom_id": row.custom_id, "image": row.image, "width": row.width, "height": row.height}
+    about = {"custom_id": row.custom_id, "image": shown_image(row.image), "width": row.width, "height": row.height}
     return {
         "type": "Feature",
         "id": f"{item}/{mask['id']}",

@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import Row
 
 from db.statements import export
+from db.web_image import shown_image
 from exports.format import Format
 from exports.pages import Source
 from exports.views import mask_views
@@ -98,7 +99,8 @@ class _Group:
     def _append(self, row: Row[Any], mask: dict[str, Any]) -> None:
         self.rows += 1
         for name in _ITEM:
-            self.columns[name].append(getattr(row, name))
+            value = getattr(row, name)
+            self.columns[name].append(shown_image(value) if name == "image" else value)
         for name in _MASK:
             self.columns[name].append(mask.get(name))
 
