@@ -23,7 +23,7 @@ ENTRIES = {
     "worker": ("celery", "-A", "workers.main", "worker"),
     "migrate": ("db.migrate",),
     "keys": ("db.keys", "create", "--name", "x"),
-    "tenants": ("db.keys", "tenant", "create", "x"),
+    "tenants": ("db.tenants", "create", "x"),
 }
 READS = {
     "MASKWORKS_DATABASE_URL": set(ENTRIES),
@@ -33,7 +33,7 @@ READS = {
     "MASKWORKS_POOL_SIZE": {"api", "server"},
     "MASKWORKS_LOG_LEVEL": {"api", "server"},
     "MASKWORKS_SLOTS": {"worker"},
-    "MASKWORKS_S3_ENDPOINT_URL": {"dispatcher", "worker"},
+    "MASKWORKS_S3_ENDPOINT_URL": {"api", "server", "dispatcher", "worker"},
 }
 WRONG = {
     "MASKWORKS_DATABASE_URL": "postgresql://u:top secret@h/d",
