@@ -18,7 +18,8 @@ class Settings(BaseSettings):
     )
     key_pepper: SecretStr = Field(
         min_length=1,
-        description="Secret mixed into every stored API key digest; the same for the API and `python -m db.keys`",
+        description="Secret mixed into stored digests of API keys and into secrets of webhooks; the same for the API, "
+        "the dispatcher and `python -m db.keys`",
     )
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("sam_tiny",),

@@ -249,7 +249,7 @@ webhook_secrets = Table(
     metadata,
     Column("id", BigInteger, primary_key=True),
     Column("tenant_id", Text, nullable=False),
-    Column("secret", LargeBinary, nullable=False),  # as it is: a signature needs it
+    Column("seed", LargeBinary, nullable=False),  # db/webhook_secret.py makes the secret of it
     Column("created_at", _TIME, nullable=False),
     Column("expires_at", _TIME),
 )

@@ -1,10 +1,8 @@
 """Webhooks: the secrets of a tenant, the log of a job's deliveries, and sending again."""
 
-import base64
-import secrets
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,11 +10,13 @@ from api.auth import CurrentTenant
 from api.database import Database, JobId, Reads
 from api.errors import JobNotFound, WebhookNotEnded, WebhookNotFound
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses, problem_answer
+from api.settings import Settings
 from api.tenant import Tenant
 from api.webhooks.schemas import WebhookDelivery, WebhookSecret, WebhookSecretList, delivery_view
 from db.ids import show_job_id
 from db.statements import jobs
 from db.statements import webhooks as sql
+from db.webhook_secret import new_seed, secret_of, show_secret
 
 router = APIRouter(prefix="/v1", tags=["webhooks"], responses=PROBLEMS)
 
@@ -26,17 +26,18 @@ _CONFLICT: Responses = {**NOT_FOUND, 409: problem_answer("The event is being sen
 
 
 @router.post("/webhook-secrets", status_code=201)
-async def make_webhook_secret(tenant: CurrentTenant, database: Database) -> WebhookSecret:
+async def make_webhook_secret(request: Request, tenant: CurrentTenant, database: Database) -> WebhookSecret:
     """Make the secret that webhooks are signed with.
 
     It is shown here once. Earlier secrets stay valid for 24 hours, and until then each delivery has a signature by each
     of them, so that receivers can change in their own time.
     """
-    secret = secrets.token_bytes(32)
+    settings: Settings = request.app.state.settings
+    seed = new_seed()
     async with database.begin() as connection:
         await connection.execute(*sql.expire_secrets(tenant.id, overlap_seconds=OVERLAP_SECONDS))
-        row = (await connection.execute(*sql.insert_secret(tenant.id, secret))).one()
-    shown = "whsec_" + base64.b64encode(secret).decode()
+        row = (await connection.execute(*sql.insert_secret(tenant.id, seed))).one()
+    shown = show_secret(secret_of(settings.key_pepper.get_secret_value(), seed))
     return WebhookSecret(id=row.id, secret=shown, create_time=row.created_at, expire_time=None)
 
 

@@ -24,9 +24,9 @@ def insert_webhook(job_id: UUID, url: str, events: Sequence[str]) -> Bound:
     return bound(insert(webhooks).values(job_id=job_id, url=url, events=list(events)))
 
 
-def insert_secret(tenant: str, secret: bytes) -> Bound:
-    """A secret for this tenant's deliveries from now on."""
-    row = insert(webhook_secrets).values(tenant_id=tenant, secret=secret, created_at=now())
+def insert_secret(tenant: str, seed: bytes) -> Bound:
+    """The seed of a secret for this tenant's deliveries from now on."""
+    row = insert(webhook_secrets).values(tenant_id=tenant, seed=seed, created_at=now())
     return bound(row.returning(webhook_secrets.c.id, webhook_secrets.c.created_at))
 
 
@@ -40,7 +40,7 @@ def expire_secrets(tenant: str, *, overlap_seconds: float) -> Bound:
 def valid_secrets(tenant: str) -> Bound:
     """The secrets that deliveries are signed with, the newest first."""
     valid = or_(webhook_secrets.c.expires_at.is_(None), webhook_secrets.c.expires_at > now())
-    columns = webhook_secrets.c.id, webhook_secrets.c.secret, webhook_secrets.c.created_at, webhook_secrets.c.expires_at
+    columns = webhook_secrets.c.id, webhook_secrets.c.seed, webhook_secrets.c.created_at, webhook_secrets.c.expires_at
     found = select(*columns).where(webhook_secrets.c.tenant_id == tenant, valid)
     return bound(found.order_by(webhook_secrets.c.id.desc()))
 

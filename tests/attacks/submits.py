@@ -123,26 +123,6 @@ def gzip_bodies(target: Target) -> str:
     return f"200; {said}; {other}"
 
 
-@attack("webhooks to this machine, to its network and to the cloud's metadata", "not built: NOT_SUPPORTED")
-def webhooks(target: Target) -> str:
-    target.http.post("/v1/webhook-secrets").raise_for_status()
-    forms = (
-        *("http://127.0.0.1:8000/", "https://localhost/", "https://127.1/", "https://0x7f.1/", "https://2130706433/"),
-        *(
-            "https://017700000001/",
-            "https://user@example.com/",
-            "https://example.com\\@127.0.0.1/",
-            "file:///etc/passwd",
-        ),
-        *("gopher://example.com/", "https://example.com:22/", "https://[::1", "https://[fe80::1%25eth0]/", "//a.b/"),
-    )
-    said = ""
-    for url in forms:
-        said = problem(target.submit({"input": {"items": [{"image": "s3://images/a"}]}, "webhook": {"url": url}}), 422)
-        assert "/webhook/url" in said, (url, said)
-    return f"{len(forms)} forms, each 422: {said}"
-
-
 @attack("lines that are too long, deep, cut, or smuggle a second item; a gzip bomb of lines", "422 NOT_SUPPORTED")
 def hostile_lines(target: Target) -> str:
     headers = {"Content-Type": "application/x-ndjson"}

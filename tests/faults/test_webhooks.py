@@ -25,6 +25,18 @@ def receiver() -> Iterator[Receiver]:
         yield made
 
 
+def test_a_sender_that_dies_before_it_sends(cluster: Cluster, receiver: Receiver) -> None:
+    """The event is claimed and nobody has it. After the lease it is sent."""
+    cluster.stack.stop_child("dispatcher", hurry=True)
+    job = cancelled_job(cluster.engine, receiver.url)
+    with cluster.second_dispatcher(crash_at="webhook_held") as second:
+        assert cluster.wait_exit(second, LEADER + 20) == -9
+    assert receiver.seen == [] and delivery(cluster.engine, job).lease_until is not None
+    cluster.stack.start_child("dispatcher")
+    wait_state(cluster.engine, job, WebhookState.DELIVERED)
+    assert len(receiver.seen) == 1 and [row.status for row in log_of(cluster.engine, job)] == [200]
+
+
 def test_a_sender_that_dies_before_it_records(cluster: Cluster, receiver: Receiver) -> None:
     """The receiver has the event. Nobody knows, so it gets it again."""
     cluster.stack.stop_child("dispatcher", hurry=True)

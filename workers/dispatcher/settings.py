@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from workers.shared_settings import SharedSettings, split_names
@@ -54,6 +54,11 @@ class Settings(SharedSettings, CrashSettings):
     output_lease_seconds: float = Field(30, ge=1, description="A writer of an output silent for longer is replaced")
     output_patience_seconds: float = Field(
         21_600, gt=0, description="An output for which S3 has failed for longer fails; its `error` says so before"
+    )
+    key_pepper: SecretStr = Field(
+        min_length=1,
+        description="Secret mixed into stored digests of API keys and into secrets of webhooks; the same for the API, "
+        "the dispatcher and `python -m db.keys`",
     )
     webhooks_at_once: int = Field(8, ge=1, le=64, description="Webhooks that the leader sends at a time")
     webhook_seconds: float = Field(15, gt=0, description="Time for a receiver of a webhook to answer")

@@ -13,6 +13,10 @@ from db.web_url import WebUrl
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_CLOUD: Final = {
+    ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")
+}
+"""Where clouds answer their own machines with metadata, beside link-local addresses. The first one looks public."""
 
 
 class TargetRefused(Exception):
@@ -26,7 +30,7 @@ class TargetUnknown(OSError):
 def resolve(url: WebUrl, *, private: bool) -> Address:
     """The address to connect to. Raises TargetRefused unless every address of the host is allowed, TargetUnknown.
 
-    `private` allows every address but link-local ones, which have no business outside of their network.
+    `private` allows every address but link-local ones and those of a cloud's metadata.
     """
     try:
         found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
@@ -42,7 +46,7 @@ def resolve(url: WebUrl, *, private: bool) -> Address:
 
 def _allowed(address: Address, private: bool) -> bool:
     inner = _embedded(address)
-    if inner.is_link_local or inner.is_multicast or inner.is_unspecified:
+    if inner.is_link_local or inner.is_multicast or inner.is_unspecified or inner in _CLOUD:
         return False
     if private:
         return True

@@ -18,7 +18,7 @@ uploaded     the file is in the bucket, and not recorded
 publishing   every file is recorded, and the manifest is to be written
 published    the manifest is in the bucket, and the output not yet complete
 tallying     the ended chunks of a job are counted
-
+webhook_held a webhook is claimed, and not sent
 webhook_sent a webhook is sent, and not recorded
 
 of a worker
@@ -44,7 +44,7 @@ from uuid import UUID
 
 NAMES: Final = (
     *("reaping", "stopping", "finishing", "filling", "marked", "announcing", "listing", "listed", "tallying"),
-    *("uploading", "uploaded", "publishing", "published", "webhook_sent"),
+    *("uploading", "uploaded", "publishing", "published", "webhook_held", "webhook_sent"),
     *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "copying"),
     *("writing", "renewing", "done"),
 )

@@ -24,10 +24,11 @@ CREATE TABLE webhook_tries (
   PRIMARY KEY (job_id, number),
   CHECK (status IS NOT NULL OR error IS NOT NULL));
 
+-- The secret is HMAC-SHA256(pepper, seed). It is not stored.
 CREATE TABLE webhook_secrets (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   tenant_id text NOT NULL REFERENCES tenants ON DELETE CASCADE,
-  secret bytea NOT NULL CHECK (length(secret) = 32),
+  seed bytea NOT NULL CHECK (length(seed) = 32),
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   expires_at timestamptz);
 CREATE INDEX webhook_secrets_of_tenant ON webhook_secrets (tenant_id);

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from db.statements import webhooks as sql
 from db.states import WebhookState
-from tests.api.conftest import Service, body, new_tenant, serving, settings
+from db.webhook_secret import secret_of, show_secret
+from tests.api.conftest import PEPPER, Service, body, new_tenant, serving, settings
 
 pytestmark = pytest.mark.anyio
 HOOK = {"url": "https://hooks.example.com/maskworks"}
@@ -34,6 +35,10 @@ async def test_a_secret_is_shown_once(service: Service) -> None:
     assert len(base64.b64decode(made["secret"].removeprefix("whsec_"))) == 32
     listed = (await service.client.get("/v1/webhook-secrets")).json()["secrets"]
     assert listed == [{**made, "secret": None}]
+    with service.engine.connect() as connection:
+        (row,) = connection.execute(*sql.valid_secrets(service.tenant))
+    assert made["secret"] == show_secret(secret_of(PEPPER, row.seed))  # what the dispatcher makes of it too
+    assert row.seed != secret_of(PEPPER, row.seed) != secret_of("another", row.seed)
 
 
 async def test_the_earlier_secret_ends_a_day_later(service: Service) -> None:

@@ -51,7 +51,7 @@ REFUSED = (
     *("127.0.0.1", "10.0.0.1", "172.16.5.4", "192.168.1.1", "100.64.0.1", "0.0.0.0", "255.255.255.255", "192.0.2.1"),
     *("169.254.169.254", "169.254.170.23", "224.0.0.1", "240.0.0.1", "198.18.0.1", "::", "::1", "fe80::1", "fc00::1"),
     *("ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
-    *("2001:0:53aa:64c::80ff:fffe", "fd00:ec2::254", "2001:db8::1"),
+    *("2001:0:53aa:64c::80ff:fffe", "fd00:ec2::254", "2001:db8::1", "168.63.129.16", "::ffff:168.63.129.16"),
 )
 
 
@@ -88,10 +88,10 @@ def test_addresses_that_are_allowed(monkeypatch: pytest.MonkeyPatch, address: st
     assert str(resolve(web_url("https://hooks.example.com"), private=False)) == address
 
 
-def test_a_private_network_still_refuses_link_local_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_private_network_still_refuses_metadata_and_link_local_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, "10.0.0.1")
     assert str(resolve(web_url("https://hooks.example.com"), private=True)) == "10.0.0.1"
-    for address in ("169.254.169.254", "::ffff:169.254.169.254", "fe80::1"):
+    for address in ("169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "100.100.100.200", "fd00:ec2::254"):
         answer(monkeypatch, address)
         with pytest.raises(TargetRefused):
             resolve(web_url("https://hooks.example.com"), private=True)

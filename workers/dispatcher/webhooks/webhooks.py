@@ -15,6 +15,7 @@ from db.object_uri import UriError
 from db.statements import jobs
 from db.statements import webhooks as sql
 from db.web_url import web_url
+from db.webhook_secret import secret_of
 from workers.dispatcher.settings import Settings
 from workers.dispatcher.webhooks.message import headers, payload
 from workers.dispatcher.webhooks.outcome import Outcome, next_step, retry_after
@@ -34,6 +35,7 @@ class Webhooks:
 
     def __init__(self, engine: Engine, settings: Settings, leads: Callable[[], bool]) -> None:
         self._settings = settings
+        self._pepper = settings.key_pepper.get_secret_value()
         self._leads = leads
         self._engine = engine
         self._single = single_statements(engine)
@@ -106,11 +108,13 @@ class Webhooks:
 
     def _deliver(self, held: Row[Any]) -> None:
         """Send one event and record what came of it."""
+        crash_points.reach("webhook_held", held.job_id)
         with self._single.connect() as connection:
             job = connection.execute(*jobs.job(held.tenant_id, held.job_id)).one_or_none()
-            secrets = [row.secret for row in connection.execute(*sql.valid_secrets(held.tenant_id))]
+            seeds = [row.seed for row in connection.execute(*sql.valid_secrets(held.tenant_id))]
         if job is None:  # deleted meanwhile
             return
+        secrets = [secret_of(self._pepper, seed) for seed in seeds]
         started = time.monotonic()
         body = payload(job)
         outcome = self._send(held.url, body, headers(job, body, secrets, held.now))

@@ -15,9 +15,9 @@ from db.endings import stop_job
 from db.statements import webhooks as sql
 from db.states import JobReason, WebhookState
 from db.tables import webhook_tries, webhooks
+from db.webhook_secret import new_seed
 from tests.jobs import submit
 
-SECRET = b"a secret that has 32 bytes, or so"[:32]
 PLENTY = 40.0
 
 
@@ -69,14 +69,12 @@ def receiving(receiver: Receiver) -> Iterator[Receiver]:
             thread.join()
 
 
-def cancelled_job(
-    engine: Engine, url: str, events: Sequence[str] = sql.EVENTS, tenant: str = "default", secret: bytes = SECRET
-) -> UUID:
+def cancelled_job(engine: Engine, url: str, events: Sequence[str] = sql.EVENTS, tenant: str = "default") -> UUID:
     """A job with a webhook that has ended as cancelled."""
     job = submit(engine, ["s3://bucket/a.jpg"], tenant_id=tenant)
     with engine.begin() as connection:
         if connection.execute(*sql.valid_secrets(tenant)).first() is None:
-            connection.execute(*sql.insert_secret(tenant, secret))
+            connection.execute(*sql.insert_secret(tenant, new_seed()))
         connection.execute(*sql.insert_webhook(job, url, events))
         assert stop_job(connection, job, JobReason.CANCELLED_BY_CLIENT)
     return job

@@ -1,20 +1,20 @@
 """Deliveries over real sockets: signed, tried again, stopped by 410, one receiver not held up by another."""
 
-import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Engine
 from standardwebhooks import Webhook
 
 from db.ids import show_job_id
 from db.statements import webhooks as sql
 from db.states import WebhookState
+from db.webhook_secret import new_seed, secret_of, show_secret
 from tests.workers.dispatcher.output.written import new_tenant
 from tests.workers.dispatcher.webhooks.receiver import (
-    SECRET,
     Receiver,
     cancelled_job,
     delivery,
@@ -26,6 +26,7 @@ from tests.workers.dispatcher.webhooks.receiver import (
 from workers.dispatcher.webhooks.outcome import Outcome, next_step, retry_after
 
 Lead = Callable[..., None]
+PEPPER = SecretStr("the pepper of this test")
 QUICK = {"private_targets": True, "webhook_schedule": (0.0,) * 8}
 
 
@@ -38,30 +39,32 @@ def receiver() -> Iterator[Receiver]:
 def test_a_receiver_that_fails_five_times_is_served_once(engine: Engine, lead: Lead, receiver: Receiver) -> None:
     receiver.statuses = [500, 503, 302, 404, 429, 200]
     job = cancelled_job(engine, receiver.url)
-    lead(**QUICK)
+    with engine.connect() as connection:
+        (kept,) = connection.execute(*sql.valid_secrets("default"))
+    lead(**QUICK, key_pepper=PEPPER)
     wait_state(engine, job, WebhookState.DELIVERED)
     assert [row.status for row in log_of(engine, job)] == [500, 503, 302, 404, 429, 200]
     assert len(receiver.seen) == 6 and len(receiver.ids()) == 1
     assert len({body for _, body in receiver.seen}) == 1
     headers, body = receiver.seen[-1]
-    event = Webhook("whsec_" + base64.b64encode(SECRET).decode()).verify(body, headers)
+    event = Webhook(show_secret(secret_of(PEPPER.get_secret_value(), kept.seed))).verify(body, headers)
     assert event["type"] == "job.cancelled"
     assert (event["data"]["id"], event["data"]["state"]) == (show_job_id(job), "cancelled")
     assert event["data"]["counts"]["cancelled"] == event["data"]["counts"]["total"] == 1
 
 
 def test_both_secrets_sign_during_a_rotation(engine: Engine, lead: Lead, receiver: Receiver) -> None:
-    new = bytes(range(32))
+    old, new = new_seed(), new_seed()
     with engine.begin() as connection:
-        connection.execute(*sql.insert_secret("default", SECRET))
+        connection.execute(*sql.insert_secret("default", old))
         connection.execute(*sql.expire_secrets("default", overlap_seconds=3600))
         connection.execute(*sql.insert_secret("default", new))
     cancelled_job(engine, receiver.url)
-    lead(**QUICK)
+    lead(**QUICK, key_pepper=PEPPER)
     wait_for(lambda: bool(receiver.seen))
     headers, body = receiver.seen[0]
-    for secret in (SECRET, new):
-        Webhook(secret).verify(body, headers)
+    for seed in (old, new):
+        Webhook(secret_of(PEPPER.get_secret_value(), seed)).verify(body, headers)
     with engine.begin() as connection:
         connection.execute(*sql.expire_secrets("default", overlap_seconds=0))
         connection.execute(*sql.insert_secret("default", new))
