@@ -47,7 +47,7 @@ ROOMS: dict[str, set[str]] = {
         *("api.auth", "api.database", "api.errors", "api.http", "api.settings", "api.tenant", "api.webhooks.schemas"),
     },
     "api.items": {"api.auth", "api.database", "api.errors", "api.http", "api.tenant"},
-    "api.webhooks": {"api.auth", "api.database", "api.errors", "api.http", "api.tenant"},
+    "api.webhooks": {"api.auth", "api.database", "api.errors", "api.http", "api.settings", "api.tenant"},
     "api.events": {
         *("api.auth", "api.database", "api.errors", "api.http", "api.jobs.views", "api.tenant"),
     },
@@ -58,6 +58,7 @@ ROOMS: dict[str, set[str]] = {
     "api.pages": set(),
     "db.allow_list": set(),
     "db.api_key": set(),
+    "db.webhook_secret": set(),
     "db.scopes": set(),
     "db.durations": set(),
     "db.globs": set(),
