@@ -7,11 +7,9 @@ Problem                a refusal, with a detail for the client
 │  ├─ BucketNotAllowed
 │  └─ HostNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
-├─ WebhookNotFound, WebhookNotEnded
 ├─ Unauthenticated, ScopeMissing, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, NothingToRetry,
-│  IdempotencyKeyReused,
-│  UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge, BodyTooSlow, BodiesTooLarge, TooManyOpenItems,
-│  TooManyExports, TooManyFollowers
+│  WebhookNotFound, WebhookNotEnded, IdempotencyKeyReused, UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge,
+│  BodyTooSlow, BodiesTooLarge, TooManyOpenItems, TooManyExports, TooManyFollowers
 └─ NotReady            the database answers but is not migrated
 NoSuchJob              the same as JobNotFound, from the files of results
 sqlalchemy, psycopg    the database does not answer: 503

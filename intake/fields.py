@@ -39,5 +39,18 @@ def is_plain_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 1 <= len(value) <= _LONGEST and not CONTROL_CHARACTERS.search(value)
 
 
+def each_once(what: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """For pydantic: refuse a list of names that is empty or has one of them twice. `what` a name is, as "event"."""
+
+    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            raise PydanticCustomError("no_name", "{why}", {"why": f"must name at least one {what}"})
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("unique", "{why}", {"why": f"must not name the same {what} twice"})
+        return names
+
+    return check
+
+
 PlainText = Annotated[str, Field(min_length=1, max_length=_LONGEST), AfterValidator(plain)]
 ImageURI = Annotated[str, AfterValidator(_image_uri), Field(examples=["s3://bucket/photos/a.jpg"])]

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-import psycopg
-import sqlalchemy.exc
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.jobs.views import Job, job_etag, job_view
+from db.engine import DATABASE_ERRORS, first_line
 from db.statements import jobs as sql
 
 log = logging.getLogger("maskworks.api")
@@ -75,21 +74,22 @@ class Feed:
         try:
             while self._topics:
                 await asyncio.sleep(self._pause)
-                await self._read()
+                try:
+                    await self._read()
+                except DATABASE_ERRORS as error:
+                    log.warning("followed jobs cannot be read, trying again: %s", first_line(error))
+                except Exception:  # it serves every follower
+                    log.exception("followed jobs cannot be read, trying again")
         finally:
             self._task = None
 
     async def _read(self) -> None:
-        """One query. Followers wait while the database is away."""
+        """One query for all of them."""
         followed = dict(self._topics)
         if not followed:
             return
-        try:
-            async with self._reads.connect() as connection:
-                rows = (await connection.execute(*sql.followed(list(followed)))).all()
-        except (sqlalchemy.exc.SQLAlchemyError, psycopg.Error, OSError) as error:
-            log.warning("followed jobs cannot be read, trying again: %s", str(error).partition("\n")[0])
-            return
+        async with self._reads.connect() as connection:
+            rows = (await connection.execute(*sql.followed(list(followed)))).all()
         found: dict[UUID, Row[Any]] = {row.id: row for row in rows}
         for job_id, topic in followed.items():
             topic.publish(job_view(found[job_id]) if job_id in found else None)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.jobs.views import Job, Output, OutputLink
 from api.settings import Settings
+from db.object_uri import split_uri
 from db.output import folder_uri
 from db.statements import output as sql
 from db.states import OutputState
@@ -63,7 +64,7 @@ class Signer:
         return [manifest, *files]
 
     def _sign(self, uri: str) -> str:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        at = {"Bucket": bucket, "Key": key}
+        place = split_uri(uri)
+        at = {"Bucket": place.bucket, "Key": place.key}
         url: str = self._client.generate_presigned_url("get_object", Params=at, ExpiresIn=self._seconds)
         return url

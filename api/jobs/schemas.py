@@ -21,7 +21,7 @@ from db.globs import MAX_GLOB, GlobError, key_filter
 from db.object_uri import object_uri, prefix_uri, split_uri
 from db.states import Depth
 from exports.table import FORMATS
-from intake.fields import PlainText, checked_uri, plain
+from intake.fields import PlainText, checked_uri, each_once, plain
 from intake.item import ItemRequest
 from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
 
@@ -49,14 +49,6 @@ def _format(name: str) -> str:
     if name not in FORMATS:
         raise PydanticCustomError("format", f"must be one of {', '.join(FORMATS)}")
     return name
-
-
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
-        raise PydanticCustomError("no_format", "must name at least one format")
-    if len(set(names)) < len(names):
-        raise PydanticCustomError("unique", "must not name a format twice")
-    return names
 
 
 def _manifest_uri(uri: str) -> str:
@@ -179,7 +171,7 @@ class OutputRequest(_Body):
     )
     formats: Annotated[
         tuple[FormatName, ...],
-        AfterValidator(_each_once),
+        AfterValidator(each_once("format")),
         WithJsonSchema(
             {"type": "array", "items": {"type": "string", "enum": list(FORMATS)}, "minItems": 1, "uniqueItems": True}
         ),

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 
 from db.statements.webhooks import EVENTS
 from db.states import WebhookState
+from intake.fields import each_once
 
 
 def _event(name: str) -> str:
@@ -18,17 +19,11 @@ def _event(name: str) -> str:
     return name
 
 
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
-        raise PydanticCustomError("no_event", "must name at least one event")
-    if len(set(names)) < len(names):
-        raise PydanticCustomError("unique", "must not name an event twice")
-    return names
-
-
 _EVENTS_SCHEMA = {"type": "array", "items": {"enum": list(EVENTS)}, "minItems": 1, "uniqueItems": True}
 Events = Annotated[
-    tuple[Annotated[str, AfterValidator(_event)], ...], AfterValidator(_each_once), WithJsonSchema(_EVENTS_SCHEMA)
+    tuple[Annotated[str, AfterValidator(_event)], ...],
+    AfterValidator(each_once("event")),
+    WithJsonSchema(_EVENTS_SCHEMA),
 ]
 
 

@@ -19,6 +19,9 @@ EVENTS: Final = tuple(f"job.{state.value}" for state in sorted(FINAL_JOB_STATES)
 """What a webhook may ask for: one event for each final state of a job."""
 
 
+_ENDED: Final = and_(jobs.c.id == webhooks.c.job_id, jobs.c.state.in_(list(FINAL_JOB_STATES)))
+
+
 def insert_webhook(job_id: UUID, url: str, events: Sequence[str]) -> Bound:
     """Ask for the event of a new job, in the transaction that stores it."""
     return bound(insert(webhooks).values(job_id=job_id, url=url, events=list(events)))
@@ -60,17 +63,15 @@ def tries(job_id: UUID, *, limit: int) -> Bound:
 
 def redeliver(job_id: UUID) -> Bound:
     """Send the event again, from the first try on. No row: it is pending already, or its job has not ended."""
-    ended = and_(jobs.c.id == webhooks.c.job_id, jobs.c.state.in_(list(FINAL_JOB_STATES)))
     again = {"state": WebhookState.PENDING, "tries": 0, "fence": webhooks.c.fence + 1}
-    chosen = and_(webhooks.c.job_id == job_id, webhooks.c.state != WebhookState.PENDING, ended)
+    chosen = and_(webhooks.c.job_id == job_id, webhooks.c.state != WebhookState.PENDING, _ENDED)
     return bound(update(webhooks).where(chosen).values(**again).returning(webhooks.c.job_id))
 
 
 def skip_unwanted() -> Bound:
     """pending → skipped, for jobs that ended in a state that was not asked for, unless a client asked for it since."""
-    ended = and_(jobs.c.id == webhooks.c.job_id, jobs.c.state.in_(list(FINAL_JOB_STATES)))
     unwanted = func.concat("job.", jobs.c.state) != func.all(webhooks.c.events)
-    chosen = and_(webhooks.c.state == WebhookState.PENDING, webhooks.c.fence == 0, ended, unwanted)
+    chosen = and_(webhooks.c.state == WebhookState.PENDING, webhooks.c.fence == 0, _ENDED, unwanted)
     return bound(update(webhooks).where(chosen).values(state=WebhookState.SKIPPED, lease_until=None, run_after=None))
 
 

@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,7 +21,7 @@ NETWORK_ERRORS = (OSError, urllib3.exceptions.HTTPError)
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds: for a connection, for each piece of the answer, and for all of it."""
+    """Seconds: for a connection and its TLS handshake each, for each piece of the answer, and for all of it."""
 
     connect: float
     read: float
@@ -44,25 +44,23 @@ def exchange(
     as much of it as you need. Raises TargetRefused, and one of NETWORK_ERRORS.
     """
     connection = _connection(url, str(resolve(url, private=private)), patience)
-    connection.connect()
-    # A server may send a byte now and then for ever, and each read would be in time. The socket is held here: the
-    # connection forgets it where the server will close.
-    held = connection.sock
-    end = threading.Timer(patience.whole, _cut, [held])
-    end.daemon = True
-    end.start()
-    try:
-        held.settimeout(patience.read)
-        sent = {"Host": url.authority, "Accept-Encoding": "identity", **(headers or {})}
-        connection.request(method, url.path, body, sent, preload_content=False, decode_content=False)
-        answer = connection.getresponse()
+    with closing(connection):
+        connection.connect()
+        # A server may send a byte now and then for ever, and each read would be in time. The socket is held here: the
+        # connection forgets it where the server will close.
+        held = connection.sock
+        end = threading.Timer(patience.whole, _cut, [held])
+        end.daemon = True
+        end.start()
         try:
-            yield answer
+            held.settimeout(patience.read)
+            sent = {"Host": url.authority, "Accept-Encoding": "identity", **(headers or {})}
+            connection.request(method, url.path, body, sent, preload_content=False, decode_content=False)
+            # Closed here: a connection that the server will close belongs to the answer.
+            with closing(connection.getresponse()) as answer:
+                yield answer
         finally:
-            answer.close()  # a connection that the server will close belongs to the answer
-    finally:
-        end.cancel()
-        connection.close()
+            end.cancel()
 
 
 def _connection(url: WebUrl, address: str, patience: Patience) -> HTTPConnection:

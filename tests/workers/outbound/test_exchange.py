@@ -5,7 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -121,6 +121,29 @@ def test_a_server_that_never_ends_is_cut_off() -> None:
         with pytest.raises(NETWORK_ERRORS), exchange("POST", url, HURRIED, private=True, body=b"x") as response:
             response.read()
         assert time.monotonic() - started < 30
+
+
+def test_a_tls_handshake_that_never_ends_is_cut_off(authority: trustme.CA) -> None:  # noqa: ARG001
+    """A receiver that sends a byte now and then must not hold a thread that serves everybody."""
+    stop = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer, suppress(OSError):
+            peer.sendall(b"\x16\x03\x03\x40\x00")  # the head of a long TLS record
+            while not stop.wait(0.05):
+                peer.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        url = web_url(f"https://hooks.example.com:{listener.getsockname()[1]}/")
+        started = time.monotonic()
+        with pytest.raises(NETWORK_ERRORS):
+            exchange("POST", url, Patience(connect=0.5, read=60, whole=60), private=True, body=b"x").__enter__()
+        assert time.monotonic() - started < 30
+        stop.set()
+        thread.join()
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from db.engine import DATABASE_ERRORS
-from db.ids import show_job_id
+from db.object_uri import split_uri
+from db.output import folder_uri
 from db.statements import output as sql
 from db.statements.output import Shard
 from exports.pages import Reader
@@ -38,12 +39,12 @@ class Held:
 
     @property
     def bucket(self) -> str:
-        return self.uri.removeprefix("s3://").partition("/")[0]
+        return split_uri(self.uri).bucket
 
     @property
     def folder(self) -> str:
         """The key below which all of this job's files are."""
-        return f"{self.uri.removeprefix('s3://').partition('/')[2]}{show_job_id(self.job_id)}/"
+        return split_uri(folder_uri(self.uri, self.job_id)).key
 
     async def shards(self) -> list[Shard]:
         """The files that are recorded."""

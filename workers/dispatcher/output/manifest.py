@@ -11,10 +11,9 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Row
 
-from db.ids import show_job_id
 from db.output import folder_uri
 from db.statements.output import Shard
-from db.states import ItemState
+from exports.pages import Job
 from exports.table import FORMATS
 
 VERSION = 1
@@ -27,15 +26,15 @@ def manifest(uri: str, job: Row[Any], shards: Iterable[Shard]) -> bytes:
 
 
 def _job(row: Row[Any]) -> dict[str, Any]:
-    counts = {"total": row.n_items, **{state.value: getattr(row, state.value) for state in ItemState}}
+    about = Job.of(row)
     error = {"reason": row.error_reason, "detail": row.error_detail} if row.error_reason else None
     return {
-        "id": show_job_id(row.id),
+        "id": about.id,
         "name": row.name,
         "labels": row.labels,
         "model": row.model,
-        "state": row.state,
-        "counts": counts,
+        "state": about.state,
+        "counts": about.counts,
         "error": error,
         "create_time": row.created_at,
         "start_time": row.started_at,

@@ -8,24 +8,23 @@ import orjson
 from sqlalchemy import Row
 from standardwebhooks import Webhook
 
-from db.ids import show_job_id
-from db.states import ItemState
+from exports.pages import Job
 
 
 def payload(job: Row[Any]) -> bytes:
     """The body. It is thin: what the job found is read by its links. The same at every try, as the job is final."""
-    shown = show_job_id(job.id)
+    about = Job.of(job)
     data = {
-        "id": shown,
+        "id": about.id,
         "name": job.name,
         "labels": job.labels,
-        "state": job.state.value,
+        "state": about.state,
         "model": job.model,
-        "counts": {"total": job.n_items, **{state.value: getattr(job, state.value) for state in ItemState}},
+        "counts": about.counts,
         "error": {"reason": job.error_reason, "detail": job.error_detail} if job.error_reason else None,
         "create_time": job.created_at,
         "end_time": job.ended_at,
-        "links": {"self": f"/v1/jobs/{shown}", "results": f"/v1/jobs/{shown}/results"},
+        "links": {"self": f"/v1/jobs/{about.id}", "results": f"/v1/jobs/{about.id}/results"},
     }
     event = {"type": f"job.{job.state.value}", "timestamp": job.ended_at, "data": data}
     return orjson.dumps(event, option=orjson.OPT_UTC_Z)

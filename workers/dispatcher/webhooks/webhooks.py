@@ -137,10 +137,9 @@ class Webhooks:
         private, whole = self._settings.private_targets, self._settings.webhook_seconds
         patience = Patience(_CONNECT_SECONDS, whole, whole)
         try:
-            with exchange(
-                "POST", web_url(url, private=private), patience, private=private, headers=sent, body=body
-            ) as a:
-                return Outcome(a.status, None, retry_after(a.headers.get("Retry-After")))
+            target = web_url(url, private=private)
+            with exchange("POST", target, patience, private=private, headers=sent, body=body) as answer:
+                return Outcome(answer.status, None, retry_after(answer.headers.get("Retry-After")))
         except (TargetRefused, UriError) as error:
             return Outcome(None, f"refused: {error}"[:_MAX_ERROR])
         except NETWORK_ERRORS as error:
