@@ -8,6 +8,7 @@ from PIL import Image
 
 from db.states import ItemReason
 from tests.jobs import picture
+from tests.workers.images.encoding import png
 from workers.failures import FAILURES, RETRYABLE, ItemFailed, failure_of
 from workers.images import decode
 
@@ -58,8 +59,9 @@ def test_the_image_comes_out_upright(orientation: int) -> None:
         (picture(64, 64)[:800], ItemReason.DECODE_FAILED),
         (picture(64, 64, kind="PNG")[:3000], ItemReason.DECODE_FAILED),
         (encoded(Image.new("F", (4, 4)), "TIFF"), ItemReason.UNSUPPORTED_FORMAT),
-        (encoded(Image.new("1", (60_000, 60_000))), ItemReason.IMAGE_TOO_LARGE),
+        (png(60_000, 60_000, b"", depth=1, colour=0), ItemReason.IMAGE_TOO_LARGE),
     ],
+    ids=["empty", "text", "pdf", "half a JPEG", "half a PNG", "float", "large"],
 )
 def test_each_bad_file_has_its_reason(data: bytes, reason: ItemReason, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
