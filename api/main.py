@@ -16,6 +16,7 @@ from api.events.feed import Feed
 from api.exports import routes as exports
 from api.http.bodies import BodyRoom
 from api.http.edge import Edge
+from api.http.latency import Latency
 from api.http.parameters import KNOWN_PARAMETERS
 from api.http.slots import Slots
 from api.items import routes as items
@@ -26,6 +27,7 @@ from api.webhooks import routes as webhooks
 from api.wrong_keys import Brake
 from db.configuration import ConfigurationError, operator_errors, read_settings
 from db.engine import async_engine
+from db.metrics_server import serve_metrics
 from db.migrate import head_revision
 from exports.pages import Reader
 
@@ -50,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])
     app.add_middleware(Edge)
+    app.add_middleware(Latency)
     errors.install(app)
     openapi.install(app)
     return app
@@ -88,8 +91,11 @@ def _open(app: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-    _log_at(app.state.settings.log_level)
+    settings: Settings = app.state.settings
+    _log_at(settings.log_level)
+    stop_metrics = serve_metrics(settings.metrics_host, settings.metrics_port)
     yield
+    stop_metrics()
     await app.state.feed.close()
     await app.state.keys.close()
     await app.state.engine.dispose()

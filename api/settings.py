@@ -142,6 +142,17 @@ class Settings(BaseSettings):
         description="Wrong API keys a minute from one address, per process, before keys that have not worked yet get "
         "429; behind a proxy set uvicorn's FORWARDED_ALLOW_IPS too, or all clients count as one",
     )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on which each process serves its metrics to Prometheus at `/metrics`; 0: any free one, which "
+        "the log names; unset: none",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        description="Address of that port; `0.0.0.0` is every one. It asks for no key, so keep it private",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="INFO", description="Least severity that the API logs"
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from db.counters import ITEMS, JOBS_ENDED
 from db.statements import leader, reap, stop
 from db.states import FINAL_JOB_STATES, ItemReason, JobReason
 
@@ -22,7 +23,8 @@ def stop_job(connection: Connection, job_id: UUID, reason: JobReason, detail: st
     if state is None or state in FINAL_JOB_STATES:
         return False
     connection.execute(*stop.cancel_chunks(job_id))
-    connection.execute(*stop.stop_job(job_id, reason=reason, detail=detail)).one()
+    ended = connection.execute(*stop.stop_job(job_id, reason=reason, detail=detail)).one()
+    JOBS_ENDED.labels(ended.state).inc()
     connection.execute(*leader.wake_dispatcher())
     return True
 
@@ -33,7 +35,10 @@ def finish_job(connection: Connection, job_id: UUID) -> bool:
     Use a transaction of its own, after the commit that ended the chunk. Two chunks that end at the same time do not see
     each other before that, and neither would finish the job.
     """
-    return connection.execute(*stop.finish_job(job_id)).one_or_none() is not None
+    ended = connection.execute(*stop.finish_job(job_id)).one_or_none()
+    if ended is not None:
+        JOBS_ENDED.labels(ended.state).inc()
+    return ended is not None
 
 
 def fail_items(
@@ -49,4 +54,4 @@ def fail_items(
         reason=reason,
         detail=detail,
     )
-    connection.execute(*fail)
+    ITEMS.labels("failed", reason).inc(connection.execute(*fail).scalar_one_or_none() or 0)

@@ -6,11 +6,14 @@ import sys
 from typing import Any
 
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from prometheus_client import REGISTRY
 
 from db.configuration import EXIT_CONFIGURATION, operator_errors, read_settings
 from db.engine import DATABASE_ERRORS
+from db.metrics_server import serve_metrics
 from model.errors import ModelError
 from workers.app import build_app
+from workers.gpu import GpuCollector
 from workers.settings import Settings
 from workers.tasks import register
 from workers.testing import crash_points
@@ -34,6 +37,8 @@ def _start(**_: Any) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)  # Celery's two lines a message add nothing to our own
+    REGISTRY.register(GpuCollector())
+    serve_metrics(settings.metrics_host, settings.metrics_port)
     try:
         worker.start()
     except ModelError as error:

@@ -51,6 +51,17 @@ class SharedSettings(BaseSettings):
         description="Let requests that clients ask for go to private addresses and by plain http. For closed networks "
         "and tests: with it a client can reach whatever the dispatcher and the workers can",
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port on which each process serves its metrics to Prometheus at `/metrics`; 0: any free one, which "
+        "the log names; unset: none",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        description="Address of that port; `0.0.0.0` is every one. It asks for no key, so keep it private",
+    )
 
     @field_validator("buckets", mode="before")
     @classmethod

@@ -17,6 +17,7 @@ from workers.chunks import attempts
 from workers.chunks.chunk import ChunkRun, End, Tools
 from workers.chunks.earlier import EarlierResults
 from workers.chunks.lease import Claim, LeaseKeeper, claim
+from workers.chunks.metrics import CHUNKS
 from workers.chunks.slots import Slots, StepAside
 from workers.pipeline.models import Models
 from workers.pipeline.pipeline import Pipeline
@@ -96,6 +97,7 @@ class Worker:
             end = attempts.failed(self._engine, held, error)
         finally:
             tools.keeper.remove(held)
+        CHUNKS.labels(end).inc()
         log.info("chunk %s %s", held.fence, end)
         return end
 

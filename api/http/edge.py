@@ -28,9 +28,9 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send, with_body=scope["method"] != "HEAD")
         # `head` lets a route skip work for a body that is not sent.
         inner = {**scope, "method": "GET", "head": True} if scope["method"] == "HEAD" else scope
+        answer = _Answer(send, scope, inner)
         try:
             await self._app(inner, receive, answer)
         except Exception as error:
@@ -40,19 +40,21 @@ class Edge:
 
 
 class _Answer:
-    """Wraps `send`: adds the headers, and drops the body of an answer to HEAD."""
+    """Wraps `send`: adds the headers, and drops the body of an answer to HEAD, for which `inner` is another scope."""
 
-    def __init__(self, send: Send, *, with_body: bool) -> None:
+    def __init__(self, send: Send, scope: Scope, inner: Scope) -> None:
         self._send = send
-        self._with_body = with_body
+        self._scope = scope
+        self._inner = inner
         self.started = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            self._scope["route"] = self._inner.get("route")  # for those who measure
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-        elif message["type"] == "http.response.body" and not self._with_body:
+        elif message["type"] == "http.response.body" and self._inner is not self._scope:
             message = {**message, "body": b""}
         await self._send(message)

@@ -91,7 +91,10 @@ def charge_death(job_id: UUID, index: int) -> Bound:
 def fail_items(
     job_id: UUID, chunk_no: int, *, fence: int, attempt: int, index: int | None, reason: ItemReason, detail: str
 ) -> Bound:
-    """Record one item (`index`), or every missing one (None), of a chunk as failed. Run under the chunk's lock."""
+    """Record one item (`index`), or every missing one (None), of a chunk as failed. Run under the chunk's lock.
+
+    Returns how many.
+    """
     values = {"fence": fence, "attempt": attempt, "index": index, "reason": reason.value, "detail": detail}
     return bound(_FAIL_ITEMS, job_id=job_id, chunk_no=chunk_no, **values)
 
@@ -109,6 +112,7 @@ _FAIL_ITEMS: Final = text(
       reasons = reasons || jsonb_build_object(CAST(:reason AS text), coalesce((reasons ->> :reason)::int, 0) + f.n)
     FROM (SELECT count(*)::int AS n FROM failed) f
     WHERE job_id = :job_id AND chunk_no = :chunk_no AND f.n > 0
+    RETURNING f.n
     """
 ).bindparams(
     bindparam("index", type_=suspects.c.index.type),

@@ -2,8 +2,14 @@
 
 from collections import OrderedDict
 from threading import Lock
+from typing import Final
 
+from prometheus_client import Counter
 from torch import Tensor
+
+LOOKUPS: Final = Counter(
+    "maskworks_embedding_cache_lookups", "Embeddings looked for in the cache, by result (hit, miss).", ["result"]
+)
 
 
 class EmbeddingCache:
@@ -22,8 +28,10 @@ class EmbeddingCache:
             found = self._held.get(key)
             if found is None:
                 self.misses += 1
+                LOOKUPS.labels("miss").inc()
                 return None
             self.hits += 1
+            LOOKUPS.labels("hit").inc()
             self._held.move_to_end(key)
             return found
 

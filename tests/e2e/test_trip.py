@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import redis
 import skimage.data
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 from sqlalchemy import text
@@ -276,3 +278,17 @@ def _check(service: Stack, job: str) -> None:
     engine = sync_engine(service.stores.database_url)
     check_invariants(engine, read_job_id(job))  # type: ignore[arg-type]
     engine.dispose()
+
+
+def test_each_process_serves_its_metrics(service: Stack, http: httpx.Client) -> None:
+    """On a port of its own, which asks for no key and which the API's address does not lead to."""
+    assert http.get("/metrics").status_code == 404
+    expected = {
+        "api": "maskworks_http_seconds",
+        "dispatcher": "maskworks_leading",
+        "worker-1": "maskworks_stage_seconds",
+    }
+    for name, metric in expected.items():
+        (url,) = re.findall(r"metrics are at (\S+)", (service.folder.logs / f"{name}.log").read_text())
+        answer = httpx.get(url)
+        assert metric in {family.name for family in text_string_to_metric_families(answer.text) if family.samples}

@@ -10,6 +10,7 @@ from db.statements import lease as sql
 from db.statements.reuse import Copy, copy_results
 from db.states import ItemReason
 from workers.chunks.lease import Claim, LeaseLost
+from workers.chunks.metrics import STORE_SECONDS, count_results
 from workers.chunks.rows import result_row
 from workers.failures import Failure
 from workers.pipeline.ticket import Done, Failed, Model, Result, Reused
@@ -82,7 +83,7 @@ class Recorder:
                 reasons[reason] = reasons.get(reason, 0) + 1
         n_ok = sum(not isinstance(outcome, Failed) for outcome in batch)
         rows = [self._row(outcome) for outcome in batch if not isinstance(outcome, Reused)]
-        with self._engine.begin() as connection:
+        with STORE_SECONDS.time(), self._engine.begin() as connection:
             record = sql.record(
                 fence,
                 lease_seconds=self._lease_seconds,
@@ -102,6 +103,7 @@ class Recorder:
             if counted.missing == 0:
                 connection.execute(*sql.complete(fence))
         self.missing, self._reasons = counted.missing, reasons
+        count_results(self._claim.model, batch)
 
     def _take_over(self, connection: Connection, batch: list[Reused]) -> None:
         """Copy earlier results. Raises _Gone if one was deleted since it was found."""

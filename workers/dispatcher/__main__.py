@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from db.configuration import operator_errors, read_settings
+from db.metrics_server import serve_metrics
 from workers.dispatcher.leader import Dispatcher
 from workers.dispatcher.settings import Settings
 from workers.testing import crash_points
@@ -22,6 +23,7 @@ def main(_arguments: Sequence[str] = ()) -> int:
         signal.signal(sign, lambda *_: stop.set())
     crash_points.arm(settings.crash_at)
     end_process_with_any_thread()
+    serve_metrics(settings.metrics_host, settings.metrics_port)
     Dispatcher(settings, stop).run()
     return 0
 

@@ -20,6 +20,7 @@ from workers.dispatcher import reaper
 from workers.dispatcher.ingest.ingester import Ingester
 from workers.dispatcher.liveness import Beat
 from workers.dispatcher.lost_messages import LostMessages
+from workers.dispatcher.metrics import LEADING
 from workers.dispatcher.output.outputs import Outputs
 from workers.dispatcher.sender import Sender
 from workers.dispatcher.settings import Settings
@@ -125,6 +126,7 @@ class Dispatcher:
         if leading != self._leading:
             log.info("%s %s", self._holder, "leads" if leading else "stands by")
         self._leading = leading
+        LEADING.set(leading)
         return leading
 
     def _fill_windows(self) -> None:

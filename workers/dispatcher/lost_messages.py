@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from db.statements import dispatch
+from workers.dispatcher.metrics import MESSAGES_REPEATED
 from workers.dispatcher.sender import Message, Sender, Waiting
 from workers.dispatcher.unexpected_errors import UnexpectedErrors
 from workers.testing import crash_points
@@ -51,4 +52,5 @@ class LostMessages:
         with self._single.connect() as connection:
             rows = connection.execute(*dispatch.announce_again(job_id, [row.chunk_no for row in lost])).all()
         log.info("announcing %d chunks of job %s again", len(rows), job_id)
+        MESSAGES_REPEATED.inc(len(rows))
         self._sender.send(Message(lost[0].model, job_id, row.chunk_no) for row in rows)

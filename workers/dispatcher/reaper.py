@@ -12,6 +12,7 @@ from db.statements import reap
 from db.statements.leader import wake_dispatcher
 from db.states import JobReason
 from workers.backoff import backoff
+from workers.dispatcher.metrics import LEASES_EXPIRED, SUSPECTS
 from workers.dispatcher.unexpected_errors import MAX_ERRORS_OF_JOB, UnexpectedErrors
 from workers.testing import crash_points
 
@@ -38,11 +39,13 @@ def reap_leases(engine: Engine, errors: UnexpectedErrors | None = None) -> int:
 
 def _take_back(connection: Connection, row: Any) -> None:
     log.warning("lease of chunk %s/%d ran out (worker %s)", row.job_id, row.chunk_no, row.worker)
+    LEASES_EXPIRED.inc()
     stalls = row.stalls + 1
     if row.alone and row.inflight and _charge(connection, row):
         stalls = 0  # the image has failed, which is progress
     elif row.inflight and not row.alone:
         connection.execute(*reap.suspect(row.job_id, list(row.inflight)))
+        SUSPECTS.inc(len(row.inflight))
     if stalls >= MAX_STALLS:
         endings.fail_items(connection, row, None, f"{stalls} attempts of its chunk ended without one new result")
         connection.execute(*reap.bury(row.job_id, row.chunk_no))

@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.broker import URGENCIES, Chunk, chunk_of, list_name, list_names, message
+from workers.dispatcher.metrics import MESSAGES, REDIS_FAILURES
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class Sender:
                 if len(batch) < _BATCH and (self.waiting is None or asked - self.waiting.asked > _LOOK_EVERY):
                     self.waiting = self._look(asked)
             except Exception as error:
+                REDIS_FAILURES.inc()
                 if not isinstance(error, RedisError | OSError):
                     log.exception("sending failed")  # unexpected; the messages are sent again
                 if self.waiting is not None or batch:
@@ -113,6 +115,7 @@ class Sender:
         for each in batch:
             pipe.lpush(list_name(each.model, each.urgency), message(each.job_id, each.chunk_no))
         pipe.execute()
+        MESSAGES.inc(len(batch))
 
     def _look(self, asked: float) -> Waiting:
         """Read every message that waits. There are a few for each slot, whatever the size of the jobs."""

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from db.engine import DATABASE_ERRORS, is_about_data, is_away
+from workers.dispatcher.metrics import ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class UnexpectedErrors:
         count.stop_at, count.not_before = math.inf, time.monotonic() + _BACKOFF_CAP
 
     def _charge(self, step: str, job_id: UUID, error: Exception) -> None:
+        ERRORS.inc()
         now = time.monotonic()
         self._forget(now)
         count = self._jobs.setdefault(job_id, _Count())
@@ -97,6 +99,7 @@ class UnexpectedErrors:
         self._jobs = {job: count for job, count in self._jobs.items() if now - count.at < _FORGET_AFTER}
 
     def _say(self, name: str, error: Exception) -> None:
+        ERRORS.inc()
         now = time.monotonic()
         said, unsaid = self._said.get(name, (-_SAY_EVERY, 0))
         if now - said < _SAY_EVERY:

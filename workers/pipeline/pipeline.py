@@ -27,6 +27,7 @@ from workers.pipeline.fair_queue import FairQueue
 from workers.pipeline.fetching import FetchStage
 from workers.pipeline.gate import Gate
 from workers.pipeline.gpu_queue import GpuQueue
+from workers.pipeline.metrics import BATCH_IMAGES, BATCH_SECONDS
 from workers.pipeline.prompts import answerable, empty_masks
 from workers.pipeline.ticket import Done, Dropped, Failed, Outcome, Reused, Ticket, warning
 from workers.settings import Settings
@@ -148,7 +149,10 @@ class Pipeline:
         except BaseException as error:  # noqa: BLE001  the failure table gives the image its reason
             self._compute_less(batch, error)
             return
-        share = (time.perf_counter() - started) * 1000 / len(batch)
+        seconds, model = time.perf_counter() - started, batch[0].model.name
+        BATCH_IMAGES.labels(model).observe(len(batch))
+        BATCH_SECONDS.labels(model).inc(seconds)
+        share = seconds * 1000 / len(batch)
         for ticket, raw in zip(batch, raws, strict=True):
             encode = min(share, raw.encode_ms)
             ticket.timings_ms |= {"encode": round(encode, 3), "mask": round(share - encode, 3)}

@@ -16,6 +16,7 @@ from db.statements import jobs
 from db.statements import webhooks as sql
 from db.web_url import web_url
 from db.webhook_secret import secret_of
+from workers.dispatcher.metrics import WEBHOOK_TRIES
 from workers.dispatcher.settings import Settings
 from workers.dispatcher.webhooks.message import headers, payload
 from workers.dispatcher.webhooks.outcome import Outcome, next_step, retry_after
@@ -132,6 +133,7 @@ class Webhooks:
         )
         with self._engine.begin() as connection:
             connection.execute(*recorded)
+        WEBHOOK_TRIES.labels(state).inc()
 
     def _send(self, url: str, body: bytes, sent: dict[str, str]) -> Outcome:
         private, whole = self._settings.private_targets, self._settings.webhook_seconds
