@@ -13,10 +13,12 @@ CONSTRAINTS ?= constraints.txt
 VENV := .venv
 RUN  := $(VENV)/bin/python
 PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet
-COMMA := ,
 # The versions of constraints.txt, so that every install is the same. An index may lack one of them.
-PINNED = $(PIP) $(addprefix -c ,$(CONSTRAINTS)) -e '.[$(1)]' || { [ -n "$(CONSTRAINTS)" ] && \
-  echo "installing without $(CONSTRAINTS), because pip could not use it (see above)" >&2 && $(PIP) -e '.[$(1)]'; }
+PINNED = $(PIP) $(addprefix -c ,$(CONSTRAINTS)) $(1) || { [ -n "$(CONSTRAINTS)" ] && \
+  echo "installing without $(CONSTRAINTS), because pip could not use it (see above)" >&2 && $(PIP) $(1); }
+# The service, and the client as a distribution of its own.
+RUNTIME   = -e '.[worker,local]' -e './client[s3]'
+DEVELOPER = -e '.[worker,local,dev]' -e './client[all]'
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up put env down reset test faults fuzz soak mutants attacks check bench docs lock
@@ -76,26 +78,26 @@ bench: install  ## run the benchmarks; JSON goes into bench/results/
 	@$(RUN) -m bench
 
 docs: install  ## build the documentation as a site, in site/
-	@$(call PINNED,docs)
+	@$(call PINNED,-e '.[docs]')
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 lock:  ## write constraints.txt: the newest versions that pyproject.toml allows
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	@$(VENV)-lock/bin/python -m pip install --disable-pip-version-check --quiet -e '.[worker,heic,local,dev,docs]'
+	@$(VENV)-lock/bin/python -m pip install --disable-pip-version-check --quiet -e '.[worker,heic,local,dev,docs]' -e './client[all]'
 	@{ echo "# Versions that are installed and tested together, on Python 3.11. Made by \`make lock\`."; \
 	  $(VENV)-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
 	@rm -rf $(VENV)-lock
 
-# Stamps: pip runs again only when pyproject.toml or constraints.txt has changed. Running the service needs less than
+# Stamps: pip runs again only when a pyproject.toml or constraints.txt has changed. Running the service needs less than
 # developing it, so that the first `make demo` fetches less.
-$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
+$(VENV)/.runtime: pyproject.toml client/pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	@echo "installing into $(VENV) (minutes, the first time) …"
-	@$(call PINNED,worker$(COMMA)local)
+	@$(call PINNED,$(RUNTIME))
 	@touch $@
 
-$(VENV)/.developer: pyproject.toml constraints.txt $(VENV)/.runtime
+$(VENV)/.developer: pyproject.toml client/pyproject.toml constraints.txt $(VENV)/.runtime
 	@echo "installing what tests and checks need …"
-	@$(call PINNED,worker$(COMMA)local$(COMMA)dev)
+	@$(call PINNED,$(DEVELOPER))
 	@touch $@
 
 $(VENV)/pyvenv.cfg:

@@ -181,6 +181,19 @@ def test_importing_it_leaves_torch_out(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
+def test_the_client_and_the_service_know_nothing_of_each_other() -> None:
+    """They meet over HTTP alone, so that either can be installed without the other."""
+    client = {path: {*PACKAGES, "tests"} for path in (ROOT / "client").rglob("*.py")}
+    service = {path: {"maskworks"} for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path, forbidden in (client | service).items()
+        for name in imported(path)
+        if name.split(".")[0] in forbidden
+    }
+    assert client and wrong == set()
+
+
 def test_no_test_imports_another_test() -> None:
     """What tests share is in a conftest or a plain module: a test can be moved or deleted without another's leave."""
     wrong = {

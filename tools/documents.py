@@ -1,10 +1,13 @@
-"""`python -m tools.documents`: write what the documents take from the code. A test fails if it is out of date."""
+"""`python -m tools.documents`: write what is made from the code: parts of documents, and the synchronous client.
+
+A test fails if it is out of date.
+"""
 
 import sys
 from collections.abc import Callable
 from typing import Final
 
-from tools import diagrams, export_formats, layout, settings_table
+from tools import diagrams, export_formats, layout, settings_table, sync_client
 from tools.layout import ROOT
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
@@ -13,6 +16,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/results.md": export_formats.page,
     "docs/states-job.svg": diagrams.job_states,
     "docs/states-chunk.svg": diagrams.chunk_states,
+    **sync_client.pages(),
 }
 
 

@@ -15,6 +15,7 @@ PACKAGES: Final = {
     "model": "Segment Anything: arrays in, masks out. The only package that imports torch.",
     "db": "What is remembered: states, tables, statements, migrations.",
     "deploy": "The stack on one machine, the demo, the container images and the Kubernetes files.",
+    "client/maskworks": "The Python client and the command line: a distribution of its own, without the server.",
     "training": "How `sam_tiny` is trained. Not in the service's images.",
     "evaluation": "How good the masks are. Not in the service's images.",
     "bench": "What things cost.",

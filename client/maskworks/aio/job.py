@@ -1,0 +1,236 @@
+"""One job: follow it, read its results, stop it, run it again."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from maskworks.aio.download import download
+from maskworks.aio.runtime import sleep
+from maskworks.aio.transport import Call, Transport
+from maskworks.errors import (
+    ConnectionFailed,
+    JobUnsuccessful,
+    NotFound,
+    ServerError,
+    TooManyRequests,
+    WaitTimeout,
+)
+from maskworks.exports import default_path
+from maskworks.progress import shown
+from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result
+from maskworks.sse import EventReader
+from maskworks.tables import frame
+
+_POLL_SECONDS = 30.0
+_LEAST_SECONDS = 0.5  # between two polls for progress
+_OUTAGE_SECONDS = 300.0
+_HEARTBEAT_SECONDS = 30.0
+
+
+class _Items(Struct, frozen=True):
+    items: list[Item]
+    next_page_token: str | None = None
+
+
+class AsyncJob:
+    """A job. `record` is what the server last said of it; `refresh` asks again."""
+
+    def __init__(self, transport: Transport, record: JobRecord) -> None:
+        self._transport = transport
+        self.record = record
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.state} {self.progress.fraction:.0%}>"
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def state(self) -> str:
+        """`ingesting`, `pending`, `running`, and in the end `succeeded`, `partially_succeeded`, `failed`,
+        `cancelled` or `expired`."""
+        return self.record.state
+
+    @property
+    def done(self) -> bool:
+        return self.record.done
+
+    @property
+    def counts(self) -> Counts:
+        return self.record.counts
+
+    @property
+    def progress(self) -> Progress:
+        return self.record.progress
+
+    async def refresh(self) -> AsyncJob:
+        """Read the job again."""
+        self.record = await self._transport.read(self._call("GET"), JobRecord)
+        return self
+
+    async def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        progress: bool = False,
+        on_change: Callable[[JobRecord], None] | None = None,
+        check: bool = False,
+    ) -> AsyncJob:
+        """Wait until the job is done. It goes on where the wait ends early.
+
+        `progress` shows a bar on stderr. `on_change` is called with each change. `check` raises JobUnsuccessful
+        unless every item succeeded. Outages of the server of up to five minutes are waited out. Raises WaitTimeout
+        after `timeout` seconds.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        with shown(progress) as show:
+            while True:
+                for told in (show, on_change or show):
+                    told(self.record)
+                if self.done:
+                    break
+                left = _POLL_SECONDS if until is None else min(_POLL_SECONDS, until - time.monotonic())
+                if left <= 0:
+                    raise WaitTimeout(f"{self.id} is {self.state} after {timeout:g} seconds; it goes on")
+                await self._poll(left, each_change=progress or on_change is not None)
+        return self.check() if check else self
+
+    async def _poll(self, seconds: float, each_change: bool) -> None:
+        """One answer about the job: at its end, and at each change where that is asked for."""
+        began = time.monotonic()
+        while True:
+            try:
+                await self._ask(seconds, each_change)
+                break
+            except (ConnectionFailed, ServerError, TooManyRequests):
+                if time.monotonic() - began > _OUTAGE_SECONDS:
+                    raise
+        if each_change and not self.done:
+            await sleep(max(0.0, _LEAST_SECONDS - (time.monotonic() - began)))
+
+    async def _ask(self, seconds: float, each_change: bool) -> None:
+        headers = {"If-None-Match": self._etag} if each_change and self._etag else {}
+        call = self._call("GET", params={"wait": round(seconds, 1)}, headers=headers, seconds=seconds)
+        answer = await self._transport.send(call)
+        if answer.status_code == 200:
+            self._etag = answer.headers.get("ETag")
+            self.record = msgspec.json.decode(answer.content, type=JobRecord)
+
+    _etag: str | None = None
+
+    def check(self) -> AsyncJob:
+        """Raises JobUnsuccessful unless the job has ended and every item succeeded."""
+        if self.state == "succeeded":
+            return self
+        reasons = ", ".join(f"{each.count} {each.reason}" for each in self.record.failures)
+        error = self.record.error
+        detail = f"{error.reason}: {error.detail}" if error else reasons or f"{self.counts.succeeded} succeeded"
+        raise JobUnsuccessful(self.id, self.state, detail)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Changes of the job as they come, at most one a second, the last one of type `done`.
+
+        A connection that breaks is made again, and no change comes twice.
+        """
+        reader, began = EventReader(), time.monotonic()
+        while True:
+            try:
+                async for event in self._connected(reader):
+                    began = time.monotonic()
+                    self.record = event.job
+                    yield event
+                    if event.type == "done":
+                        return
+            except ConnectionFailed:
+                if time.monotonic() - began > _OUTAGE_SECONDS:
+                    raise
+            await sleep(reader.retry_seconds)
+
+    async def _connected(self, reader: EventReader) -> AsyncIterator[Event]:
+        reader.connected()
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": reader.last_id} if reader.last_id else {})}
+        async with self._transport.open(self._call("GET", "/events", headers=headers)) as answer:
+            async for line in answer.aiter_lines():
+                event = reader.feed(line)
+                if event is not None and event.type in ("progress", "done"):
+                    yield Event(event.id, event.type, msgspec.json.decode(event.data, type=JobRecord))
+
+    async def items(self, state: str | None = None, page_size: int = 1000) -> AsyncIterator[Item]:
+        """The items by index; further pages are read as they are needed."""
+        params: dict[str, Any] = {"page_size": page_size, **({"state": state} if state else {})}
+        while True:
+            page = await self._transport.read(self._call("GET", "/items", params=params), _Items)
+            for item in page.items:
+                yield item
+            if page.next_page_token is None:
+                return
+            params["page_token"] = page.next_page_token
+
+    async def item(self, item_id: str | int) -> Item:
+        """Raises NotFound."""
+        return await self._transport.read(self._call("GET", f"/items/{item_id}"), Item)
+
+    async def results(self) -> AsyncIterator[Result]:
+        """The final items with their masks, by index, in constant memory.
+
+        After a connection that broke, it goes on behind the last result.
+        """
+        last, failures = -1, 0
+        while True:
+            try:
+                async with self._transport.open(self._call("GET", "/results", params={"format": "jsonl"})) as answer:
+                    async for line in answer.aiter_lines():
+                        if line.startswith('{"job":'):
+                            return
+                        if line and (result := msgspec.json.decode(line, type=Result)).index > last:
+                            last, failures = result.index, 0
+                            yield result
+                raise ConnectionFailed(f"the results of {self.id} ended before their last line")
+            except ConnectionFailed:
+                failures += 1
+                if failures > 5:
+                    raise
+                await sleep(2.0**failures / 4)
+
+    async def export(self, format: str, path: str | Path | None = None) -> Path:
+        """Write all results into a file, in a format of the server. It has its name only once it is complete."""
+        target = Path(path) if path is not None else default_path(self.id, format)
+        await download(self._transport, self._call("GET", "/results", params={"format": format}), target)
+        return target
+
+    async def to_pandas(self) -> Any:
+        """A pandas DataFrame with a row for each mask. Needs the extra `pandas`."""
+        return frame([result async for result in self.results()])
+
+    async def cancel(self) -> AsyncJob:
+        """End the job now. Finished items keep their results."""
+        self.record = await self._transport.read(self._call("POST", ":cancel"), JobRecord)
+        return self
+
+    async def retry(
+        self, *, items: Sequence[str] | None = None, include: Sequence[str] = (), idempotency_key: str | None = None
+    ) -> AsyncJob:
+        """A new job of the failed items, or of those named. `include` adds `cancelled` and `expired` ones."""
+        body: dict[str, Any] = {} if items is None else {"items": list(items)}
+        if include:
+            body["include"] = list(include)
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        call = self._call("POST", ":retry", headers=headers, json=body or None)
+        return type(self)(self._transport, await self._transport.read(call, JobRecord))
+
+    async def delete(self) -> None:
+        """Delete the job and its results. It must be done. Raises Conflict."""
+        with suppress(NotFound):  # the first try may have deleted it, and its answer got lost
+            await self._transport.send(self._call("DELETE"))
+
+    def _call(self, method: str, below: str = "", **more: Any) -> Call:
+        return Call(method, f"/v1/jobs/{self.id}{below}", **more)

@@ -1,0 +1,84 @@
+"""A mask, and what other libraries make of it: numpy, pycocotools, shapely."""
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from maskworks.extras import extra
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class RLE(Struct, frozen=True):
+    """COCO's compressed run lengths of a mask of `size` [height, width]."""
+
+    size: tuple[int, int]
+    counts: str
+
+
+class Mask(Struct, frozen=True):
+    """One mask. Coordinates are xy pixels of the upright image; `bbox` is x, y, width, height."""
+
+    id: int
+    segmentation: RLE
+    bbox: tuple[int, int, int, int]
+    area: int
+    predicted_iou: float
+    stability_score: float
+    prompt_id: str | None = None
+    point_coords: list[tuple[float, float]] | None = None
+    crop_box: tuple[int, int, int, int] | None = None
+
+    def to_numpy(self) -> "NDArray[np.bool_]":
+        """bool (H, W). Needs the extra `numpy`."""
+        numpy = extra("numpy", "Masks as arrays", "numpy")
+        lengths = _lengths(self.segmentation.counts)
+        height, width = self.segmentation.size
+        values = numpy.zeros(len(lengths), dtype=numpy.bool_)
+        values[1::2] = True
+        mask: NDArray[np.bool_] = numpy.repeat(values, lengths).reshape(width, height).T
+        return mask
+
+    def to_pycocotools(self) -> dict[str, Any]:
+        """The RLE object that functions of `pycocotools.mask` take. `counts` are bytes there."""
+        return {"size": list(self.segmentation.size), "counts": self.segmentation.counts.encode()}
+
+    def to_shapely(self) -> Any:
+        """A shapely Polygon or MultiPolygon along the edges of the pixels. Needs the extra `shapely`."""
+        shapely = extra("shapely", "Masks as polygons", "shapely")
+        np = extra("numpy", "Masks as polygons", "shapely")
+        lengths = _lengths(self.segmentation.counts)
+        ends = np.cumsum(lengths)
+        x0, y0, x1, y1 = _boxes(ends[:-1][0::2], ends[1::2], self.segmentation.size[0])
+        # Columns share edges and never overlap. simplify(0) drops the corners between columns of equal height.
+        return shapely.simplify(shapely.union_all(shapely.box(x0, y0, x1, y1)), 0)
+
+
+def _lengths(counts: str) -> Any:
+    """Run lengths, background first. See `rleFrString` of pycocotools."""
+    np = extra("numpy", "Masks as arrays", "numpy")
+    octets = np.frombuffer(counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
+    is_last = (octets & 32) == 0
+    starts = np.concatenate([[0], np.flatnonzero(is_last)[:-1] + 1]) if len(octets) else np.zeros(0, dtype=np.int64)
+    place = np.arange(len(octets)) - np.repeat(starts, np.diff(np.append(starts, len(octets))))
+    values = np.add.reduceat((octets & 31) << (5 * place), starts) if len(octets) else octets
+    negative = (octets[is_last] & 16) != 0
+    values = np.where(negative, values - (1 << (5 * (place[is_last] + 1))), values)
+    # From the fourth on, each is the difference to the one two before.
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def _boxes(starts: Any, ends: Any, height: int) -> Any:
+    """Runs down the columns → boxes, one for each column that a run meets: x0, y0, x1, y1."""
+    np = extra("numpy", "Masks as polygons", "shapely")
+    first, last = starts // height, np.maximum(ends - 1, starts) // height
+    n = np.where(ends > starts, last - first + 1, 0)
+    run = np.repeat(np.arange(len(starts)), n)
+    x = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(n) - n, n)
+    y0 = np.maximum(starts[run] - x * height, 0)
+    y1 = np.minimum(ends[run] - x * height, height)
+    return x, y0, x + 1, y1

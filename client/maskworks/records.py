@@ -1,0 +1,181 @@
+"""What the server answers, as frozen records. Fields that a later server adds are ignored."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct, field
+
+from maskworks.masks import Mask
+
+
+class Counts(Struct, frozen=True):
+    """How many items of a job are in each state. They always add up to `total`."""
+
+    total: int
+    pending: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    expired: int
+
+
+class Progress(Struct, frozen=True):
+    fraction: float
+    items_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+class FailureCount(Struct, frozen=True):
+    reason: str
+    count: int
+
+
+class Failure(Struct, frozen=True):
+    """Why a job or its output ended early."""
+
+    reason: str
+    detail: str | None = None
+
+
+class OutputLink(Struct, frozen=True):
+    url: str
+    format: str | None = None
+    number: int | None = None
+
+
+class Output(Struct, frozen=True):
+    """The files that a job writes to S3."""
+
+    uri: str
+    formats: list[str]
+    state: str
+    manifest: str | None = None
+    error: Failure | None = None
+    links: list[OutputLink] | None = None
+    links_expire_time: datetime | None = None
+
+
+class JobRecord(Struct, frozen=True):
+    """A job as the server last described it."""
+
+    id: str
+    state: str
+    done: bool
+    model: str
+    task: dict[str, Any]
+    input: dict[str, Any]
+    create_time: datetime
+    counts: Counts
+    progress: Progress
+    name: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    precision: str | None = None
+    priority: int = 5
+    deadline: datetime | None = None
+    max_failure_ratio: float | None = None
+    reuse: bool = False
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    failures: list[FailureCount] = field(default_factory=list)
+    passed_over: int = 0
+    waiting_for: str | None = None
+    waiting_detail: str | None = None
+    error: Failure | None = None
+    output: Output | None = None
+    retry_of: str | None = None
+    links: dict[str, str] = field(default_factory=dict)
+
+
+class ItemError(Struct, frozen=True):
+    reason: str
+    detail: str | None = None
+    retryable: bool = False
+
+
+class ItemWarning(Struct, frozen=True):
+    """A way in which a result differs from the request."""
+
+    code: str
+    detail: str
+    prompt_id: str | None = None
+
+
+class ReusedFrom(Struct, frozen=True):
+    job_id: str
+    item_id: str
+
+
+class Item(Struct, frozen=True):
+    """One image of a job. `size` is [height, width] of the upright image."""
+
+    id: str
+    custom_id: str
+    index: int
+    image: str
+    state: str
+    attempt: int = 0
+    error: ItemError | None = None
+    size: tuple[int, int] | None = None
+    orientation: int | None = None
+    mask_count: int | None = None
+    model: str | None = None
+    model_revision: str | None = None
+    precision: str | None = None
+    timings_ms: dict[str, float] | None = None
+    frames: int | None = None
+    warnings: list[ItemWarning] = field(default_factory=list)
+    reused_from: ReusedFrom | None = None
+
+
+class Result(Item, frozen=True):
+    """A final item with its masks."""
+
+    masks: list[Mask] = field(default_factory=list)
+
+
+class Segmented(Struct, frozen=True):
+    """The masks of one image that was segmented at once."""
+
+    size: tuple[int, int]
+    masks: list[Mask]
+    model: str
+    model_revision: str
+    precision: str
+    orientation: int = 1
+    frames: int | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    warnings: list[ItemWarning] = field(default_factory=list)
+
+
+class ModelWorker(Struct, frozen=True):
+    device: str
+    precision: str
+    revision: str
+
+
+class Model(Struct, frozen=True):
+    """A model that jobs may name. `loaded`: whether a live worker has it in memory."""
+
+    name: str
+    default: bool
+    loaded: bool
+    parameters: int | None = None
+    licence: str | None = None
+    workers: list[ModelWorker] = field(default_factory=list)
+
+
+class Validation(Struct, frozen=True):
+    """What the server says of a job that is only checked."""
+
+    valid: bool
+    counts: dict[str, int | None]
+    errors: list[dict[str, str]]
+
+
+class Event(Struct, frozen=True):
+    """A change of a job: `progress`, or `done` as the last one."""
+
+    id: str
+    type: str
+    job: JobRecord

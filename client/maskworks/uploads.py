@@ -1,0 +1,128 @@
+"""Bring local pictures to S3. Keys hold a hash of the content, so that nothing is uploaded twice."""
+
+import hashlib
+import mimetypes
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from maskworks.config import Config
+from maskworks.errors import UploadError
+from maskworks.extras import extra
+from maskworks.submission import local_file
+
+SUFFIXES: Final = frozenset(
+    (
+        *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".jp2", ".j2k"),
+        *(".heic", ".heif", ".pbm", ".pgm", ".ppm", ".pnm"),
+    )
+)
+_AT_ONCE: Final = 8
+_SOME: Final = 256
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Every picture below a folder, by name. Hidden files and folders are left out. Raises UploadError."""
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    shown = [path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
+    if not shown:
+        raise UploadError(f"there is no picture in {folder}")
+    return shown
+
+
+def expanded(items: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Items with each folder replaced by its pictures. Their `custom_id` is the path inside the folder."""
+    for item in items:
+        path = local_file(item["image"])
+        if path is None or not path.is_dir():
+            yield dict(item)
+            continue
+        for picture in pictures(path):
+            yield {**item, "image": picture, "custom_id": picture.relative_to(path).as_posix()}
+
+
+def in_s3(
+    items: Iterable[Mapping[str, Any]], config: Config, say: Callable[[int], object] | None
+) -> Iterator[dict[str, Any]]:
+    """Items with each local file replaced by its place in S3. `say` gets the number of files so far.
+
+    Some at a time: the items of a submit may be millions.
+    """
+    items, uploader, n = iter(items), None, 0
+    while some := list(islice(items, _SOME)):
+        files = [path for item in some if (path := local_file(item["image"])) is not None]
+        if files and uploader is None:
+            uploader = Uploader(config)
+        uris = uploader.put_all(files) if uploader else {}
+        n += len(files)
+        if files and say is not None:
+            say(n)
+        for item in some:
+            path = local_file(item["image"])
+            yield dict(item) if path is None else {"custom_id": path.as_posix(), **item, "image": uris[path]}
+
+
+class Uploader:
+    """Uploads into `config.uploads`. Access is the local stack's, or what boto3 finds in its usual places."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises UploadError, MissingExtra."""
+        if not config.uploads or not config.uploads.startswith("s3://"):
+            raise UploadError(
+                "local files need a place in S3: set MASKWORKS_UPLOADS=s3://bucket/prefix/ "
+                "(a bucket that the server may read)"
+            )
+        boto3 = extra("boto3", "Uploading local files", "s3")
+        self._bucket, _, self._prefix = config.uploads.removeprefix("s3://").partition("/")
+        if self._prefix and not self._prefix.endswith("/"):
+            self._prefix += "/"
+        access = config.s3
+        self._s3 = boto3.client(
+            "s3",
+            endpoint_url=access.endpoint_url,
+            aws_access_key_id=access.access_key,
+            aws_secret_access_key=access.secret_key,
+            region_name=access.region,
+        )
+
+    def put_all(self, files: Iterable[Path]) -> dict[Path, str]:
+        """The URI of each file, uploaded where S3 lacks it. Raises UploadError."""
+        paths = list(dict.fromkeys(files))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return dict(zip(paths, pool.map(self._put, paths), strict=True))
+
+    def _put(self, path: Path) -> str:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            key = f"{self._prefix}{_digest(path)}/{path.name}"
+            if not self._is_there(key, path.stat().st_size):
+                kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+                self._s3.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": kind})
+        except OSError as error:
+            raise UploadError(f"{path} cannot be read: {error.strerror or error}") from error
+        except (BotoCoreError, ClientError, self._failed()) as error:
+            raise UploadError(f"{path} cannot be uploaded to s3://{self._bucket}/{self._prefix}: {error}") from error
+        return f"s3://{self._bucket}/{key}"
+
+    def _is_there(self, key: str, size: int) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            return bool(self._s3.head_object(Bucket=self._bucket, Key=key)["ContentLength"] == size)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):  # 403: no right to list
+                return False
+            raise
+
+    def _failed(self) -> type[Exception]:
+        from boto3.exceptions import S3UploadFailedError
+
+        return S3UploadFailedError
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

@@ -1,0 +1,100 @@
+"""Parts of the client that need no server."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools import mask as pycoco
+
+from maskworks import Client, Config, ConfigError, ConnectionFailed, Mask
+from maskworks.masks import RLE
+from maskworks.retries import Retries, read_retry_after
+from maskworks.sse import EventReader
+
+PACKAGE = Path(__file__).parents[2] / "client" / "maskworks"
+
+
+def mask_of(pixels: np.ndarray) -> Mask:
+    rle = pycoco.encode(np.asfortranarray(pixels.astype(np.uint8)))
+    segmentation = RLE((rle["size"][0], rle["size"][1]), rle["counts"].decode())
+    return Mask(0, segmentation, (0, 0, 0, 0), int(pixels.sum()), 0.5, 0.5)
+
+
+def test_any_mask_becomes_pixels_and_polygons() -> None:
+    random = np.random.default_rng(3)
+    masks = [random.random((h, w)) < share for h, w in ((1, 1), (7, 5), (40, 60)) for share in (0, 0.05, 0.5, 0.95, 1)]
+    large = np.zeros((700, 900), bool)
+    large[100:650, 3:890] = True
+    for pixels in (*masks, large):
+        mask = mask_of(pixels)
+        assert (mask.to_numpy() == pixels).all()
+        polygon = mask.to_shapely()
+        assert polygon.is_valid and polygon.area == pixels.sum()
+
+
+def test_a_key_goes_only_to_the_server_that_it_stands_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = tmp_path / ".maskworks" / "stack.json"
+    stack.parent.mkdir()
+    stack.write_text('{"api_url": "http://here:1", "api_key": "of the stack", "s3": {"bucket": "images"}}')
+    file = tmp_path / "config.toml"
+    file.write_text('url = "http://there/"\napi_key = "of the file"\nuploads = "s3://mine/"')
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    alone = {"HOME": "/nowhere"}
+    found = Config.find(env=alone)
+    assert (found.url, found.api_key, found.uploads) == ("http://here:1", "of the stack", "s3://images/uploads/")
+    found = Config.find(env={"MASKWORKS_CONFIG": str(file)})
+    assert (found.url, found.api_key, found.uploads) == ("http://there", "of the file", "s3://mine/")
+    assert Config.find("http://else", "given", env=alone).api_key == "given"
+    for url in ("http://else", "http://there.else"):
+        with pytest.raises(ConfigError, match="no API key"):
+            Config.find(env={"MASKWORKS_URL": url, "MASKWORKS_CONFIG": str(file)})
+    assert "of the" not in repr(found)
+
+
+def test_without_a_server_it_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="MASKWORKS_URL"):
+        Config.find(env={"HOME": "/nowhere"})
+    with Client("http://127.0.0.1:9", "key", retries=1) as client, pytest.raises(ConnectionFailed, match="127"):
+        client.models()
+
+
+def test_a_server_is_asked_again_when_it_wants_to_be() -> None:
+    retries = Retries(3)
+    assert (retries.pause_after(429, {"retry-after": "7"}) or 0) >= 7
+    assert 0 < (retries.pause_after_failure() or 0) <= 0.5
+    assert retries.pause_after(422, {}) is None and retries.pause_after(503, {"retry-after": "3600"}) is None
+    assert retries.pause_after(503, {}) is not None and retries.pause_after(503, {}) is None
+    assert read_retry_after("Fri, 31 Dec 1999 23:59:59 GMT") == 0 and read_retry_after("soon") is None
+
+
+def test_events_that_come_twice_are_read_once() -> None:
+    reader = EventReader()
+    lines = ["retry: 500", "", ": still here", "", *["id: 1", "event: progress", "data: a", "data: b", ""] * 2, "id: 2"]
+    events = [event for line in lines if (event := reader.feed(line))]
+    assert [(event.id, event.type, event.data) for event in events] == [("1", "progress", "a\nb")]
+    assert (reader.last_id, reader.retry_seconds) == ("1", 0.5)
+    reader.connected()
+    assert reader.feed("data: c") is None
+    last = reader.feed("")
+    assert last is not None and last.data == "c"
+
+
+def test_importing_it_is_light() -> None:
+    code = "import sys, maskworks; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    environment = {"PYTHONPATH": str(PACKAGE.parent)}
+    loaded = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    modules = set(loaded.stdout.split())
+    heavy = {"torch", "httpx", "numpy", "boto3", "rich", "typer", "pydantic", "anyio", "api", "db", "model", "deploy"}
+    assert "maskworks.sync.client" in modules and modules & heavy == set()
+
+
+def test_the_version_is_that_of_the_metadata() -> None:
+    metadata = (PACKAGE.parent / "pyproject.toml").read_text()
+    (version,) = re.findall(r'^version = "(.*)"', metadata, re.M)
+    assert f'VERSION: Final = "{version}"' in (PACKAGE / "version.py").read_text()
