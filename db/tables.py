@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Double,
     Integer,
     LargeBinary,
     MetaData,
@@ -265,6 +266,17 @@ workers = Table(
     Column("slots", Integer, nullable=False),  # chunks it works on at a time
     Column("loaded_at", _TIME, nullable=False),
     Column("seen_at", _TIME, nullable=False),
+)
+
+paces = Table(
+    "paces",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("task", Text, primary_key=True),
+    Column("items", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("measured_at", _TIME, nullable=False),
 )
 
 leader = Table(

@@ -12,12 +12,13 @@ from PIL import Image
 
 from db.engine import DATABASE_ERRORS, is_about_data, single_statements, sync_engine
 from db.limits import MAX_INFLIGHT
-from db.statements import register
+from db.statements import register, scaling
 from workers.chunks import attempts
 from workers.chunks.chunk import ChunkRun, End, Tools
 from workers.chunks.earlier import EarlierResults
 from workers.chunks.lease import Claim, LeaseKeeper, claim
 from workers.chunks.metrics import CHUNKS
+from workers.chunks.paces import Paces
 from workers.chunks.slots import Slots, StepAside
 from workers.pipeline.models import Models
 from workers.pipeline.pipeline import Pipeline
@@ -46,6 +47,7 @@ class Worker:
         self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 3)
         self._s3 = s3_client(settings, settings.fetch_threads + settings.slots * MAX_INFLIGHT)
         self._models = Models(settings, self._s3)
+        self._paces = Paces(self.id)
         self._tools: Tools | None = None
         self._registered: list[Model] = []
         self._watchdog = threading.Thread(target=self._live, name="watchdog", daemon=True)
@@ -91,7 +93,10 @@ class Worker:
         try:
             crash_points.reach("claimed", job_id)
             model = self._models.get(held.model, held.precision)
-            end = ChunkRun(tools, held, model, step_aside).run()
+            with self._paces.run(held.model, held.task["type"]) as pace:
+                run = ChunkRun(tools, held, model, step_aside)
+                end = run.run()
+                pace.items = run.computed
         except Exception as error:
             log.exception("chunk %s failed", held.fence)
             end = attempts.failed(self._engine, held, error)
@@ -123,6 +128,7 @@ class Worker:
         self._tools.keeper.stop()
         self._watchdog.join(_SEEN_EVERY)
         try:
+            self._keep_paces()
             with self._engine.begin() as connection:
                 connection.execute(*register.sign_off(self.id))
         except DATABASE_ERRORS:
@@ -149,6 +155,7 @@ class Worker:
             try:
                 self._recycle()
                 self._sign()
+                self._keep_paces()
             except DATABASE_ERRORS as error:
                 log.warning("could not sign the register: %s", error)
             except Exception:  # this thread is the watchdog and must go on
@@ -177,6 +184,11 @@ class Worker:
         ]
         with self._engine.begin() as connection:
             connection.execute(*register.sign(loaded))
+
+    def _keep_paces(self) -> None:
+        if paces := self._paces.changed():
+            with self._engine.begin() as connection:
+                connection.execute(*scaling.keep_paces(paces))
 
 
 def _rss_bytes() -> int:

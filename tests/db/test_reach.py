@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from db.engine import single_statements, sync_engine
 from db.ids import new_job_id
-from db.statements import dispatch, export, items, lease, output, reap, reuse, stop, tally
+from db.statements import dispatch, export, items, lease, output, reap, reuse, scaling, stop, tally
 from db.statements import jobs as sql
 from db.statements.bound import Bound
 
@@ -121,6 +121,8 @@ def _statements(job: UUID) -> dict[str, tuple[Bound, int]]:
         "the tally": (tally.add_tallies(most=1000), 60),
         "leases that ran out": (reap.expired_leases(limit=100), 40),
         "jobs that have ended": (reap.unfinished_jobs(), 40),
+        "what is left": (scaling.work_left(), 250),
+        "jobs by state": (scaling.unfinished_jobs(), 40),
         "jobs that fail": (reap.failing_jobs(), 60),
         "jobs that are overdue": (reap.overdue_jobs(), 40),
     }

@@ -285,7 +285,7 @@ def test_each_process_serves_its_metrics(service: Stack, http: httpx.Client) -> 
     assert http.get("/metrics").status_code == 404
     expected = {
         "api": "maskworks_http_seconds",
-        "dispatcher": "maskworks_leading",
+        "dispatcher": "maskworks_workers",
         "worker-1": "maskworks_stage_seconds",
     }
     for name, metric in expected.items():

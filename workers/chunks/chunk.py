@@ -86,6 +86,11 @@ class ChunkRun:
         # Enough to keep every stage busy, and few enough that a crash makes few suspects.
         self._window = min(MAX_INFLIGHT, max(8, 4 * model.batch_images))
 
+    @property
+    def computed(self) -> int:
+        """Items that have a result by now and did not take it over."""
+        return self._recorder.computed
+
     def run(self) -> End:
         """Work until done, lost, or time to give back. The caller keeps the lease renewed meanwhile.
 

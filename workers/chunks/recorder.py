@@ -27,7 +27,8 @@ class _Gone(Exception):
 
 
 class Recorder:
-    """Records the results of one claim. `missing` counts the items without a result."""
+    """Records the results of one claim. `missing` counts the items without a result, `computed` the results that
+    were not taken over."""
 
     def __init__(self, engine: Engine, lease_seconds: float, claim: Claim, model: Model) -> None:
         self._engine = engine
@@ -37,6 +38,7 @@ class Recorder:
         self._reasons = dict(claim.reasons)
         self._suspects = [item.index for item in claim.items if item.suspect]
         self.missing = len(claim.items)
+        self.computed = 0
 
     def write(self, batch: list[Result], inflight: set[int]) -> None:
         """Write a batch, and `inflight`, the items that are admitted and have no result yet.
@@ -103,6 +105,7 @@ class Recorder:
             if counted.missing == 0:
                 connection.execute(*sql.complete(fence))
         self.missing, self._reasons = counted.missing, reasons
+        self.computed += sum(not isinstance(outcome, Reused) for outcome in batch)
         count_results(self._claim.model, batch)
 
     def _take_over(self, connection: Connection, batch: list[Reused]) -> None:

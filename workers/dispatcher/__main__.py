@@ -6,6 +6,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from prometheus_client import REGISTRY
+
 from db.configuration import operator_errors, read_settings
 from db.metrics_server import serve_metrics
 from workers.dispatcher.leader import Dispatcher
@@ -23,8 +25,10 @@ def main(_arguments: Sequence[str] = ()) -> int:
         signal.signal(sign, lambda *_: stop.set())
     crash_points.arm(settings.crash_at)
     end_process_with_any_thread()
+    dispatcher = Dispatcher(settings, stop)
+    REGISTRY.register(dispatcher.backlog)
     serve_metrics(settings.metrics_host, settings.metrics_port)
-    Dispatcher(settings, stop).run()
+    dispatcher.run()
     return 0
 
 

@@ -15,8 +15,9 @@ from sqlalchemy import Engine
 
 from db.engine import DATABASE_ERRORS, single_statements, sync_engine
 from db.partitions import ensure_partitions
-from db.statements import leader, register
+from db.statements import leader, register, scaling
 from workers.dispatcher import reaper
+from workers.dispatcher.backlog import Backlog
 from workers.dispatcher.ingest.ingester import Ingester
 from workers.dispatcher.liveness import Beat
 from workers.dispatcher.lost_messages import LostMessages
@@ -57,6 +58,7 @@ class Dispatcher:
         self._errors = UnexpectedErrors()
         self._windows = Windows(self._single, self._sender, self._errors, settings.window_per_slot)
         self._lost = LostMessages(self._single, self._sender, self._errors)
+        self.backlog = Backlog(self._single)
         self._tallies = Tallies(self._single, self._errors)
         self._beat = Beat(settings.health_dir, settings.stall_seconds)
         self._round = 0.0
@@ -78,6 +80,7 @@ class Dispatcher:
             except DATABASE_ERRORS as error:
                 log.warning("the database failed, trying again: %s", error)
                 self._leading = False
+                self.backlog.forget()
                 self._stop.wait(0.5)
             self._beat.touch()
             with self._errors.step("waiting for a notification"):
@@ -111,6 +114,7 @@ class Dispatcher:
         self._step("announcing again", self._lost.send_again)
         self._step("tallying", self._tallies.add)
         self._step("stopping jobs that fail", lambda: reaper.stop_exhausted(self._engine, self._errors))
+        self._step("measuring what is left", self.backlog.measure)
         self._step("housekeeping", self._tidy)
 
     def _step(self, name: str, do: Callable[[], object]) -> None:
@@ -127,6 +131,8 @@ class Dispatcher:
             log.info("%s %s", self._holder, "leads" if leading else "stands by")
         self._leading = leading
         LEADING.set(leading)
+        if not leading:
+            self.backlog.forget()
         return leading
 
     def _fill_windows(self) -> None:
@@ -140,6 +146,7 @@ class Dispatcher:
         with self._engine.begin() as connection:
             ensure_partitions(connection)
             connection.execute(*register.forget_workers())
+            connection.execute(*scaling.forget_paces())
 
     def _resign(self) -> None:
         try:
