@@ -57,6 +57,14 @@ def work_left() -> Bound:
 _WORK_LEFT: Final[TextClause] = text("SELECT * FROM work_left()")
 
 
+def known_models() -> Bound:
+    """Models that have workers, or had some."""
+    return bound(_KNOWN_MODELS)
+
+
+_KNOWN_MODELS: Final[TextClause] = text("SELECT model FROM paces UNION SELECT model FROM workers")
+
+
 def unfinished_jobs() -> Bound:
     """How many jobs there are in each state that is not final."""
     return bound(_UNFINISHED_JOBS)

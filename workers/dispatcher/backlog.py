@@ -45,9 +45,11 @@ class Backlog(Collector):
                 jobs.add_metric([row.state], row.n)
             for row in connection.execute(*scaling.live_workers(alive_seconds=_LIVE)):
                 live.add_metric([row.model], row.n)
-            for row in connection.execute(*scaling.work_left()):
+            left = {row.model: row for row in connection.execute(*scaling.work_left())}
+            # Zero is said, too: an autoscaler that finds no figure changes nothing.
+            for model in {*left, *connection.execute(*scaling.known_models()).scalars()}:
                 for family, column in by_model:
-                    family.add_metric([row.model], getattr(row, column))
+                    family.add_metric([model], getattr(left.get(model), column, 0))
         self._measured = [jobs, live, *(family for family, _ in by_model)]
 
     def forget(self) -> None:
