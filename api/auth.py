@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.errors import Unauthenticated
+from api.rate_limit import RateLimit
 from api.scopes import check_scope
 from api.tenant import Tenant
 from api.wrong_keys import Brake
@@ -74,7 +75,8 @@ class KeyRing:
             return None
         if row.stale:
             self._note_use(key.prefix)
-        tenant = Tenant(row.tenant_id, None if row.places is None else tuple(row.places))
+        places = None if row.places is None else tuple(row.places)
+        tenant = Tenant(row.tenant_id, places, row.requests_per_minute)
         return Access(tenant, stored_scopes(row.scopes))
 
     def _note_use(self, prefix: str) -> None:
@@ -111,6 +113,8 @@ class _Bearer(HTTPBearer):
         access = await keys.access(credentials.credentials, request.client.host if request.client else "")
         if access is None:
             raise Unauthenticated("the API key is unknown, expired or revoked: use another one")
+        limit: RateLimit = request.app.state.rate_limit
+        await limit.count(request, access.tenant)
         check_scope(request, access.scopes)
         return access.tenant
 

@@ -7,7 +7,8 @@ Problem                a refusal, with a detail for the client
 │  ├─ BucketNotAllowed
 │  └─ HostNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
-├─ Unauthenticated, ScopeMissing, TooManyWrongKeys, JobNotFound, ItemNotFound, JobNotDone, NothingToRetry,
+├─ Unauthenticated, ScopeMissing, TooManyWrongKeys, TooManyRequests
+├─ JobNotFound, ItemNotFound, JobNotDone, NothingToRetry,
 │  WebhookNotFound, WebhookNotEnded, IdempotencyKeyReused, UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge,
 │  BodyTooSlow, BodiesTooLarge, TooManyOpenItems, TooManyExports, TooManyFollowers
 └─ NotReady            the database answers but is not migrated
@@ -53,10 +54,12 @@ class FieldError(TypedDict):
 class Problem(Exception):
     """A refusal with a detail for the client."""
 
-    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+    def __init__(self, detail: str, errors: Sequence[FieldError] = (), *, retry_after: int | None = None) -> None:
+        """`retry_after` are the seconds to wait, where they are known."""
         super().__init__(detail)
         self.detail = detail
         self.errors = list(errors)
+        self.retry_after = retry_after
 
 
 class InvalidBody(Problem):
@@ -102,6 +105,10 @@ class ScopeMissing(Problem):
 
 class TooManyWrongKeys(Problem):
     """This address has sent too many wrong keys and must wait."""
+
+
+class TooManyRequests(Problem):
+    """The tenant has made too many requests in a minute."""
 
 
 class JobNotFound(Problem):
@@ -203,6 +210,7 @@ TABLE: dict[type[Exception], Kind] = {
     Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "A valid API key is needed"),
     ScopeMissing: Kind(HTTPStatus.FORBIDDEN, "SCOPE_MISSING", "The API key may not make this call"),
     TooManyWrongKeys: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_WRONG_KEYS", "Too many wrong keys", retry=True),
+    TooManyRequests: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", "Too many requests", retry=True),
     JobNotFound: _JOB_NOT_FOUND,
     NoSuchJob: _JOB_NOT_FOUND,
     ItemNotFound: Kind(HTTPStatus.NOT_FOUND, "ITEM_NOT_FOUND", "There is no such item"),
@@ -290,7 +298,10 @@ async def answer(request: Request, error: Exception) -> Response:
     elif kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     errors = error.errors if isinstance(error, Problem) else ()
-    return problem(request, kind, kind.detail or str(error), errors)
+    answered = problem(request, kind, kind.detail or str(error), errors)
+    if isinstance(error, Problem) and error.retry_after is not None:
+        answered.headers["Retry-After"] = str(error.retry_after)
+    return answered
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:

@@ -22,6 +22,7 @@ from api.http.slots import Slots
 from api.items import routes as items
 from api.jobs import routes as jobs
 from api.jobs.links import Signer
+from api.rate_limit import RateLimit
 from api.settings import Settings
 from api.webhooks import routes as webhooks
 from api.wrong_keys import Brake
@@ -30,6 +31,8 @@ from db.engine import async_engine
 from db.metrics_server import serve_metrics
 from db.migrate import head_revision
 from exports.pages import Reader
+
+log = logging.getLogger("maskworks.api")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -81,6 +84,7 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.feed = Feed(app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
+    app.state.rate_limit = RateLimit(settings)
     app.state.body_room = BodyRoom(settings.max_body_bytes_total, settings.max_body_bytes)
     app.state.spool_room = BodyRoom(settings.max_spool_bytes, 2 * settings.max_stream_bytes)
     app.state.signer = Signer.of(settings)
@@ -94,10 +98,13 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     settings: Settings = app.state.settings
     _log_at(settings.log_level)
     stop_metrics = serve_metrics(settings.metrics_host, settings.metrics_port)
+    if settings.redis_url is None:
+        log.warning("MASKWORKS_REDIS_URL is not set: the requests of tenants are not limited")
     yield
     stop_metrics()
     await app.state.feed.close()
     await app.state.keys.close()
+    await app.state.rate_limit.close()
     await app.state.engine.dispose()
 
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from api.http.problems import ProblemBody
+from api.http.problems import RATE_LIMIT_HEADERS, ProblemBody
 from api.jobs.retry import RetryRequest
 from api.jobs.schemas import JobRequest
 
@@ -45,7 +45,9 @@ def _schema(app: FastAPI) -> dict[str, Any]:
     for methods in document["paths"].values():
         for operation in methods.values():
             _drop_null(operation.get("parameters", []))
-    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+            _add_rate_limit(operation)
+    document.setdefault("components", {})["headers"] = RATE_LIMIT_HEADERS
+    schemas: dict[str, Any] = document["components"].setdefault("schemas", {})
     for model in (JobRequest, RetryRequest, ProblemBody):
         written = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
         _add(schemas, {**written.pop("$defs", {}), model.__name__: written})
@@ -58,6 +60,15 @@ def _drop_null(parameters: list[dict[str, Any]]) -> None:
         match parameter["schema"]:
             case {"anyOf": [dict(only), {"type": "null"}], **more}:
                 parameter["schema"] = {**more, **only}
+
+
+def _add_rate_limit(operation: dict[str, Any]) -> None:
+    """Each answer to a valid key says what is left of the tenant's requests."""
+    if operation.get("security"):
+        for status, answer in operation["responses"].items():
+            if status not in ("401", "405"):
+                named = {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_LIMIT_HEADERS}
+                answer.setdefault("headers", {}).update(named)
 
 
 def _add(schemas: dict[str, Any], more: dict[str, Any]) -> None:

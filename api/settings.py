@@ -6,6 +6,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.configuration import DatabaseUrlSecret
+from db.limits import MAX_REQUESTS_PER_MINUTE
 
 
 class Settings(BaseSettings):
@@ -15,6 +16,11 @@ class Settings(BaseSettings):
 
     database_url: DatabaseUrlSecret = Field(
         description="Postgres 16 or newer, as `postgresql://user:password@host:5432/maskworks` (docs/deployment.md)"
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis that carries the messages to workers, with `maxmemory-policy noeviction`. The API counts "
+        "the requests of tenants in it, and limits none without; worker and dispatcher require it",
     )
     key_pepper: SecretStr = Field(
         min_length=1,
@@ -136,6 +142,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Event streams that a tenant may have open at a time, per process; more get 429",
     )
+    requests_per_minute: int = Field(
+        default=6000,
+        ge=1,
+        le=MAX_REQUESTS_PER_MINUTE,
+        description="Requests a minute that a tenant may make of all processes together; more get 429 (a tenant's row "
+        "may set its own)",
+    )
     wrong_keys_per_minute: int = Field(
         default=60,
         ge=1,
@@ -156,6 +169,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="INFO", description="Least severity that the API logs"
     )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _scheme(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -8,10 +8,14 @@ from db.allow_list import EVERY_BUCKET, AllowList, output_list
 
 @dataclass(frozen=True)
 class Tenant:
-    """The owner of API keys and jobs. A tenant sees only its own jobs. `places` is its own list of what it may use."""
+    """The owner of API keys and jobs. A tenant sees only its own jobs. `places` is its own list of what it may use.
+
+    `requests_per_minute` is its own limit, where it has one.
+    """
 
     id: str
     places: tuple[str, ...] | None = None
+    requests_per_minute: int | None = None
 
     def allow_list(self, buckets: Sequence[str]) -> AllowList:
         """What it may name of the installation's `buckets`. An API without that list allows every bucket."""

@@ -1,6 +1,7 @@
 """A limit on guessing keys: after too many wrong ones in a minute, an address must wait before it tries a new key."""
 
 import ipaddress
+import math
 import time
 from collections import OrderedDict
 
@@ -27,7 +28,9 @@ class Brake:
         until, count = self._wrong.get(_network(address), (0.0, 0))
         left = until - time.monotonic()
         if count >= self._per_minute and left > 0:
-            raise TooManyWrongKeys(f"this address sent {count} wrong keys in a minute: try a new key in {left:.0f} s")
+            wait = math.ceil(left)
+            said = f"this address sent {count} wrong keys in a minute: try a new key in {wait} s"
+            raise TooManyWrongKeys(said, retry_after=wait)
 
     def count(self, address: str) -> None:
         """Count one more wrong key."""

@@ -41,12 +41,18 @@ def body(n: int, *, prompted: bool = False) -> dict[str, Any]:
 
 
 @contextmanager
-def front_door(database_url: str) -> Iterator[str]:
+def front_door(database_url: str, redis_url: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["-m", "api.server", "--port", str(port), "--no-access-log"]
-    env = {**os.environ, "MASKWORKS_DATABASE_URL": database_url, "MASKWORKS_KEY_PEPPER": PEPPER}
+    env = {
+        **os.environ,
+        "MASKWORKS_DATABASE_URL": database_url,
+        "MASKWORKS_REDIS_URL": redis_url,  # requests are counted, and none is refused
+        "MASKWORKS_REQUESTS_PER_MINUTE": "1000000",
+        "MASKWORKS_KEY_PEPPER": PEPPER,
+    }
     process = subprocess.Popen([sys.executable, *words], env=env, stderr=subprocess.DEVNULL)
     try:
         yield f"http://127.0.0.1:{port}"
@@ -125,7 +131,7 @@ def run() -> dict[str, Any]:
             migrate(running.database_url)
             key = make_key(running.database_url)
             with (
-                front_door(running.database_url) as url,
+                front_door(running.database_url, running.redis_url) as url,
                 httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as client,
             ):
                 wait_ready(client)

@@ -10,6 +10,8 @@ MAX_DEATHS_ALONE: Final = 3
 """An image fails, WORKER_LOST, after so many crashes of a worker that held it alone."""
 MAX_STALLS: Final = 8
 """A chunk is dead after so many attempts in a row without a new result."""
+MAX_REQUESTS_PER_MINUTE: Final = 1_000_000
+"""The most that may be allowed. A larger limit could not be kept exactly: see `api/rate_limit.py`."""
 MAX_ERRORS: Final = 5
 """The same if an unexpected error ended the last attempt. The missing items fail, INTERNAL."""
 

@@ -45,6 +45,7 @@ tenants = Table(
     Column("id", Text, primary_key=True),
     Column("weight", REAL, nullable=False, server_default="1"),
     Column("max_open_items", BigInteger),  # how many unfinished items this tenant may have
+    Column("requests_per_minute", Integer),  # how many this tenant may make; NULL: as the installation allows
     Column("places", ARRAY(Text)),  # `s3://bucket/prefix/` that it may use; NULL: what the installation allows
     Column("created_at", _TIME, nullable=False),
 )

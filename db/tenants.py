@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.allow_list import BadPlace, read_place
 from db.command import Refused, fields, run, shown
+from db.limits import MAX_REQUESTS_PER_MINUTE
 from db.statements.tenants import change_tenant, insert_tenant, list_tenants, tenant_row
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -64,7 +65,7 @@ def _unknown(name: str) -> Refused:
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """The columns that the options name. Those that are not given stay as they are."""
     changes: dict[str, Any] = {}
-    for name in ("weight", "max_open_items"):
+    for name in ("weight", "max_open_items", "requests_per_minute"):
         given = getattr(options, name)
         if given is not None:
             changes[name] = None if given == _DEFAULT else given
@@ -75,13 +76,13 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     return changes
 
 
-def _limit(least: int) -> Any:
+def _limit(least: int, most: int = 2**31 - 1) -> Any:
     def read(text: str) -> int | str:
         if text == _DEFAULT:
             return text
-        if text.isascii() and text.isdigit() and least <= int(text) < 2**31:
+        if text.isascii() and text.isdigit() and least <= int(text) <= most:
             return int(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from {least} on nor `{_DEFAULT}`")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from {least} to {most} nor `{_DEFAULT}`")
 
     return read
 
@@ -109,6 +110,12 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-open-items", type=_limit(0), metavar="N", help="unfinished items at a time; `default`: MAX_OPEN_ITEMS"
+    )
+    parser.add_argument(
+        "--requests-per-minute",
+        type=_limit(1, MAX_REQUESTS_PER_MINUTE),
+        metavar="N",
+        help="requests of all its keys together; `default`: REQUESTS_PER_MINUTE",
     )
     places = parser.add_mutually_exclusive_group()
     places.add_argument(

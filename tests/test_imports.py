@@ -40,7 +40,8 @@ ROOMS: dict[str, set[str]] = {
     "api.errors": set(),
     "api.wrong_keys": {"api.errors"},
     "api.scopes": {"api.errors"},
-    "api.auth": {"api.wrong_keys", "api.errors", "api.scopes", "api.tenant"},
+    "api.rate_limit": {"api.errors", "api.settings", "api.tenant"},
+    "api.auth": {"api.rate_limit", "api.wrong_keys", "api.errors", "api.scopes", "api.tenant"},
     "api.database": {"api.errors", "api.settings"},
     "api.http": {"api.errors", "api.tenant"},
     "api.jobs": {

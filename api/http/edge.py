@@ -28,6 +28,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # A request adds headers to its answer here, whatever the answer will be.
+        scope["answer_headers"] = {}
         # `head` lets a route skip work for a body that is not sent.
         inner = {**scope, "method": "GET", "head": True} if scope["method"] == "HEAD" else scope
         answer = _Answer(send, scope, inner)
@@ -53,7 +55,7 @@ class _Answer:
             self.started = True
             self._scope["route"] = self._inner.get("route")  # for those who measure
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in {**HEADERS, **self._scope["answer_headers"]}.items():
                 headers.setdefault(name, value)
         elif message["type"] == "http.response.body" and self._inner is not self._scope:
             message = {**message, "body": b""}

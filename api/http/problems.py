@@ -25,6 +25,21 @@ class ProblemBody(BaseModel):
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
 _CHALLENGE = {"WWW-Authenticate": {"schema": {"const": "Bearer"}}}
 _ALLOW = {"Allow": {"description": "The methods of this path", "schema": {"type": "string"}}}
+RATE_LIMIT_HEADERS: dict[str, Any] = {
+    "RateLimit-Policy": {
+        "description": "How many requests a tenant may make in how many seconds (draft-ietf-httpapi-ratelimit-headers)",
+        "required": False,
+        "schema": {"type": "string", "pattern": r'^"requests";q=\d+;w=\d+$'},
+        "example": '"requests";q=6000;w=60',
+    },
+    "RateLimit": {
+        "description": "How many are left, and after how many seconds there is one more",
+        "required": False,
+        "schema": {"type": "string", "pattern": r'^"requests";r=\d+;t=\d+$'},
+        "example": '"requests";r=5999;t=1',
+    },
+}
+"""Not required: an API without Redis, or whose Redis is away, does not count requests."""
 
 
 def problem_answer(description: str, headers: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -45,7 +60,7 @@ PROBLEMS: Responses = {
     **DATABASE_AWAY,
     401: problem_answer("No key, or a wrong one", _CHALLENGE),
     403: problem_answer("The key lacks the scope of this call"),
-    429: problem_answer("Too many open items, downloads or wrong keys: wait `Retry-After` seconds", _RETRY_AFTER),
+    429: problem_answer("Too much at a time or in a minute: wait `Retry-After` seconds", _RETRY_AFTER),
 }
 """Answers that every route with a key can give."""
 NOT_FOUND: Responses = {404: problem_answer("Unknown, or another tenant's")}

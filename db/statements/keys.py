@@ -31,7 +31,10 @@ def _stale() -> ColumnElement[bool]:
 
 
 _VALID_KEY: Final = (
-    select(api_keys.c.tenant_id, api_keys.c.digest, api_keys.c.scopes, tenants.c.places, _stale().label("stale"))
+    select(
+        *(api_keys.c.tenant_id, api_keys.c.digest, api_keys.c.scopes, _stale().label("stale")),
+        *(tenants.c.places, tenants.c.requests_per_minute),
+    )
     .join_from(api_keys, tenants, tenants.c.id == api_keys.c.tenant_id)
     .where(api_keys.c.prefix == bindparam("prefix"), _VALID)
 )

@@ -34,7 +34,7 @@ def _tenants() -> Select[Any]:
     valid = func.count(api_keys.c.prefix).filter(
         api_keys.c.revoked_at.is_(None), func.coalesce(api_keys.c.expires_at > now(), True)
     )
-    limits = (tenants.c.weight, tenants.c.max_open_items, tenants.c.places)
+    limits = (tenants.c.weight, tenants.c.max_open_items, tenants.c.requests_per_minute, tenants.c.places)
     return (
         select(tenants.c.id, *limits, valid.label("valid_keys"), tenants.c.created_at)
         .select_from(tenants.outerjoin(api_keys, api_keys.c.tenant_id == tenants.c.id))

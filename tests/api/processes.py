@@ -14,7 +14,7 @@ from tests.api.conftest import PEPPER
 
 
 @contextmanager
-def served(factory: str, database: str) -> Iterator[tuple[str, int]]:
+def served(factory: str, database: str, **settings: str) -> Iterator[tuple[str, int]]:
     """uvicorn over a factory, on a socket that is bound before: no port can be lost."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -23,6 +23,7 @@ def served(factory: str, database: str) -> Iterator[tuple[str, int]]:
         environment = {
             "MASKWORKS_DATABASE_URL": database,
             "MASKWORKS_KEY_PEPPER": PEPPER,
+            **{f"MASKWORKS_{name.upper()}": value for name, value in settings.items()},
             "PYTHONPATH": ":".join(sys.path),
         }
         process = subprocess.Popen(

@@ -59,3 +59,19 @@ def neighbours(target: Target) -> str:
         )
         assert taken.status_code == 202, taken.text
     return f"422 for each: {', '.join(sorted(set(said)))}; its own image is taken"
+
+
+@attack(
+    "a tenant of ten requests a minute sends forty by two keys, with bodies and with tricks of case", "all answered"
+)
+def flood(target: Target) -> str:
+    _operator(target, "db.tenants", "create", "eager", "--requests-per-minute", "10")
+    keys = [_operator(target, "db.keys", "create", "--name", n, "--tenant", "eager") for n in "ab"]
+    calls = [("GET", "/v1/jobs"), ("HEAD", "/v1/models"), ("POST", "/v1/jobs"), ("GET", f"/v1/jobs/{NO_JOB}")]
+    said = []
+    for key in keys:
+        with _client(target, key) as http:
+            said += [http.request(*call).status_code for call in calls * 5]
+    assert said[:8] == [200, 200, 415, 404] * 2 and said[-20:] == [429] * 20, said
+    target.works()
+    return f"{said.count(429)} of {len(said)} are refused with 429, and others are served"

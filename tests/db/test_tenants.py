@@ -35,13 +35,13 @@ def test_a_tenant_is_made_listed_and_changed(said: Any) -> None:
         and [row.split()[0] for row in rows] == ["default", "maps"]
     )
     assert "s3://images/maps/, s3://tiles/" in rows[1]
-    code, out, _ = said("set", "maps", "--max-open-items", "1000", "--json")
+    code, out, _ = said("set", "maps", "--max-open-items", "1000", "--requests-per-minute", "60", "--json")
     shown = json.loads(out)
-    assert (shown["weight"], shown["max_open_items"]) == (2.0, 1000)
+    assert (shown["weight"], shown["max_open_items"], shown["requests_per_minute"]) == (2.0, 1000, 60)
     assert shown["places"] == ["s3://images/maps/", "s3://tiles/"] and shown["valid_keys"] == 0
-    said("set", "maps", "--allow-all", "--max-open-items", "default")
+    said("set", "maps", "--allow-all", "--max-open-items", "default", "--requests-per-minute", "default")
     shown = json.loads(said("show", "maps", "--json")[1])
-    assert (shown["places"], shown["max_open_items"]) == (None, None)
+    assert (shown["places"], shown["max_open_items"], shown["requests_per_minute"]) == (None, None, None)
 
 
 def test_what_is_refused(said: Any) -> None:
@@ -57,7 +57,13 @@ def test_what_is_no_tenants_name(said: Any, name: str) -> None:
     assert code == 1 and "cannot be a tenant's name" in err
 
 
-@pytest.mark.parametrize("words", [["--weight", "0"], ["--max-open-items", "x"], ["--allow", "images"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--weight", "0"], ["--max-open-items", "x"], ["--allow", "images"]),
+        *(["--requests-per-minute", "0"], ["--requests-per-minute", "1000001"]),
+    ],
+)
 def test_a_wrong_value_is_named(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     with pytest.raises(SystemExit):
         main(["set", "default", *words])

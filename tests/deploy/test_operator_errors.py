@@ -28,7 +28,7 @@ ENTRIES = {
 READS = {
     "MASKWORKS_DATABASE_URL": set(ENTRIES),
     "MASKWORKS_KEY_PEPPER": {"api", "server", "dispatcher", "keys"},
-    "MASKWORKS_REDIS_URL": {"dispatcher", "worker"},
+    "MASKWORKS_REDIS_URL": {"api", "server", "dispatcher", "worker"},
     "MASKWORKS_MODELS": {"worker"},
     "MASKWORKS_POOL_SIZE": {"api", "server"},
     "MASKWORKS_LOG_LEVEL": {"api", "server"},
