@@ -1,4 +1,4 @@
-"""The application: `uvicorn --factory api.main:create_app`. It uses Postgres, and never torch or Redis."""
+"""The application: `uvicorn --factory api.main:create_app`. It uses Postgres, counts requests in Redis, no torch."""
 
 import asyncio
 import logging

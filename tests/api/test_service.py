@@ -29,7 +29,7 @@ def test_the_front_door_knows_no_torch_and_no_broker() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     loaded = set(done.stdout.split())
     assert "fastapi" in loaded
-    assert not loaded & {"torch", "celery", "redis", "workers", "deploy", "boto3"}
+    assert not loaded & {"torch", "celery", "kombu", "workers", "deploy", "boto3"}
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
