@@ -2,7 +2,6 @@
 
 Problem                a refusal, with a detail for the client
 ├─ InvalidBody         the body's shape; carries `errors: [{pointer, detail}]`
-│  ├─ NotSupported     a field of a feature that is not built
 │  ├─ UnknownModel
 │  ├─ BucketNotAllowed
 │  └─ HostNotAllowed
@@ -72,12 +71,12 @@ class InvalidBody(Problem):
         super().__init__(f"{first['pointer'] or 'body'}: {first['detail']}{more}", errors)
 
 
-class NotSupported(InvalidBody):
-    """The body asks for a feature that is not built."""
-
-
 class UnknownModel(InvalidBody):
     """The body names a model that this installation does not serve."""
+
+
+class TaskNotServed(InvalidBody):
+    """The body asks for a task that no live worker serves."""
 
 
 class BucketNotAllowed(InvalidBody):
@@ -202,8 +201,8 @@ _JOB_NOT_FOUND = Kind(HTTPStatus.NOT_FOUND, "JOB_NOT_FOUND", "There is no such j
 
 TABLE: dict[type[Exception], Kind] = {
     InvalidBody: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_REQUEST", "The request body is not valid"),
-    NotSupported: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "NOT_SUPPORTED", "This feature is not supported yet"),
     UnknownModel: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "UNKNOWN_MODEL", "This model is not served here"),
+    TaskNotServed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "TASK_NOT_SERVED", "No live worker serves this task"),
     BucketNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "BUCKET_NOT_ALLOWED", "This place in S3 may not be used"),
     HostNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "HOST_NOT_ALLOWED", "This host may not be read here"),
     InvalidParameter: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_PARAMETER", "A parameter is not valid"),

@@ -38,6 +38,9 @@ class ModelWorker(BaseModel):
     device: str
     precision: str
     revision: str
+    tasks: list[str] = Field(
+        description="Kinds of task that it serves. `text_exemplars`: it serves `text`, and takes exemplars"
+    )
 
 
 class Model(BaseModel):
@@ -65,7 +68,7 @@ async def list_models(request: Request, reads: Reads) -> ModelPage:
 def _model(name: str, rows: Sequence[Any], settings: Settings) -> Model:
     facts = FACTS.get(name)
     live = [
-        ModelWorker(device=row.device, precision=row.precision, revision=row.model_revision)
+        ModelWorker(device=row.device, precision=row.precision, revision=row.model_revision, tasks=row.tasks)
         for row in rows
         if row.model == name
     ]

@@ -111,6 +111,7 @@ class ItemReason(StrEnum):
     IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"
     DECODE_FAILED = "DECODE_FAILED"
     PROMPT_OUT_OF_BOUNDS = "PROMPT_OUT_OF_BOUNDS"
+    TASK_NOT_SERVED = "TASK_NOT_SERVED"
     INVALID_MANIFEST_LINE = "INVALID_MANIFEST_LINE"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     GPU_OUT_OF_MEMORY = "GPU_OUT_OF_MEMORY"
@@ -152,7 +153,7 @@ class WaitReason(StrEnum):
     """Why a job makes no progress now: `waiting_for` of the job."""
 
     NO_WORKER = "NO_WORKER"
-    """No live worker has the job's model loaded. Found when the job is read, never stored."""
+    """No live worker has the job's model loaded and serves its task. Found when the job is read, never stored."""
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     """The bucket cannot be listed. The leader tries again, and fails the job after a while."""
     INTERNAL = "INTERNAL"

@@ -167,6 +167,8 @@ results = Table(
     Column("orientation", SmallInteger),  # the EXIF orientation found, before it was applied
     Column("masks", MaskRows),
     Column("rle", LargeBinary),
+    Column("phrases", ARRAY(Text)),  # of a text job: each mask's phrase
+    Column("scores", ARRAY(REAL)),  # and how well it matches
     Column("codec", SmallInteger, nullable=False, server_default="0"),  # 0: plain, 1: zlib
     Column("model", Text),
     Column("model_revision", Text),
@@ -265,6 +267,7 @@ workers = Table(
     Column("device", Text, nullable=False),
     Column("precision", Text, nullable=False),
     Column("slots", Integer, nullable=False),  # chunks it works on at a time
+    Column("tasks", ARRAY(Text), nullable=False, server_default="{auto,prompted}"),  # that it serves with this model
     Column("loaded_at", _TIME, nullable=False),
     Column("seen_at", _TIME, nullable=False),
 )

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
-from sqlalchemy import Row
 
 from db.statements import export
 from db.web_image import shown_image
@@ -22,8 +21,12 @@ ids may have gaps.
 - `failed_items`, at the top level, lists the items that failed, with their reasons.
 - `file_name` is the object's key. It is unique in the file: if several items have the same key, `#` and the item's
   index come before the extension, for example `a/cat#0.jpg` and `a/cat#7.jpg`. `coco_url` is always the item's image.
+- `categories` are the phrases of a text job in their order, from id 1. Other jobs have one category, `object`.
 - An image in which nothing was found is listed. A mask without a pixel is left out."""
-_KEPT = ("segmentation", "bbox", "area", "predicted_iou", "stability_score", "point_coords", "crop_box", "prompt_id")
+_KEPT = (
+    *("segmentation", "bbox", "area", "predicted_iou", "stability_score", "point_coords", "crop_box"),
+    *("prompt_id", "phrase", "score"),
+)
 
 
 class _Listed:
@@ -44,7 +47,7 @@ async def coco(source: Source) -> AsyncGenerator[bytes, None]:
     """Images without a mask are listed. Masks without a pixel are left out."""
     listed = _Listed()
     yield b'{"info":' + orjson.dumps(_info(source))
-    yield b',\n"licenses":[],"categories":[{"id":1,"name":"object"}],\n"images":['
+    yield b',\n"licenses":[],"categories":' + orjson.dumps(_categories(source)) + b',\n"images":['
     async for part in array(_images(source, listed)):
         yield part
     yield b'],\n"failed_items":['
@@ -60,6 +63,15 @@ def _info(source: Source) -> dict[str, Any]:
     job = source.job
     about = {"job_id": job.id, "job_state": job.state, "done": job.done, "counts": job.counts}
     return {"description": f"maskworks {job.id}", "version": "1.0", **about}
+
+
+def _categories(source: Source) -> list[dict[str, Any]]:
+    return [{"id": i, "name": name} for i, name in enumerate(source.job.phrases or ("object",), 1)]
+
+
+def category_of(mask: dict[str, Any], source: Source) -> int:
+    """The id of a mask's category in `categories`."""
+    return 1 if mask["phrase"] is None else source.job.phrases.index(mask["phrase"]) + 1
 
 
 async def _images(source: Source, listed: _Listed) -> AsyncGenerator[dict[str, Any], None]:
@@ -82,13 +94,9 @@ async def _annotations(source: Source, listed: _Listed) -> AsyncGenerator[dict[s
         masks = mask_views(row) if row.item_index in listed else []
         for mask in masks:
             if mask["area"] > 0:
-                yield _annotation(mask, next_id, row)
+                common = {"id": next_id, "image_id": row.item_index, "category_id": category_of(mask, source)}
+                yield {**common, "iscrowd": 0, **{name: mask[name] for name in _KEPT}}
                 next_id += 1
-
-
-def _annotation(mask: dict[str, Any], annotation_id: int, row: Row[Any]) -> dict[str, Any]:
-    common = {"id": annotation_id, "image_id": row.item_index, "category_id": 1, "iscrowd": 0}
-    return {**common, **{name: mask[name] for name in _KEPT}}
 
 
 FORMAT = Format("application/json", "coco.json", ABOUT, coco)

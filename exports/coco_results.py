@@ -5,6 +5,7 @@ from typing import Any
 
 from db.statements import export
 from exports.array import array
+from exports.coco import category_of
 from exports.format import Format
 from exports.pages import Source
 from exports.views import mask_views
@@ -13,7 +14,9 @@ ABOUT = """A list of COCO results, one for each mask. pycocotools' `loadRes` rea
 job. While the job runs, download this file first: it then names no image that the `coco` file lacks.
 
 - Each entry has `image_id`, `category_id`, `segmentation` and `score`. `image_id` is the item's index, as in `coco`.
-- `score` is the mask's `predicted_iou`, the model's own estimate of its quality. It is no probability of a class.
+- `category_id` is 1, or in a text job the id of the mask's phrase in `coco`.
+- `score` is the mask's `predicted_iou`, the model's own estimate of its quality. It is no probability of a class. In a
+  text job it is how well the mask matches its phrase.
 - There is no `bbox`, because `loadRes` would then set each `area` to that of the box. It computes both from the mask.
 - A job without masks gives `[]`, which `loadRes` cannot read.
 - A mask without a pixel is left out. Failed items and the job's state are not in the list: see `X-Job-State`.
@@ -34,9 +37,9 @@ async def _results(source: Source) -> AsyncGenerator[dict[str, Any], None]:
             if mask["area"] > 0:
                 yield {
                     "image_id": row.item_index,
-                    "category_id": 1,
+                    "category_id": category_of(mask, source),
                     "segmentation": mask["segmentation"],
-                    "score": mask["predicted_iou"],
+                    "score": mask["predicted_iou"] if mask["score"] is None else mask["score"],
                 }
 
 

@@ -22,12 +22,13 @@ its pixels are not all connected by their sides. Holes are kept.
 - **Coordinates are pixels of the upright image, x to the right and y down**, and not longitude and latitude. Corners of
   pixels have whole numbers: filling the polygon gives the mask exactly. Set a viewer to a plain coordinate system.
 - `properties` has the item's `item_id`, `custom_id`, `image`, `width` and `height`, and the mask's `mask_id`,
-  `prompt_id`, `area`, `bbox`, `predicted_iou` and `stability_score`. A feature's id is `{item_id}/{mask_id}`.
+  `prompt_id`, `phrase`, `score`, `area`, `bbox`, `predicted_iou` and `stability_score`. A feature's
+  id is `{item_id}/{mask_id}`.
 - `job` describes the job, and `failed_items` lists the items that failed, with their reasons.
 - A mask without a pixel is left out. An image in which nothing was found has no feature."""
 _AT_ONCE: Final = 64
 """Masks that are outlined together."""
-_KEPT = ("prompt_id", "area", "bbox", "predicted_iou", "stability_score")
+_KEPT = ("prompt_id", "phrase", "score", "area", "bbox", "predicted_iou", "stability_score")
 
 
 async def geojson(source: Source) -> AsyncGenerator[bytes, None]:

@@ -38,12 +38,15 @@ class Job:
     state: JobState
     done: bool
     counts: dict[str, int]
+    phrases: tuple[str, ...] = ()
+    """Of a text job, in its order."""
 
     @classmethod
     def of(cls, row: Row[Any]) -> "Job":
         """A row of `db.statements.jobs.job`."""
         counts = {"total": row.n_items, **{state.value: getattr(row, state.value) for state in ItemState}}
-        return cls(show_job_id(row.id), row.state, row.state in FINAL_JOB_STATES, counts)
+        phrases = tuple(row.task.get("phrases", ()))
+        return cls(show_job_id(row.id), row.state, row.state in FINAL_JOB_STATES, counts, phrases)
 
 
 class Reader:

@@ -22,7 +22,7 @@ one row whose mask columns are null: it failed, or nothing was found.
 - Item columns: `item_index`, `custom_id`, `image`, `state`, `reason` and `detail` of a failure, `height`, `width`,
   `model`, `model_revision`, `precision`.
 - Mask columns: `mask_id`, `prompt_id`, `rle_counts`, `bbox_x`, `bbox_y`, `bbox_w`, `bbox_h`, `area`, `predicted_iou`,
-  `stability_score`, `point_x`, `point_y`, `crop_x`, `crop_y`, `crop_w`, `crop_h`.
+  `stability_score`, `point_x`, `point_y`, `crop_x`, `crop_y`, `crop_w`, `crop_h`, `phrase`, `score`.
 - `{"size": [height, width], "counts": rle_counts}` is the mask as pycocotools reads it.
 - The schema's metadata has the job as JSON, under the key `maskworks`.
 - A file that was cut off has no footer, so no program reads it."""
@@ -51,6 +51,8 @@ _MASK: Final = {
     "area": "int64",
     **dict.fromkeys(("predicted_iou", "stability_score", "point_x", "point_y"), "float64"),
     **dict.fromkeys(("crop_x", "crop_y", "crop_w", "crop_h"), "int32"),
+    "phrase": "string",
+    "score": "float64",
 }
 
 
@@ -110,7 +112,7 @@ def _mask_columns(mask: dict[str, Any]) -> dict[str, Any]:
     return {
         "mask_id": mask["id"],
         "rle_counts": mask["segmentation"]["counts"],
-        **{name: mask[name] for name in ("prompt_id", "area", "predicted_iou", "stability_score")},
+        **{name: mask[name] for name in ("prompt_id", "area", "predicted_iou", "stability_score", "phrase", "score")},
         **dict(zip(("bbox_x", "bbox_y", "bbox_w", "bbox_h"), mask["bbox"], strict=True)),
         **dict(zip(("point_x", "point_y"), point, strict=True)),
         **dict(zip(("crop_x", "crop_y", "crop_w", "crop_h"), mask["crop_box"], strict=True)),

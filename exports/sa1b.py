@@ -19,6 +19,7 @@ image: `{"image": …, "annotations": […]}`.
 - `image` has `image_id` (the item's index), `width`, `height` and `file_name`, the same unique name as in `coco`.
 - An annotation has `id`, `segmentation` (compressed run lengths), `area`, `bbox`, `predicted_iou`, `stability_score`,
   `point_coords` and `crop_box`. Ids count from 1 through the file. `point_coords` is null for a prompted mask.
+- An annotation of a text job also has `phrase` and `score`.
 - An image in which nothing was found has no annotations. A mask without a pixel is left out.
 - Each item that failed has a line `{"failed_item": …}` with its reason, after the images.
 - The last line describes the job, as `{"job": …}`. If it is missing, the file was cut off."""
@@ -31,7 +32,8 @@ async def sa1b(source: Source) -> AsyncGenerator[bytes, None]:
     next_id = 1
     async for row in source.rows(export.succeeded_masks):
         masks = [mask for mask in mask_views(row) if mask["area"] > 0]
-        annotations = [{"id": next_id + i, **{name: mask[name] for name in _KEPT}} for i, mask in enumerate(masks)]
+        kept = (*_KEPT, *(("phrase", "score") if source.job.phrases else ()))
+        annotations = [{"id": next_id + i, **{name: mask[name] for name in kept}} for i, mask in enumerate(masks)]
         yield orjson.dumps({"image": _image(row, names), "annotations": annotations}) + b"\n"
         next_id += len(masks)
     async for item in failed_items(source):

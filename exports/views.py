@@ -49,7 +49,15 @@ def mask_views(row: Row[Any], start: int = 0, stop: int | None = None) -> list[d
         return []
     rle = (zlib.decompress(row.rle) if row.codec == 1 else row.rle).decode("ascii")
     size = [row.height, row.width]
-    return [_mask_view(start + i, mask, rle, size) for i, mask in enumerate(orjson.loads(row.masks)[start:stop])]
+    masks = orjson.loads(row.masks)[start:stop]
+    return [_mask_view(i, mask, rle, size) | _matched(row, i) for i, mask in enumerate(masks, start)]
+
+
+def _matched(row: Row[Any], index: int) -> dict[str, Any]:
+    """The phrase that a mask matches, and how well."""
+    if row.phrases is None:
+        return {"phrase": None, "score": None}
+    return {"phrase": row.phrases[index], "score": row.scores[index]}
 
 
 def _mask_view(index: int, mask: dict[str, Any], rle: str, size: list[int]) -> dict[str, Any]:

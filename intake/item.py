@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from intake.fields import ImageURI, PlainText
 from intake.messages import pointer, text_of
-from model.spec import MAX_PROMPTS, BoxFormat, Prompt, box_problem
+from model.spec import MAX_EXEMPLARS, MAX_PROMPTS, BoxFormat, Exemplar, Prompt, box_problem, exemplar_problem
 
 
 class ItemRequest(BaseModel):
-    """One image, and in a prompted job what to segment in it."""
+    """One image, and what to segment in it: prompts in a prompted job, exemplars in a text job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,10 +27,18 @@ class ItemRequest(BaseModel):
         description="Points, boxes and masks in pixels of the upright image; of prompted jobs only. A box that reaches "
         "out of its image is clipped, a prompt that cannot be answered fails alone: see the item's `warnings`",
     )
+    exemplars: Annotated[tuple[Exemplar, ...], Field(max_length=MAX_EXEMPLARS, fail_fast=True)] | None = Field(
+        None,
+        description="Boxes in this image that show what a phrase means (`label` 1) or does not mean (0); of text jobs "
+        "only. Models that find things by words alone do not take them: see `GET /v1/models`",
+    )
 
 
 class ItemRow(NamedTuple):
-    """A valid item as it is stored. `prompts` is JSON as the client sent it; the worker adds the defaults."""
+    """A valid item as it is stored. `prompts` is JSON as the client sent it; the worker adds the defaults.
+
+    In a text job it holds the exemplars.
+    """
 
     item_index: int  # a tuple has a method `index`
     custom_id: str
@@ -49,14 +57,16 @@ class Fault(NamedTuple):
 class Prompting:
     """What the job's task asks of its items."""
 
-    prompted: bool
+    type: str
     box_format: BoxFormat = "xyxy"
     shared: bool = False
     """Whether the job has prompts for items that have none of their own."""
+    phrases: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, task: Mapping[str, Any], shared: bool = False) -> "Prompting":
-        return cls(task["type"] == "prompted", task.get("box_format", "xyxy"), shared)
+        """For a valid task as the client sent it."""
+        return cls(task["type"], task.get("box_format", "xyxy"), shared, frozenset(task.get("phrases", ())))
 
 
 _ITEM: Final = TypeAdapter(ItemRequest)
@@ -101,17 +111,33 @@ def _one(raw: Any) -> tuple[ItemRequest | None, list[Fault]]:
 
 
 def _prompts_text(raw: Mapping[str, Any]) -> str | None:
-    return orjson.dumps(raw["prompts"]).decode() if raw.get("prompts") else None
+    given = raw.get("prompts") or raw.get("exemplars")
+    return orjson.dumps(given).decode() if given else None
 
 
 def _prompt_faults(item: ItemRequest, prompting: Prompting) -> Iterator[Fault]:
-    if not prompting.prompted:
+    if item.exemplars is not None:
+        yield from _exemplar_faults(item.exemplars, prompting)
+    if prompting.type != "prompted":
         if item.prompts is not None:
-            yield Fault("/prompts", "an item of an automatic job takes no prompts")
+            yield Fault("/prompts", f"an item of {_A_JOB[prompting.type]} takes no prompts")
     elif item.prompts:
         yield from prompt_faults(item.prompts, prompting.box_format)
     elif item.prompts is not None or not prompting.shared:
         yield Fault("/prompts", "an item of a prompted job needs at least one prompt")
+
+
+_A_JOB: Final = {"auto": "an automatic job", "prompted": "a prompted job", "text": "a text job"}
+
+
+def _exemplar_faults(exemplars: Sequence[Exemplar], prompting: Prompting) -> Iterator[Fault]:
+    if prompting.type != "text":
+        yield Fault("/exemplars", f"an item of {_A_JOB[prompting.type]} takes no exemplars")
+        return
+    for i, exemplar in enumerate(exemplars):
+        problem = exemplar_problem(exemplar, prompting.phrases, prompting.box_format)
+        if problem is not None:
+            yield Fault(f"/exemplars/{i}/{problem[0]}", problem[1])
 
 
 def prompt_faults(prompts: Sequence[Prompt], box_format: BoxFormat) -> Iterator[Fault]:

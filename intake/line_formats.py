@@ -8,7 +8,8 @@ from intake.json_object import BadObject, n_values, read_object
 
 MAX_VALUES: Final = 200_000
 """Of one line: each takes about a hundred bytes of memory."""
-COLUMNS: Final = ("custom_id", "image", "prompts")
+COLUMNS: Final = ("custom_id", "image", "prompts", "exemplars")
+_JSON: Final = ("prompts", "exemplars")
 LineFormat = Callable[[bytes], dict[str, Any]]
 """Raises BadLine."""
 
@@ -41,7 +42,7 @@ def csv_header(text: bytes) -> tuple[str, ...]:
 
 
 def csv_line(columns: Sequence[str]) -> LineFormat:
-    """A line of CSV under a header. An empty cell is an absent field; `prompts` is JSON."""
+    """A line of CSV under a header. An empty cell is an absent field; `prompts` and `exemplars` are JSON."""
 
     def read(text: bytes) -> dict[str, Any]:
         cells = _cells(text)
@@ -50,12 +51,13 @@ def csv_line(columns: Sequence[str]) -> LineFormat:
         found: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=True) if cell}
         if any("\0" in cell for cell in cells):
             raise BadLine("must not contain control characters")
-        if "prompts" in found:
-            # Read inside an object, so that the limits on nesting hold for it as for a line of JSON.
-            inner = json_line(b'{"prompts":' + found["prompts"].encode() + b"}")
-            if len(inner) > 1:
-                raise BadLine("prompts: must be one JSON array")
-            found |= inner
+        for name in _JSON:
+            if name in found:
+                # Read inside an object, so that the limits on nesting hold for it as for a line of JSON.
+                inner = json_line(b'{"%s":' % name.encode() + found[name].encode() + b"}")
+                if len(inner) > 1:
+                    raise BadLine(f"{name}: must be one JSON array")
+                found |= inner
         return found
 
     return read

@@ -4,6 +4,7 @@ ModelError
 ├── CheckpointError       weights cannot be found, read, verified or fitted to a row
 ├── UnknownModel          there is no model of that name (also a LookupError)
 ├── PromptOutOfBounds     a prompt does not fit its image (also a ValueError)
+├── TaskNotServed         the segmenter has no model for this task
 ├── OutOfMemory           the batch does not fit into the device's memory
 └── DeviceLost            the device fails until the process ends
 """
@@ -25,6 +26,10 @@ class UnknownModel(ModelError, LookupError):
 
 class PromptOutOfBounds(ModelError, ValueError):
     """A prompt's point or box lies outside the upright image, or its mask is of another size."""
+
+
+class TaskNotServed(ModelError):
+    """The segmenter cannot do a task of this kind; the message says what is missing."""
 
 
 class OutOfMemory(ModelError):

@@ -35,6 +35,8 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
     device: str
     batch_images: int
     """The best number of images for one call of `core`."""
+    tasks: tuple[str, ...]
+    """The types of task that it serves. `text_exemplars`: it serves `text`, and takes exemplars."""
 
     def pre(self, image: Pixels, task: Task) -> Prepared:
         """From uint8 (H, W, 3) RGB and a fitted task (`model.tasks.bounds`) to the input of `core`."""

@@ -1,9 +1,10 @@
-"""Tasks for a segmenter: prompts, or automatic masks. Torch-free: the API uses it.
+"""Tasks for a segmenter: prompts, phrases, or automatic masks. Torch-free: the API uses it.
 
 All coordinates are xy pixels of the upright image. `model.tasks.bounds.fit` checks whether prompts lie inside it.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -28,6 +29,10 @@ MAX_PROMPTS = 1024
 MAX_POINTS = 256
 MAX_MASK_PIXELS = 200_000_000
 MAX_COORDINATE = 1_000_000
+MAX_PHRASES = 256
+MAX_PHRASE = 256
+MAX_EXEMPLARS = 256
+_NO_PHRASE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Coordinate = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
@@ -208,5 +213,78 @@ class Automatic:
         return replace(self, **{name: value for name, value in defaults.items() if name in gaps})
 
 
-Task = Annotated[Automatic | Prompted, Field(discriminator="type")]
+def _phrase(phrase: str) -> str:
+    if not phrase.strip() or _NO_PHRASE.search(phrase):
+        raise ValueError("must have a letter or another visible character, and no control characters")
+    return phrase
+
+
+def _all_different(phrases: tuple[str, ...]) -> tuple[str, ...]:
+    if len({phrase.strip().lower() for phrase in phrases}) < len(phrases):
+        raise ValueError("must not have the same phrase twice: case and spaces around it do not count")
+    return phrases
+
+
+Phrase = Annotated[str, Field(max_length=MAX_PHRASE), AfterValidator(_phrase)]
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Exemplar:
+    """A box around an example of a phrase, or, with the label 0, around something that it does not mean."""
+
+    phrase: Phrase
+    box: Box
+    label: Literal[0, 1] = 1
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class TextQuery:
+    """Phrases to look for, and how sure a match must be. None means the default of the worker's model for text.
+
+    `box_threshold`: a box counts if it scores more for one of the phrases. `text_threshold`: it then counts for each
+    phrase for which it scores more than this; by default as `box_threshold`. `nms_threshold`: of two boxes of one
+    phrase whose IoU is greater, the better stays. `cross_nms_threshold`: the same for boxes of different phrases, which
+    are kept apart by default. `max_masks`: the best of each phrase. `box_format`: how exemplars give their boxes.
+    """
+
+    phrases: Annotated[
+        tuple[Phrase, ...],
+        Field(max_length=MAX_PHRASES, fail_fast=True),
+        AfterValidator(_not_empty),
+        AfterValidator(_all_different),
+    ]
+    type: Literal["text"]
+    box_threshold: Fraction | None = None
+    text_threshold: Fraction | None = None
+    nms_threshold: Fraction | None = None
+    cross_nms_threshold: Fraction | None = None
+    max_masks: Annotated[int, Field(ge=1, le=20_000)] | None = None
+    box_format: BoxFormat = "xyxy"
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Text(TextQuery):
+    """Masks for phrases in one image. `exemplars` show what a phrase means there."""
+
+    type: Literal["text"] = "text"
+    exemplars: Annotated[tuple[Exemplar, ...], Field(max_length=MAX_EXEMPLARS)] = ()
+
+    @model_validator(mode="after")
+    def _exemplars(self) -> "Text":
+        for i, exemplar in enumerate(self.exemplars):
+            problem = exemplar_problem(exemplar, self.phrases, self.box_format)
+            if problem is not None:
+                raise ValueError(f"exemplar {i}: {problem[1]}")
+        return self
+
+
+def exemplar_problem(exemplar: Exemplar, phrases: Collection[str], box_format: BoxFormat) -> tuple[str, str] | None:
+    """Which field of an exemplar is wrong, and why; None where it is right."""
+    if exemplar.phrase not in phrases:
+        return "phrase", f"{exemplar.phrase!r} is none of the task's phrases"
+    problem = box_problem(exemplar.box, box_format)
+    return None if problem is None else ("box", problem)
+
+
+Task = Annotated[Automatic | Prompted | Text, Field(discriminator="type")]
 TASK: TypeAdapter[Task] = TypeAdapter(Task)

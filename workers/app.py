@@ -25,8 +25,8 @@ def build_app(settings: Settings) -> Celery:
         # With threads the main loop answers signals while a chunk computes, and CUDA is never forked.
         worker_pool="threads",
         worker_concurrency=settings.slots,
-        task_queues=[Queue(queue_name(model)) for model in settings.models],  # type: ignore[no-untyped-call]
-        task_default_queue=queue_name(settings.models[0]),
+        task_queues=[Queue(queue_name(queue)) for queue in settings.queues],  # type: ignore[no-untyped-call]
+        task_default_queue=queue_name(settings.queues[0]),
         # A worker takes only what its slots compute, so nothing waits behind a busy worker.
         # `worker_disable_prefetch` would say the same but looks only once a second.
         task_acks_late=True,

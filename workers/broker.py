@@ -16,19 +16,19 @@ _MOST_CHUNKS: Final = 2**31
 """`chunks.chunk_no` is a Postgres integer."""
 
 
-def queue_name(model: str) -> str:
-    """The queue of the workers that have `model` loaded."""
-    return f"chunks.{model}"
+def queue_name(queue: str) -> str:
+    """The name in Redis of a queue of `db.queues`."""
+    return f"chunks.{queue}"
 
 
-def list_name(model: str, urgency: int) -> str:
+def list_name(queue: str, urgency: int) -> str:
     """The Redis list of one urgency of a queue."""
-    return queue_name(model) + (f"\x06\x16{urgency}" if urgency else "")
+    return queue_name(queue) + (f"\x06\x16{urgency}" if urgency else "")
 
 
-def list_names(*models: str) -> list[str]:
-    """The Redis lists of these models' queues, most urgent first."""
-    return [list_name(model, urgency) for urgency in URGENCIES for model in models]
+def list_names(*queues: str) -> list[str]:
+    """The Redis lists of these queues, most urgent first."""
+    return [list_name(queue, urgency) for urgency in URGENCIES for queue in queues]
 
 
 def message(job_id: UUID, chunk_no: int) -> bytes:

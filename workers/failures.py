@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from db.states import ItemReason
-from model.errors import ModelError, OutOfMemory, PromptOutOfBounds
+from model.errors import ModelError, OutOfMemory, PromptOutOfBounds, TaskNotServed
 
 
 class ItemFailed(Exception):
@@ -42,6 +42,7 @@ RETRYABLE: Final = frozenset(
 
 FAILURES: Final[tuple[tuple[type[BaseException], ItemReason], ...]] = (
     (PromptOutOfBounds, ItemReason.PROMPT_OUT_OF_BOUNDS),
+    (TaskNotServed, ItemReason.TASK_NOT_SERVED),
     (OutOfMemory, ItemReason.GPU_OUT_OF_MEMORY),  # the device's
     (MemoryError, ItemReason.OUT_OF_MEMORY),  # the host's
     (ModelError, ItemReason.INTERNAL),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+from db.queues import text_queue
 from model.sizes import SIZES
 from workers.shared_settings import SharedSettings, split_names
 from workers.testing.settings import CrashSettings, NullSettings
@@ -74,6 +75,11 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
         None,
         description="Folder of files for probes: a worker's `loaded` and `gpu-loop`, a dispatcher's `dispatcher-loop`",
     )
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that a worker takes chunks from (`db.queues`)."""
+        return self.models + tuple(text_queue(model) for model in self.models if model == "null")
 
     @field_validator("models", "https_images", mode="before")
     @classmethod

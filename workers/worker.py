@@ -179,6 +179,7 @@ class Worker:
                 device=model.device,
                 precision=model.precision,
                 slots=self.settings.slots,
+                tasks=list(model.tasks),
             )
             for model in self._registered
         ]

@@ -65,6 +65,8 @@ class MaskBody(BaseModel):
     stability_score: float
     point_coords: list[tuple[float, float]] | None
     crop_box: tuple[int, int, int, int] = Field(description="x, y, width, height")
+    phrase: str | None = Field(description="Of a text job: the phrase that the mask matches")
+    score: float | None = Field(description="Of a text job: how well it matches, from 0 to 1")
 
 
 class ItemPage(BaseModel):

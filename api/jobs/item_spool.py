@@ -21,9 +21,12 @@ class ItemSpool(Collection[ItemRow]):
         self._file: IO[bytes] = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115
         self._hashes = array("q")
         self._lines = array("I")
+        self.any_prompts = False
+        """Whether a row has prompts or exemplars of its own."""
 
     def add(self, line: int, row: ItemRow) -> None:
         """Raises BodiesTooLarge where the disk is full."""
+        self.any_prompts = self.any_prompts or row.prompts is not None
         self._hashes.append(hash(row.custom_id))
         self._lines.append(line)
         try:

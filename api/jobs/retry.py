@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.errors import FieldError, InvalidBody, JobNotDone, JobNotFound, NothingToRetry
 from api.http.json_body import parse_object
-from api.jobs.store import MadeBefore, store_row
+from api.jobs.store import MadeBefore, check_served, store_row
+from api.jobs.submission import Needs
 from api.settings import Settings
 from api.tenant import Tenant
 from db.ids import show_job_id
@@ -60,7 +61,7 @@ async def retry(
     """The id of the new job, or of the job that this idempotency key made before.
 
     Raises JobNotFound, JobNotDone, NothingToRetry, InvalidBody for a named item that cannot be retried,
-    IdempotencyKeyReused, TooManyOpenItems.
+    IdempotencyKeyReused, TaskNotServed, TooManyOpenItems.
     """
     request = read_retry(body)
     old = await _final_job(connection, tenant, job_id)
@@ -72,6 +73,8 @@ async def retry(
         new = await store_row(connection, tenant, values, n_items, key, settings)
     except MadeBefore as before:
         return before.job_id
+    if old.task.get("type") == "text":
+        await check_served(connection, Needs(old.model, ("text",)))
     await connection.execute(*output.copy_output(job_id, new))
     await connection.execute(*sql.copy_items(job_id, new, states, indexes))
     await connection.execute(*ingest.cut_chunks(new))

@@ -13,7 +13,6 @@ from pydantic import (
     Field,
     WithJsonSchema,
 )
-from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from api.webhooks.schemas import WebhookRequest
@@ -23,15 +22,13 @@ from db.states import Depth
 from exports.table import FORMATS
 from intake.fields import PlainText, checked_uri, each_once, plain
 from intake.item import ItemRequest
-from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt
+from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt, TextQuery
 
 LABEL_KEY = "[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LAST_DEADLINE = datetime(9999, 1, 1)
 _MAX_FOLDER_BYTES = 800
 """Of an output. The names of its files need the rest."""
-NOT_SUPPORTED = "not_supported"
-"""The pydantic error type of a field whose feature is not built."""
 
 
 def _prefix_uri(uri: str) -> str:
@@ -65,11 +62,6 @@ def _glob(glob: str) -> str:
         # Passed as a parameter, because pydantic reads braces in the text as a template.
         raise PydanticCustomError("glob", "{why}", {"why": str(error)}) from error
     return glob
-
-
-def _not_built(value: Any) -> None:
-    if value is not None:
-        raise PydanticCustomError(NOT_SUPPORTED, "is not supported yet")
 
 
 def _label_key(key: str) -> str:
@@ -123,12 +115,6 @@ class PromptedTask(_Body):
     )
 
 
-class TextTask(BaseModel):
-    """Text prompts. Not built yet, and not in the OpenAPI document."""
-
-    type: Annotated[Literal["text"], AfterValidator(_not_built)]
-
-
 class Input(_Body):
     """The images of a job: exactly one of `items`, `manifest` and `prefix`."""
 
@@ -158,8 +144,9 @@ class Input(_Body):
     )
     manifest: ManifestURI | None = Field(
         None,
-        description="An object with one item a line: `.jsonl`, or `.csv` with a header of `custom_id`, `image` and "
-        "`prompts`; `.gz` behind either. A line that is no item becomes an item that has failed, INVALID_MANIFEST_LINE",
+        description="An object with one item a line: `.jsonl`, or `.csv` with a header of `custom_id`, `image`, "
+        "`prompts` and `exemplars`; `.gz` behind either. A line that is no item becomes an item that has failed, "
+        "INVALID_MANIFEST_LINE",
     )
 
 
@@ -190,8 +177,8 @@ class JobRequest(_Body):
         None, description="`exact` is float32, `fast` is bfloat16; the worker's device decides by default"
     )
     priority: int = Field(5, ge=0, le=9, description="Higher goes first")
-    task: Annotated[Automatic | PromptedTask | SkipJsonSchema[TextTask], Field(discriminator="type")] = Field(
-        description="`auto` segments everything, `prompted` what each item's prompts ask for"
+    task: Annotated[Automatic | PromptedTask | TextQuery, Field(discriminator="type")] = Field(
+        description="`auto` segments everything, `prompted` what each item's prompts ask for, `text` what phrases name"
     )
     input: Input
     deadline: Annotated[AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_the_future)] | None = Field(

@@ -2,20 +2,20 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.errors import IdempotencyKeyReused, InvalidBody, TooManyOpenItems
-from api.jobs.submission import DryRun, Submission
+from api.errors import FieldError, IdempotencyKeyReused, InvalidBody, TaskNotServed, TooManyOpenItems
+from api.jobs.submission import DryRun, Needs, Submission
 from api.jobs.views import Validated
 from api.settings import Settings
 from api.tenant import Tenant
 from api.webhooks.schemas import WebhookRequest
 from db.ids import new_job_id, show_job_id
 from db.limits import chunk_size
-from db.statements import ingest, leader, output, submit, webhooks
+from db.statements import ingest, leader, output, register, submit, webhooks
 from db.states import JobState
 from intake.item import ItemRow
 
@@ -23,7 +23,7 @@ log = logging.getLogger("maskworks.api")
 
 
 async def validated(connection: AsyncConnection, tenant: Tenant, dry: DryRun, settings: Settings) -> Validated:
-    """The answer to `validate_only`: the errors of the body, and whether the limits on open items would refuse it."""
+    """The answer to `validate_only`: the errors of the body, and whether limits or the lack of a worker refuse it."""
     errors = list(dry.errors)
     try:
         await _check_open_items(connection, tenant, 0, dry.n_items or 0, settings)
@@ -32,6 +32,10 @@ async def validated(connection: AsyncConnection, tenant: Tenant, dry: DryRun, se
     try:
         await _check_webhook(connection, tenant, dry.webhook)
     except InvalidBody as error:
+        errors += error.errors
+    try:
+        await check_served(connection, dry.needs)
+    except TaskNotServed as error:
         errors += error.errors
     counts = {"total": dry.n_items, "invalid": dry.n_invalid}
     return Validated(valid=not errors, counts=counts, errors=[{**e} for e in errors])
@@ -47,7 +51,7 @@ class MadeBefore(Exception):
 async def store_job(
     connection: AsyncConnection, tenant: Tenant, job: Submission, key: str | None, digest: bytes, settings: Settings
 ) -> UUID:
-    """The id of the new job, or of the job that this idempotency key made before."""
+    """The id of the new job, or of the job that this idempotency key made before. Raises TaskNotServed."""
     n_items = len(job.items or ())
     values = {
         **_columns(job),
@@ -58,6 +62,7 @@ async def store_job(
         job_id = await store_row(connection, tenant, values, n_items, key, settings)
     except MadeBefore as before:
         return before.job_id
+    await check_served(connection, job.needs)
     if job.output is not None:
         await connection.execute(*output.insert_output(job_id, job.output.uri, job.output.formats))
     if job.webhook is not None:
@@ -67,6 +72,28 @@ async def store_job(
         await _copy_items(connection, job_id, job.items)
         await connection.execute(*ingest.cut_chunks(job_id))
     return job_id
+
+
+async def check_served(connection: AsyncConnection, needs: Needs | None) -> None:
+    """Raises TaskNotServed where no live worker can do a task that not every worker can do."""
+    if needs is None or not needs.tasks:
+        return
+    if (await connection.execute(*register.serving(needs.model, needs.tasks))).first() is None:
+        *_, task = needs.tasks
+        raise TaskNotServed([_NOT_SERVED[task](needs.model)])
+
+
+def _no_text(model: str) -> FieldError:
+    detail = f"no live worker serves text with {model} (MASKWORKS_TEXT on a worker makes it serve text)"
+    return {"pointer": "/task/type", "detail": detail}
+
+
+def _no_exemplars(model: str) -> FieldError:
+    detail = f"no live worker serves text with {model} and takes exemplars: see `tasks` in GET /v1/models"
+    return {"pointer": "/input/items", "detail": detail}
+
+
+_NOT_SERVED: Final = {"text": _no_text, "text_exemplars": _no_exemplars}
 
 
 async def _check_webhook(connection: AsyncConnection, tenant: Tenant, webhook: WebhookRequest | None) -> None:

@@ -7,7 +7,17 @@ from typing import Any, Final
 from api.errors import FieldError, InvalidBody
 from api.jobs.item_spool import ItemSpool
 from api.jobs.schemas import JobRequest
-from api.jobs.submission import DryRun, Findings, Rules, Submission, check_image, prompting_of, read_job, submission
+from api.jobs.submission import (
+    DryRun,
+    Findings,
+    Rules,
+    Submission,
+    check_image,
+    dry_run,
+    prompting_of,
+    read_job,
+    submission,
+)
 from intake.item import Prompting
 from intake.item_lines import ItemLine, check_lines
 from intake.json_object import BadObject, read_object
@@ -56,11 +66,11 @@ class StreamedSubmission:
         if not self._found.errors:
             self._check_ids()
         if self._raw.get("validate_only") is True:
-            webhook = self._request.webhook if self._request else None
-            return DryRun(self._n_items, self._n_bad, self._found.errors, webhook)
+            counts = self._n_items, self._n_bad
+            return dry_run(self._request, self._rules, *counts, self._found.errors, self.spool.any_prompts)
         if self._request is None or self._found.errors:
             raise self._found.refusal()
-        return submission(self._request, self._raw, self._rules, self.spool)
+        return submission(self._request, self._raw, self._rules, self.spool, self.spool.any_prompts)
 
     def close(self) -> None:
         self.spool.close()

@@ -18,11 +18,10 @@ from api.errors import (
     FieldError,
     HostNotAllowed,
     InvalidBody,
-    NotSupported,
     UnknownModel,
 )
 from api.http.json_body import parse_object
-from api.jobs.schemas import NOT_SUPPORTED, Input, JobRequest, OutputRequest, PromptedTask
+from api.jobs.schemas import Input, JobRequest, OutputRequest, PromptedTask
 from api.webhooks.schemas import WebhookRequest
 from db.allow_list import AllowList
 from db.object_uri import UriError
@@ -30,6 +29,7 @@ from db.web_image import host_allowed, is_web, web_image
 from db.web_url import web_url
 from intake.item import ItemRow, Prompting, check_items, prompt_faults
 from intake.messages import body_pointer, text_of
+from model.spec import Automatic, TextQuery
 
 _REQUEST = TypeAdapter(JobRequest)
 _MAX_SHARED_PROMPTS = 256 * 1024
@@ -50,6 +50,14 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a live worker must serve for a job to be accepted: none of these tasks is there by default."""
+
+    model: str
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Submission:
     """A valid job. `task` and prompts are stored as the client sent them; the worker adds the defaults."""
 
@@ -67,6 +75,7 @@ class Submission:
     output: OutputRequest | None
     webhook: WebhookRequest | None
     items: Collection[ItemRow] | None  # None: the leader reads the prefix or the manifest
+    needs: Needs
 
     @property
     def prompted(self) -> bool:
@@ -81,6 +90,7 @@ class DryRun:
     n_invalid: int
     errors: Sequence[FieldError]
     webhook: WebhookRequest | None = None
+    needs: Needs | None = None
 
 
 @dataclass
@@ -123,13 +133,41 @@ def read_submission(body: bytes, rules: Rules) -> Submission | DryRun:
     rows = None if given is None else _rows(given, request, rules, found)
     if raw.get("validate_only") is True:
         n_items = None if given is None else len(given)
-        return DryRun(n_items, len(found.bad_items), found.errors, request.webhook if request else None)
+        return dry_run(request, rules, n_items, len(found.bad_items), found.errors, any_prompts(rows))
     if request is None or found.errors:
         raise found.refusal()
-    return submission(request, raw, rules, rows)
+    return submission(request, raw, rules, rows, any_prompts(rows))
 
 
-def submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Collection[ItemRow] | None) -> Submission:
+def any_prompts(rows: Sequence[ItemRow] | None) -> bool:
+    """Whether an item has prompts or exemplars of its own."""
+    return any(row.prompts is not None for row in rows or ())
+
+
+def dry_run(
+    request: JobRequest | None,
+    rules: Rules,
+    n_items: int | None,
+    n_invalid: int,
+    errors: Sequence[FieldError],
+    prompts: bool,
+) -> DryRun:
+    if request is None:
+        return DryRun(n_items, n_invalid, errors)
+    return DryRun(n_items, n_invalid, errors, request.webhook, _needs(request, rules, prompts))
+
+
+def _needs(request: JobRequest, rules: Rules, prompts: bool) -> Needs:
+    model = request.model or rules.models[0]
+    if request.task.type != "text":
+        return Needs(model)
+    return Needs(model, ("text", "text_exemplars") if prompts else ("text",))
+
+
+def submission(
+    request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Collection[ItemRow] | None, prompts: bool
+) -> Submission:
+    """`prompts`: whether an item has prompts or exemplars of its own."""
     given = request.input
     more: dict[str, Any] = {} if given.depth is None else {"depth": given.depth}
     more |= {} if given.prompts is None else {"prompts": len(given.prompts)}
@@ -148,6 +186,7 @@ def submission(request: JobRequest, raw: dict[str, Any], rules: Rules, rows: Col
         output=request.output,
         webhook=request.webhook,
         items=rows,
+        needs=_needs(request, rules, prompts),
     )
 
 
@@ -191,12 +230,8 @@ def _check_webhook(webhook: WebhookRequest, rules: Rules, found: Findings) -> No
 
 
 def _add_all(error: ValidationError, found: Findings) -> None:
-    """If a feature that is not built is asked for, only that error is reported."""
-    details = error.errors(include_url=False, include_input=False)
-    unsupported = [d for d in details if d["type"] == NOT_SUPPORTED]
-    kind = NotSupported if unsupported else InvalidBody
-    for detail in unsupported or details:
-        found.add(body_pointer(detail), text_of(detail), kind=kind)
+    for detail in error.errors(include_url=False, include_input=False):
+        found.add(body_pointer(detail), text_of(detail))
 
 
 def _check_input(request: JobRequest, raw: dict[str, Any], rules: Rules, found: Findings) -> None:
@@ -216,7 +251,7 @@ def _check_shared_prompts(request: JobRequest, raw: dict[str, Any], found: Findi
     at, given, task = "/input/prompts", request.input, request.task
     if not isinstance(task, PromptedTask):
         if given.prompts is not None:
-            found.add(at, "an automatic job takes no prompts")
+            found.add(at, f"{'a text' if task.type == 'text' else 'an automatic'} job takes no prompts")
     elif given.prompts is None:
         if given.prefix is not None:
             found.add(at, "a prompted job needs prompts for its images")
@@ -252,8 +287,11 @@ def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: Fin
 
 
 def prompting_of(request: JobRequest) -> Prompting:
-    task, shared = request.task, request.input.prompts is not None
-    return Prompting(True, task.box_format, shared) if isinstance(task, PromptedTask) else Prompting(False)
+    task = request.task
+    if isinstance(task, Automatic):
+        return Prompting(task.type)
+    phrases = frozenset(task.phrases) if isinstance(task, TextQuery) else frozenset[str]()
+    return Prompting(task.type, task.box_format, request.input.prompts is not None, phrases)
 
 
 def _check_row(at: str, row: ItemRow, seen: set[str], rules: Rules, found: Findings) -> None:

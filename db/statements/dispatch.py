@@ -5,28 +5,34 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
+from db.queues import TEXT_SUFFIX
 from db.statements.bound import Bound, bound
+
+_QUEUE: Final = f"j.model || CASE WHEN j.task->>'type' = 'text' THEN '{TEXT_SUFFIX}' ELSE '' END"
+"""The queue of a job `j` (`db.queues`)."""
 
 
 def windows(*, alive_seconds: float) -> Bound:
-    """For each model with open jobs: the slots of its workers seen lately, and how many messages it should have."""
+    """For each queue with open jobs: the slots of its workers seen lately, and how many messages it has."""
     return bound(_WINDOWS, alive=alive_seconds)
 
 
 _WINDOWS: Final[TextClause] = text(
-    """
-    SELECT m.model,
+    f"""
+    SELECT q.queue,
       (SELECT coalesce(sum(w.slots), 0) FROM workers w
-        WHERE w.model = m.model AND w.seen_at > clock_timestamp() - make_interval(secs => :alive)) AS slots,
+        WHERE w.model = q.model AND (NOT q.is_text OR 'text' = ANY(w.tasks))
+          AND w.seen_at > clock_timestamp() - make_interval(secs => :alive)) AS slots,
       (SELECT count(*) FROM chunks c JOIN jobs j ON j.id = c.job_id
-        WHERE c.state = 'dispatched' AND j.model = m.model) AS dispatched
-    FROM (SELECT DISTINCT model FROM jobs WHERE state IN ('pending', 'running')) m
+        WHERE c.state = 'dispatched' AND {_QUEUE} = q.queue) AS dispatched
+    FROM (SELECT DISTINCT {_QUEUE} AS queue, j.model, j.task->>'type' IS NOT DISTINCT FROM 'text' AS is_text
+      FROM jobs j WHERE j.state IN ('pending', 'running')) q
     """
 )
 
 
-def fill_window(model: str, *, room: int, job_room: int) -> Bound:
-    """ready → dispatched for at most `room` chunks of a model, in fair order, at most `job_room` messages a job.
+def fill_window(queue: str, *, room: int, job_room: int) -> Bound:
+    """ready → dispatched for at most `room` chunks of a queue, in fair order, at most `job_room` messages a job.
 
     The rule is weighted fair queueing over images in work, those of chunks that are dispatched or leased. Each chunk
     has a turn. The lowest turn goes first:
@@ -46,11 +52,11 @@ def fill_window(model: str, *, room: int, job_room: int) -> Bound:
 
     Only the first `room` chunks of a job are read, so a long job costs no more than a short one.
     """
-    return bound(_FILL_WINDOW, model=model, room=room, job_room=job_room)
+    return bound(_FILL_WINDOW, queue=queue, room=room, job_room=job_room)
 
 
 _FILL_WINDOW: Final[TextClause] = text(
-    """
+    f"""
     WITH jobs_in_work AS (
       SELECT job_id, sum(hi - lo - n_ok - n_err) AS images, count(*) FILTER (WHERE state = 'dispatched') AS messages
       FROM chunks WHERE state IN ('dispatched', 'leased') GROUP BY job_id),
@@ -58,7 +64,7 @@ _FILL_WINDOW: Final[TextClause] = text(
       SELECT j.id, j.tenant_id, t.weight AS tenant_weight, power(2, j.priority - 5) AS job_weight,
         coalesce(w.images, 0) AS in_work, :job_room - coalesce(w.messages, 0) AS job_room
       FROM jobs j JOIN tenants t ON t.id = j.tenant_id LEFT JOIN jobs_in_work w ON w.job_id = j.id
-      WHERE j.state IN ('pending', 'running') AND j.model = :model
+      WHERE j.state IN ('pending', 'running') AND {_QUEUE} = :queue
         AND (j.deadline IS NULL OR j.deadline > clock_timestamp())),
     tenants_in_work AS (SELECT tenant_id, sum(in_work) AS images FROM open_jobs GROUP BY tenant_id),
     job_turns AS (
@@ -89,15 +95,15 @@ _FILL_WINDOW: Final[TextClause] = text(
 )
 
 
-def open_jobs(model: str) -> Bound:
+def open_jobs(queue: str) -> Bound:
     """Jobs whose chunks may be dispatched, oldest first."""
-    return bound(_OPEN_JOBS, model=model)
+    return bound(_OPEN_JOBS, queue=queue)
 
 
 _OPEN_JOBS: Final[TextClause] = text(
-    """
-    SELECT id FROM jobs WHERE state IN ('pending', 'running') AND model = :model
-      AND (deadline IS NULL OR deadline > clock_timestamp()) ORDER BY id
+    f"""
+    SELECT j.id FROM jobs j WHERE j.state IN ('pending', 'running') AND {_QUEUE} = :queue
+      AND (j.deadline IS NULL OR j.deadline > clock_timestamp()) ORDER BY j.id
     """
 )
 
@@ -125,8 +131,8 @@ def announced_chunks(*, age_seconds: float) -> Bound:
 
 
 _ANNOUNCED_CHUNKS: Final[TextClause] = text(
-    """
-    SELECT c.job_id, c.chunk_no, j.model FROM chunks c JOIN jobs j ON j.id = c.job_id
+    f"""
+    SELECT c.job_id, c.chunk_no, {_QUEUE} AS queue FROM chunks c JOIN jobs j ON j.id = c.job_id
     WHERE c.state = 'dispatched' AND c.dispatched_at < clock_timestamp() - make_interval(secs => :age)
     """
 )

@@ -82,7 +82,10 @@ ITEM_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     results.c.reused_index,
 )
 # As JSON text, which Postgres writes and orjson reads faster than psycopg takes composites apart.
-MASK_COLUMNS: Final = (cast(func.to_json(results.c.masks), Text).label("masks"), results.c.rle, results.c.codec)
+MASK_COLUMNS: Final = (
+    cast(func.to_json(results.c.masks), Text).label("masks"),
+    *(results.c.rle, results.c.codec, results.c.phrases, results.c.scores),
+)
 
 
 def _items_with_results(*bounds: ColumnElement[bool]) -> FromClause:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     Select,
     and_,
+    any_,
     bindparam,
     case,
     cast,
@@ -34,7 +35,7 @@ from db.tables import chunks, jobs, outputs, results, tallies, workers
 
 
 def job(tenant: str, job_id: UUID) -> Bound:
-    """One job with its counts, failures, and whether a live worker has its model. No row: not one of this tenant."""
+    """One job with its counts, failures, and whether a live worker can do it. No row: not one of this tenant."""
     return bound(_JOB, tenant=tenant, job_id=job_id)
 
 
@@ -141,7 +142,7 @@ def _jobs_with_counts() -> Select[Any]:
     unfinished = jobs.c.state.not_in(list(FINAL_JOB_STATES))
     expired = jobs.c.state == JobState.EXPIRED
     given_up = and_(~unfinished, ~expired)
-    seen = exists().where(workers.c.model == jobs.c.model, LIVE)
+    seen = exists().where(workers.c.model == jobs.c.model, jobs.c.task["type"].astext == any_(workers.c.tasks), LIVE)
     shown = [c for c in jobs.c if c.name not in _HIDDEN]
     return select(
         *shown,

@@ -1,9 +1,10 @@
 """The register of live workers: one row for each model that a process has loaded."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, TextClause, select, text
+from sqlalchemy import ARRAY, ColumnElement, Text, TextClause, bindparam, select, text
 
 from db.statements.bound import Bound, bound
 from db.statements.clock import now, seconds
@@ -15,7 +16,7 @@ LIVE: Final[ColumnElement[bool]] = workers.c.seen_at > now() - seconds(30)
 
 @dataclass(frozen=True)
 class Registration:
-    """A model that a worker has loaded, and how many chunks it works on at a time."""
+    """A model that a worker has loaded, how many chunks it works on at a time, and which tasks it serves."""
 
     id: str
     model: str
@@ -23,6 +24,7 @@ class Registration:
     device: str
     precision: str
     slots: int
+    tasks: list[str]
 
 
 def sign(loaded: list[Registration]) -> Bound:
@@ -32,9 +34,9 @@ def sign(loaded: list[Registration]) -> Bound:
 
 _SIGN: Final[TextClause] = text(
     """
-    INSERT INTO workers (id, model, model_revision, device, precision, slots)
-    VALUES (:id, :model, :model_revision, :device, :precision, :slots)
-    ON CONFLICT (id, model) DO UPDATE SET seen_at = clock_timestamp()
+    INSERT INTO workers (id, model, model_revision, device, precision, slots, tasks)
+    VALUES (:id, :model, :model_revision, :device, :precision, :slots, :tasks)
+    ON CONFLICT (id, model) DO UPDATE SET seen_at = clock_timestamp(), tasks = excluded.tasks
     """
 )
 
@@ -61,7 +63,23 @@ def live_workers() -> Bound:
 
 
 _LIVE_WORKERS: Final = (
-    select(workers.c.model, workers.c.model_revision, workers.c.device, workers.c.precision, workers.c.slots)
+    select(
+        *(workers.c.model, workers.c.model_revision, workers.c.device, workers.c.precision),
+        *(workers.c.slots, workers.c.tasks),
+    )
     .where(LIVE)
     .order_by(workers.c.model, workers.c.loaded_at)
+)
+
+
+def serving(model: str, tasks: Collection[str]) -> Bound:
+    """A row if a live worker serves all these tasks with the model."""
+    return bound(_SERVING, of_model=model, needed=list(tasks))
+
+
+_NEEDED: Final = bindparam("needed", type_=ARRAY(Text))
+_SERVING: Final = (
+    select(workers.c.id)
+    .where(workers.c.model == bindparam("of_model"), workers.c.tasks.op("@>")(_NEEDED), LIVE)
+    .limit(1)
 )

@@ -16,7 +16,7 @@ from model.masks import rle
 from model.masks.frames import Pixels
 from model.masks.mask import Mask
 from model.protocol import Options
-from model.spec import Automatic, Prompt, Prompted, Task
+from model.spec import Automatic, Prompt, Prompted, Task, Text
 from model.tasks.bounds import fit_all
 
 
@@ -42,6 +42,7 @@ class NullSegmenter:
     precision = "exact"
     device = "cpu"
     batch_images = 4
+    tasks: tuple[str, ...] = ("auto", "prompted", "text")
 
     def __init__(self, delay_s: float = 0.0, masks_per_image: int = 4) -> None:
         self.delay_s = delay_s
@@ -79,6 +80,8 @@ class _Rectangle(NamedTuple):
     iou: float
     coords: list[list[float]] | None
     prompt_id: str | None
+    phrase: str | None = None
+    score: float | None = None
 
 
 def _random_box(random: np.random.Generator, height: int, width: int) -> tuple[int, int, int, int]:
@@ -98,8 +101,19 @@ def _prompted(raw: NullPrepared, task: Prompted, _most: int) -> list[_Rectangle]
     return [one for prompt in task.prompts for one in _of_prompt(raw, prompt)]
 
 
+def _of_phrases(raw: NullPrepared, task: Text, most: int) -> list[_Rectangle]:
+    """Up to two rectangles for each phrase, by the letters of the phrase and the image's content."""
+    return [one for phrase in task.phrases for one in _of_phrase(raw, phrase, min(2, most, task.max_masks or 2))]
+
+
+def _of_phrase(raw: NullPrepared, phrase: str, count: int) -> list[_Rectangle]:
+    random = np.random.default_rng([raw.checksum, zlib.crc32(phrase.encode())])
+    boxes = dict.fromkeys(_random_box(random, raw.height, raw.width) for _ in range(count))
+    return [_Rectangle(box, 0.9, None, None, phrase, 0.75 - i / 4) for i, box in enumerate(boxes)]
+
+
 RECTANGLES: Mapping[type, Callable[[NullPrepared, Any, int], list[_Rectangle]]] = MappingProxyType(
-    {Automatic: _everywhere, Prompted: _prompted}
+    {Automatic: _everywhere, Prompted: _prompted, Text: _of_phrases}
 )
 
 
@@ -140,7 +154,7 @@ def _runs(box: tuple[int, int, int, int], height: int, width: int) -> rle.Runs:
 
 def _mask(raw: NullPrepared, one: _Rectangle, counts: str) -> Mask:
     x0, y0, x1, y1 = one.box
-    centre = [[(x0 + x1) / 2, (y0 + y1) / 2]] if one.prompt_id is None else None
+    centre = [[(x0 + x1) / 2, (y0 + y1) / 2]] if one.prompt_id is None and one.phrase is None else None
     return Mask(
         rle={"size": [raw.height, raw.width], "counts": counts},
         bbox=[x0, y0, x1 - x0, y1 - y0],
@@ -150,4 +164,6 @@ def _mask(raw: NullPrepared, one: _Rectangle, counts: str) -> Mask:
         point_coords=one.coords or centre,
         crop_box=[0, 0, raw.width, raw.height],
         prompt_id=one.prompt_id,
+        phrase=one.phrase,
+        score=one.score,
     )

@@ -72,6 +72,7 @@ class Segmenter:
             raise ModelError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
         self.sam = sam.to(device, working_dtype(device, precision, bfloat16)).eval()
         self.name, self.revision, self.precision, self.device = sam.row.name, revision, precision, device
+        self.tasks: tuple[str, ...] = ("auto", "prompted")
         self.batch_images = 8 if device.startswith("cuda") else 2
         self.encoder = Encoder(self.sam, f"{self.name}:{revision}:{precision}", cache_bytes)
         self._compiled = False

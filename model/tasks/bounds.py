@@ -5,19 +5,20 @@ does not meet the image fails: on each axis the two must share a length, or the 
 on or inside the edge. A mask given as RLE must have the image's size; one given as logits, the model's.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.errors import PromptOutOfBounds
-from model.spec import Box, Prompt, Prompted, Task, corners, how_read
+from model.errors import PromptOutOfBounds, TaskNotServed
+from model.spec import Box, BoxFormat, Exemplar, Prompt, Prompted, Task, Text, corners, how_read
 
 
 @dataclass(frozen=True)
 class Note:
-    """A message about one prompt."""
+    """A message about one prompt, or about an exemplar, which has no id."""
 
-    prompt_id: str
+    prompt_id: str | None
     detail: str
 
 
@@ -34,11 +35,21 @@ class Fitted:
     failed: tuple[Note, ...]
 
 
+def check_served(task: Task, served: Collection[str]) -> None:
+    """Raise TaskNotServed unless a segmenter that serves these tasks can do this one."""
+    if task.type not in served:
+        raise TaskNotServed(f"this worker serves {', '.join(served)}, not {task.type}")
+    if isinstance(task, Text) and task.exemplars and "text_exemplars" not in served:
+        raise TaskNotServed("this worker's model for text finds things by words alone and takes no exemplars")
+
+
 def fit(task: Task, height: int, width: int, mask_size: int | None = None) -> Fitted:
     """Check prompts against an image of height x width pixels, and their logits against (1, mask_size, mask_size).
 
     A task without prompts fits every image.
     """
+    if isinstance(task, Text):
+        return _fit_exemplars(task, height, width)
     if not isinstance(task, Prompted):
         return Fitted(task, (), ())
     kept: list[Prompt] = []
@@ -49,15 +60,32 @@ def fit(task: Task, height: int, width: int, mask_size: int | None = None) -> Fi
         inside = None if box is None else _cut(box, height, width)
         problem = _problem(prompt, height, width, mask_size)
         if problem is None and prompt.box is not None and inside is None:
-            problem = f"box {_shown(*prompt.box)} lies outside {_area(height, width)}: {how_read(task.box_format)}"
+            problem = _outside(prompt.box, task.box_format, height, width)
         if problem is not None:
             failed.append(Note(prompt.id, problem))
             continue
         if box is not None and inside is not None and inside != box:
-            clipped.append(Note(prompt.id, f"box {_shown(*box)} was clipped to {_shown(*inside)} (x0, y0, x1, y1)"))
+            clipped.append(Note(prompt.id, _clipped(box, inside)))
         kept.append(prompt if inside == prompt.box else replace(prompt, box=inside))
     fitted = Prompted(tuple(kept)) if kept else None
     return Fitted(fitted, tuple(clipped), tuple(failed))
+
+
+def _fit_exemplars(task: Text, height: int, width: int) -> Fitted:
+    """The phrases fit every image. An exemplar whose box does not is left out."""
+    kept: list[Exemplar] = []
+    clipped: list[Note] = []
+    failed: list[Note] = []
+    for i, exemplar in enumerate(task.exemplars):
+        box = corners(exemplar.box, task.box_format)
+        inside = _cut(box, height, width)
+        if inside is None:
+            failed.append(Note(None, f"exemplar {i}: {_outside(exemplar.box, task.box_format, height, width)}"))
+            continue
+        if inside != box:
+            clipped.append(Note(None, f"exemplar {i}: {_clipped(box, inside)}"))
+        kept.append(replace(exemplar, box=inside))
+    return Fitted(replace(task, exemplars=tuple(kept), box_format="xyxy"), tuple(clipped), tuple(failed))
 
 
 def fit_all(task: Task, height: int, width: int, mask_size: int | None = None) -> Task:
@@ -70,7 +98,11 @@ def fit_all(task: Task, height: int, width: int, mask_size: int | None = None) -
 
 def cannot_be_answered(fitted: Fitted) -> PromptOutOfBounds:
     """The error that names the failed prompts."""
-    return PromptOutOfBounds("; ".join(f"prompt {note.prompt_id!r}: {note.detail}" for note in fitted.failed))
+    return PromptOutOfBounds("; ".join(_named(note) for note in fitted.failed))
+
+
+def _named(note: Note) -> str:
+    return note.detail if note.prompt_id is None else f"prompt {note.prompt_id!r}: {note.detail}"
 
 
 def _problem(prompt: Prompt, height: int, width: int, mask_size: int | None) -> str | None:
@@ -97,6 +129,14 @@ def _cut(box: Box, height: int, width: int) -> Box | None:
 def _cut_span(low: float, high: float, end: int) -> tuple[float, float] | None:
     first, last = max(low, 0.0), min(high, float(end))
     return (first, last) if first < last or (first == last and low == high) else None
+
+
+def _outside(box: Box, box_format: BoxFormat, height: int, width: int) -> str:
+    return f"box {_shown(*box)} lies outside {_area(height, width)}: {how_read(box_format)}"
+
+
+def _clipped(box: Box, inside: Box) -> str:
+    return f"box {_shown(*box)} was clipped to {_shown(*inside)} (x0, y0, x1, y1)"
 
 
 def _area(height: int, width: int) -> str:

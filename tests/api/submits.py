@@ -41,6 +41,15 @@ AUTO: dict[str, Any] = {
     },
     "input": {"prefix": "s3://bucket/p/", "glob": "*.jpg"},
 }  # fmt: skip
+TEXT: dict[str, Any] = {
+    "task": {
+        "type": "text", "phrases": ["a cat", "a dog"], "box_threshold": 0.3, "text_threshold": 0.2,
+        "nms_threshold": 0.7, "cross_nms_threshold": 0.9, "max_masks": 5, "box_format": "xywh",
+    },
+    "input": {
+        "items": [{"image": "s3://bucket/a.jpg", "exemplars": [{"phrase": "a cat", "box": [1, 2, 3, 4], "label": 0}]}]
+    },
+}  # fmt: skip
 STRANGE: list[Any] = [
     None, True, 0, -1, 1.5, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**64, 10**30, -(10**30), 1e308, "", "x", "0",
     "7" * 5000, "\x00", "\x07", "\u2028", "\ud83d\ude00", "null", "2090-13-45T99:99:99Z", "9999-12-31T23:59:59-23:59",
@@ -87,4 +96,4 @@ def refused(given: Any) -> list[FieldError]:
     return list(answer.errors) if isinstance(answer, DryRun) else []
 
 
-EVERY_PLACE = [(body, at) for body in (WHOLE, AUTO) for at in paths(body)]
+EVERY_PLACE = [(body, at) for body in (WHOLE, AUTO, TEXT) for at in paths(body)]

@@ -107,6 +107,7 @@ def test_it_lists_only_what_is_not_refused(document: dict[str, Any]) -> None:
     assert set(document["components"]["schemas"]["JobRequest"]["properties"]["task"]["discriminator"]["mapping"]) == {
         "auto",
         "prompted",
+        "text",
     }
     for name, operation in operations(document):
         for each in operation.get("parameters", []):

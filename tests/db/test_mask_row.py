@@ -54,8 +54,8 @@ def test_the_fields_are_the_composites_in_its_order(engine: Engine) -> None:
 
 
 def test_the_view_shows_every_field(engine: Engine) -> None:
-    """With the bytes that `offset` and `length` stand for in their place."""
+    """With the bytes that `offset` and `length` stand for in their place, and the phrase of a text job."""
     with engine.connect() as connection:
         shown = tuple(connection.execute(text("SELECT * FROM masks")).keys())
     fields = tuple(name for name in MaskRow._fields if name not in ("offset", "length"))
-    assert shown == ("job_id", "index", "mask_id", "height", "width", *fields, "counts")
+    assert shown == ("job_id", "index", "mask_id", "height", "width", *fields, "counts", "phrase", "score")

@@ -225,8 +225,9 @@ class ChunkRun:
 
     def _task(self, item: Item) -> Task:
         task = self._claim.task
-        prompts = self._claim.prompts if item.prompts is None else item.prompts
-        return TASK.validate_python(task if prompts is None else task | {"prompts": prompts})
+        given = self._claim.prompts if item.prompts is None else item.prompts
+        name = "exemplars" if task["type"] == "text" else "prompts"
+        return TASK.validate_python(task if given is None else task | {name: given})
 
     def _collect(self, more: bool = False) -> list[Result]:
         """Wait for the first result, then a little longer for others in flight.

@@ -60,7 +60,9 @@ def result_row(job_id: UUID, fence: int, attempt: int, model: Model, outcome: Do
     }
     if isinstance(outcome, Failed):
         failure = outcome.failure
-        empty = dict.fromkeys(("height", "width", "orientation", "frames", "warnings", "masks", "rle"))
+        empty = dict.fromkeys(
+            ("height", "width", "orientation", "frames", "warnings", "masks", "rle", "phrases", "scores")
+        )
         return (
             row
             | empty
@@ -84,4 +86,14 @@ def result_row(job_id: UUID, fence: int, attempt: int, model: Model, outcome: Do
         "warnings": outcome.warnings or None,
         "masks": masks,
         "rle": rle,
+        **_matches(outcome.masks),
+    }
+
+
+def _matches(masks: list[Mask]) -> dict[str, Any]:
+    """The phrases and scores of a text job's masks."""
+    named = any(mask.phrase is not None for mask in masks)
+    return {
+        "phrases": [mask.phrase for mask in masks] if named else None,
+        "scores": [mask.score for mask in masks] if named else None,
     }

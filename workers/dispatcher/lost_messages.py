@@ -40,7 +40,7 @@ class LostMessages:
         lost: dict[UUID, list[Any]] = {}
         for row in rows:
             # A new leader has not looked into every queue yet.
-            if row.model in waiting.models and (row.job_id, row.chunk_no) not in waiting.chunks:
+            if row.queue in waiting.queues and (row.job_id, row.chunk_no) not in waiting.chunks:
                 lost.setdefault(row.job_id, []).append(row)
         for job_id, chunks in lost.items():
             if self._errors.may_try(job_id):
@@ -53,4 +53,4 @@ class LostMessages:
             rows = connection.execute(*dispatch.announce_again(job_id, [row.chunk_no for row in lost])).all()
         log.info("announcing %d chunks of job %s again", len(rows), job_id)
         MESSAGES_REPEATED.inc(len(rows))
-        self._sender.send(Message(lost[0].model, job_id, row.chunk_no) for row in rows)
+        self._sender.send(Message(lost[0].queue, job_id, row.chunk_no) for row in rows)

@@ -27,9 +27,9 @@ _PROMOTE_AFTER = 30.0
 
 @dataclass(frozen=True)
 class Message:
-    """Announces one chunk to the workers that have `model` loaded. Urgency 0 goes first."""
+    """Announces one chunk to the workers of a queue. Urgency 0 goes first."""
 
-    model: str
+    queue: str
     job_id: UUID
     chunk_no: int
     urgency: int = 0
@@ -37,12 +37,12 @@ class Message:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The chunks whose messages waited in Redis at `asked` (monotonic clock), in the queues of `models`.
+    """The chunks whose messages waited in Redis at `asked` (monotonic clock), in `queues`.
 
     Messages handed over before `asked` were sent.
     """
 
-    models: frozenset[str]
+    queues: frozenset[str]
     chunks: frozenset[Chunk]
     asked: float
 
@@ -58,7 +58,7 @@ class Sender:
     def __init__(self, redis_url: str) -> None:
         self._redis = Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2)
         self._messages: SimpleQueue[Message] = SimpleQueue()
-        self._models: frozenset[str] = frozenset()
+        self._queues: frozenset[str] = frozenset()
         self._waiting_since: dict[bytes, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sender", daemon=True)
@@ -71,9 +71,9 @@ class Sender:
         """Send no more. The next leader sends the rest."""
         self._stop.set()
 
-    def watch(self, models: frozenset[str]) -> None:
-        """Look into these models' queues."""
-        self._models = models
+    def watch(self, queues: frozenset[str]) -> None:
+        """Look into these queues."""
+        self._queues = queues
 
     def send(self, messages: Iterable[Message]) -> None:
         for each in messages:
@@ -113,27 +113,27 @@ class Sender:
             return
         pipe = self._redis.pipeline(transaction=False)
         for each in batch:
-            pipe.lpush(list_name(each.model, each.urgency), message(each.job_id, each.chunk_no))
+            pipe.lpush(list_name(each.queue, each.urgency), message(each.job_id, each.chunk_no))
         pipe.execute()
         MESSAGES.inc(len(batch))
 
     def _look(self, asked: float) -> Waiting:
         """Read every message that waits. There are a few for each slot, whatever the size of the jobs."""
-        models = self._models
-        names = [name for model in sorted(models) for name in list_names(model)]
+        queues = self._queues
+        names = [name for queue in sorted(queues) for name in list_names(queue)]
         pipe = self._redis.pipeline(transaction=False)
         for name in names:
             pipe.lrange(name, 0, -1)
         lists: dict[str, list[bytes]] = dict(zip(names, pipe.execute(), strict=True))
         self._promote(lists, asked)
         found = (chunk_of(raw) for messages in lists.values() for raw in messages)
-        return Waiting(models, frozenset(chunk for chunk in found if chunk is not None), asked)
+        return Waiting(queues, frozenset(chunk for chunk in found if chunk is not None), asked)
 
     def _promote(self, lists: dict[str, list[bytes]], now: float) -> None:
         """Move a message that has waited for long to the end of the most urgent list, one at each look."""
         before, self._waiting_since = self._waiting_since, {}
-        for model in self._models:
-            first, *others = list_names(model)
+        for queue in self._queues:
+            first, *others = list_names(queue)
             passed = [(name, raw) for name in others for raw in lists.get(name, [])]
             self._waiting_since |= {raw: before.get(raw, now) for _, raw in passed}
             overdue = [(name, raw) for name, raw in passed if now - self._waiting_since[raw] > _PROMOTE_AFTER]

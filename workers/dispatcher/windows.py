@@ -1,4 +1,4 @@
-"""Fill the window of each model: the chunks whose messages are in Redis, a few for each slot of its live workers.
+"""Fill the window of each queue: the chunks whose messages are in Redis, a few for each slot of its live workers.
 
 Postgres holds every chunk. Only the window is in Redis, so a job of a million images costs Redis a few messages.
 """
@@ -16,7 +16,7 @@ from workers.testing import crash_points
 _LIVE = 10.0
 """Seconds. A worker that was not seen for longer gets no room in the window."""
 _IDLE_WINDOW = 4
-"""Messages of a model without a live worker. The first worker to start finds work at once."""
+"""Messages of a queue without a live worker. The first worker to start finds work at once."""
 
 
 class Windows:
@@ -32,28 +32,28 @@ class Windows:
         """Mark chunks `dispatched` as far as there is room, and send their messages."""
         with self._single.connect() as connection:
             windows = connection.execute(*dispatch.windows(alive_seconds=_LIVE)).all()
-        self._sender.watch(frozenset(window.model for window in windows))
+        self._sender.watch(frozenset(window.queue for window in windows))
         for window in windows:
             wanted = int(window.slots * self._per_slot) or _IDLE_WINDOW
             if wanted > window.dispatched:
-                self._fill(window.model, wanted - window.dispatched, -(-wanted // 2))
+                self._fill(window.queue, wanted - window.dispatched, -(-wanted // 2))
 
-    def _fill(self, model: str, room: int, each: int) -> None:
+    def _fill(self, queue: str, room: int, each: int) -> None:
         """One job gets at most half of the window, so that the next job finds room at once."""
         rows: Sequence[Any] | None = None
         with self._errors.step("filling a window at once"), self._single.connect() as connection:
-            rows = connection.execute(*dispatch.fill_window(model, room=room, job_room=each)).all()
+            rows = connection.execute(*dispatch.fill_window(queue, room=room, job_room=each)).all()
         if rows is None:
-            rows = self._fill_by_job(model, room, each)
-        messages = [message for row in rows for message in self._messages_of(model, row)]
+            rows = self._fill_by_job(queue, room, each)
+        messages = [message for row in rows for message in self._messages_of(queue, row)]
         if messages:
             crash_points.reach("marked")
         self._sender.send(messages)  # committed first, then sent
 
-    def _fill_by_job(self, model: str, room: int, each: int) -> list[Any]:
+    def _fill_by_job(self, queue: str, room: int, each: int) -> list[Any]:
         """Fill the window job by job, the oldest first, where one row makes the statement for all jobs fail."""
         with self._single.connect() as connection:
-            jobs = connection.execute(*dispatch.open_jobs(model)).scalars().all()
+            jobs = connection.execute(*dispatch.open_jobs(queue)).scalars().all()
         rows: list[Any] = []
         for job_id in jobs:
             if len(rows) < room and self._errors.may_try(job_id):
@@ -61,8 +61,8 @@ class Windows:
                     rows += connection.execute(*dispatch.fill_job(job_id, room=min(each, room))).all()
         return rows
 
-    def _messages_of(self, model: str, row: Any) -> list[Message]:
+    def _messages_of(self, queue: str, row: Any) -> list[Message]:
         with self._errors.job("filling the window", row.job_id):
             crash_points.reach("filling", row.job_id)
-            return [Message(model, row.job_id, row.chunk_no, urgency(row.share))]
+            return [Message(queue, row.job_id, row.chunk_no, urgency(row.share))]
         return []  # it stays `dispatched`, and its message is sent later, as a lost one

@@ -6,15 +6,17 @@ from typing import Any
 from db.states import WarningCode
 from model.masks.mask import Mask
 from model.spec import Task
-from model.tasks.bounds import cannot_be_answered, fit
+from model.tasks.bounds import cannot_be_answered, check_served, fit
 from workers.pipeline.ticket import Ticket, warning
 
 
 def answerable(ticket: Ticket) -> Task:
     """The task of a decoded ticket, without the prompts that its image cannot answer.
 
-    Adds a warning for each of those and for each clipped box. Raises PromptOutOfBounds where no prompt is left.
+    Adds a warning for each of those and for each clipped box. Raises PromptOutOfBounds where no prompt is left, and
+    TaskNotServed where the model cannot do it.
     """
+    check_served(ticket.task, ticket.model.tasks)
     fitted = fit(ticket.task, ticket.height, ticket.width)
     if fitted.task is None:
         raise cannot_be_answered(fitted)
@@ -24,7 +26,7 @@ def answerable(ticket: Ticket) -> Task:
 
 
 def empty_masks(masks: list[Mask]) -> list[dict[str, Any]]:
-    """A warning for each prompt whose masks are all empty. Automatic masks are never empty."""
+    """A warning for each prompt with empty masks. Automatic masks and those of phrases are never empty."""
     given = Counter(mask.prompt_id for mask in masks)
     empty = Counter(mask.prompt_id for mask in masks if mask.area == 0)
     return [

@@ -20,6 +20,8 @@ IMAGE = "s3://bucket/a.jpg"
 REFUSED = failure_row(ItemReason.ACCESS_DENIED)
 POINT = {"points": [[1, 2]], "labels": [1]}
 LONG = {"points": [[1234.567, 1234.567]] * 256, "labels": [1] * 256}
+CAT = {"phrase": "cat", "box": [1, 2, 3, 4]}
+TEXT = {"type": "text", "phrases": ["cat"]}
 XYWH = {"type": "prompted", "box_format": "xywh"}
 
 
@@ -34,6 +36,11 @@ def with_item(**item: Any) -> dict[str, Any]:
 def prompted(*prompts: Any) -> dict[str, Any]:
     items = [{"image": IMAGE, "prompts": [POINT]}, {"image": IMAGE, "prompts": list(prompts)}]
     return {"task": {"type": "prompted"}, "input": {"items": items}}
+
+
+def text(phrases: Any, *exemplars: Any, **task: Any) -> dict[str, Any]:
+    items = [{"image": IMAGE}, {"image": IMAGE, "exemplars": list(exemplars)}]
+    return {"task": {"type": "text", "phrases": phrases, **task}, "input": {"items": items}}
 
 
 def prompted_prefix(**given: Any) -> dict[str, Any]:
@@ -56,6 +63,20 @@ MALFORMED: list[tuple[str, dict[str, Any], str]] = [
     ("unknown parameter", auto(points=3), "/task/points"),
     ("threshold over 1", auto(pred_iou_thresh=1.5), "/task/pred_iou_thresh"),
     ("prompts in the task", {**body(1), "task": {"type": "prompted", "prompts": [POINT]}}, "/task/prompts"),
+    ("no phrase", text([]), "/task/phrases"),
+    ("a blank phrase", text(["cat", " "]), "/task/phrases/1"),
+    ("a phrase with a line break", text(["a\ncat"]), "/task/phrases/0"),
+    ("a phrase twice", text(["Cat", "cat "]), "/task/phrases"),
+    ("257 phrases", text([str(i) for i in range(257)]), "/task/phrases"),
+    ("a long phrase", text(["x" * 257]), "/task/phrases/0"),
+    ("a threshold of text over 1", text(["cat"], box_threshold=1.1), "/task/box_threshold"),
+    ("exemplars in the task", text(["cat"], exemplars=[]), "/task/exemplars"),
+    ("an exemplar of no phrase", text(["cat"], {**CAT, "phrase": "dog"}), "/input/items/1/exemplars/0/phrase"),
+    ("an exemplar's box", text(["cat"], {**CAT, "box": [3, 2, 1, 4]}), "/input/items/1/exemplars/0/box"),
+    ("an exemplar's label", text(["cat"], {**CAT, "label": 2}), "/input/items/1/exemplars/0/label"),
+    ("exemplars in an automatic job", with_item(exemplars=[CAT]), "/input/items/1/exemplars"),
+    ("prompts in a text job", {**with_item(prompts=[POINT]), "task": TEXT}, "/input/items/1/prompts"),
+    ("shared prompts in a text job", {**prompted_prefix(prompts=[POINT]), "task": TEXT}, "/input/prompts"),
     ("priority 10", {**body(1), "priority": 10}, "/priority"),
     ("ratio 2", {**body(1), "max_failure_ratio": 2}, "/max_failure_ratio"),
     ("precision", {**body(1), "precision": "double"}, "/precision"),
@@ -207,19 +228,6 @@ async def test_a_presigned_image_is_stored_whole_and_shown_without_its_signature
     with service.engine.connect() as connection:
         stored = connection.execute(select(items.c.image).where(items.c.job_id == read_job_id(answer.json()["id"])))
         assert set(stored.scalars()) == {uri}
-
-
-NOT_BUILT: list[tuple[dict[str, Any], str]] = [
-    ({**body(1), "task": {"type": "text", "text": "a cat"}}, "/task/type"),
-]
-
-
-@pytest.mark.parametrize(("given", "pointer"), NOT_BUILT, ids=[c[1] for c in NOT_BUILT])
-async def test_what_is_not_built_is_refused_by_name(service: Service, given: dict[str, Any], pointer: str) -> None:
-    answer = await service.client.post("/v1/jobs", json=given)
-    assert answer.status_code == 422
-    assert answer.json()["reason"] == "NOT_SUPPORTED"
-    assert [e["pointer"] for e in answer.json()["errors"]] == [pointer]
 
 
 async def test_null_asks_for_nothing(service: Service) -> None:

@@ -25,9 +25,9 @@ def sender(settings: Settings) -> Iterator[Sender]:
     sender.stop()
 
 
-def wait_looked(sender: Sender, models: frozenset[str]) -> None:
+def wait_looked(sender: Sender, queues: frozenset[str]) -> None:
     until = time.monotonic() + 20
-    while sender.waiting is None or sender.waiting.models != models:
+    while sender.waiting is None or sender.waiting.queues != queues:
         assert time.monotonic() < until
         time.sleep(0.05)
 
