@@ -7,6 +7,7 @@ service   one tenant of its own in the module's database: `.client` (its key sen
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -51,6 +52,12 @@ def settings(database: str, **changes: Any) -> Settings:
     return Settings(database_url=database, key_pepper=PEPPER, models=MODELS, **changes)
 
 
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document. It depends on the code alone, and making it takes longer than most tests."""
+    return create_app(settings("postgresql+psycopg://nobody@127.0.0.1:1/none")).openapi()
+
+
 def checked_by(app: FastAPI) -> Callable[[httpx.Response], Awaitable[None]]:
     async def check(answer: httpx.Response) -> None:
         await answer.aread()
@@ -79,6 +86,7 @@ class Client(httpx.AsyncClient):
 async def serving(configured: Settings, key: str = "") -> AsyncIterator[Client]:
     """A client of the app, its lifespan run around. Every answer is held against the app's own document."""
     app = create_app(configured)
+    app.openapi_schema = document()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with app.router.lifespan_context(app), Client(app, headers) as client:
         yield client
