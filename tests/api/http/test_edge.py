@@ -1,9 +1,9 @@
 """What every answer has whatever its route: headers, methods, parameters, and what comes after an error of ours."""
 
 import socket
+from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.api.conftest import Service, body, serving, settings
@@ -120,24 +120,28 @@ async def test_a_submit_names_no_host_either(service: Service) -> None:
     assert "evil" not in answer.text
 
 
+@pytest.fixture(scope="module")
+def broken(module_database: str) -> Iterator[tuple[str, int]]:
+    """The address of a server with a route that fails."""
+    with served("tests.api.http.broken_app:broken_app", module_database) as address:
+        yield address
+
+
 @pytest.mark.parametrize("read", [True, False])
 @pytest.mark.parametrize("size", [0, 10, 4_000_000])
-def test_after_an_error_of_ours_the_connection_goes_on(module_database: str, read: bool, size: int) -> None:
+def test_after_an_error_of_ours_the_connection_goes_on(broken: tuple[str, int], read: bool, size: int) -> None:
     """Nothing is reset: the client reads its answer, and the next one on the same connection."""
-    with served("tests.api.http.broken_app:broken_app", module_database) as (host, port):
-        with httpx.Client(base_url=f"http://{host}:{port}", timeout=60) as client:
-            assert client.get("/healthz").status_code == 200
-        with socket.create_connection((host, port), timeout=60) as connection:
-            head = f"POST /boom?read={str(read).lower()} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
-            connection.sendall(head.encode() + b"x" * size)
-            with connection.makefile("rb") as answers:
-                status, closes = read_answer(answers)
-                assert status == 500
-                if not closes:
-                    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-                    assert read_answer(answers)[0] == 200
-                else:
-                    assert answers.read() == b""
+    with socket.create_connection(broken, timeout=60) as connection:
+        head = f"POST /boom?read={str(read).lower()} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * size)
+        with connection.makefile("rb") as answers:
+            status, closes = read_answer(answers)
+            assert status == 500
+            if not closes:
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert read_answer(answers)[0] == 200
+            else:
+                assert answers.read() == b""
 
 
 def read_answer(answers: Any) -> tuple[int, bool]:
