@@ -69,9 +69,10 @@ def test_what_is_wrong_is_named_once_and_no_secret_is_shown(entry: str) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_what_is_missing_is_named(entry: str) -> None:
-    required = ("MASKWORKS_DATABASE_URL", "MASKWORKS_KEY_PEPPER", "MASKWORKS_REDIS_URL")
+    required = {name: READS[name] for name in ("MASKWORKS_DATABASE_URL", "MASKWORKS_KEY_PEPPER", "MASKWORKS_REDIS_URL")}
+    required["MASKWORKS_REDIS_URL"] = {"dispatcher", "worker"}  # the API answers without it
     done = _run(entry, MASKWORKS_KEY_PEPPER="")  # empty is as good as unset
-    assert sorted(_faults(done)) == sorted(name for name in required if entry in READS[name])
+    assert sorted(_faults(done)) == sorted(name for name, entries in required.items() if entry in entries)
     assert all("is not set: " in line for line in done.stderr.splitlines())
 
 
