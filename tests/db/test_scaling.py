@@ -128,13 +128,17 @@ def test_a_pace_is_that_of_the_last_quarter_of_an_hour_in_which_there_was_one(en
     ],
 )
 def test_deadlines_ask_for_more(engine: Engine, jobs: list[tuple[int, float | None]], expected: int) -> None:
+    pace(engine, "null", "auto", 1.0)
     for images, seconds_left in jobs:
         add_job(engine, images, seconds_left)
     assert wanted(engine) == expected
 
 
-def test_no_more_workers_than_items(engine: Engine) -> None:
-    add_job(engine, 3)
+def test_no_more_workers_than_items_and_few_before_the_first_measure(engine: Engine) -> None:
+    job = add_job(engine, 1000, 30)
+    assert wanted(engine) == 4
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE jobs SET n_items = 3, deadline = NULL WHERE id = :job"), {"job": job})
     pace(engine, "null", "auto", 1000.0)
     assert wanted(engine) == 3
 

@@ -15,12 +15,15 @@ from db.statements import scaling
 
 _EVERY: Final = 10.0
 _LIVE: Final = 30.0
+JOBS: Final = "maskworks_jobs"
+WORKERS: Final = "maskworks_workers"
 _BY_MODEL: Final = (
     ("maskworks_items_left", "Unfinished items, those in work included.", "items"),
     ("maskworks_work_left_seconds", "Seconds that one worker would need for the unfinished items.", "seconds"),
     ("maskworks_oldest_job_seconds", "Age of the oldest unfinished job.", "oldest_seconds"),
     ("maskworks_wanted_workers", "Workers that the scaling rule asks for.", "wanted_workers"),
 )
+NAMES: Final = (JOBS, WORKERS, *(name for name, _, _ in _BY_MODEL))
 
 
 class Backlog(Collector):
@@ -37,8 +40,8 @@ class Backlog(Collector):
         if now - self._at < _EVERY and self._measured:
             return
         self._at = now
-        jobs = GaugeMetricFamily("maskworks_jobs", "Jobs that have not ended, by state.", labels=["state"])
-        live = GaugeMetricFamily("maskworks_workers", "Live workers.", labels=["model"])
+        jobs = GaugeMetricFamily(JOBS, "Jobs that have not ended, by state.", labels=["state"])
+        live = GaugeMetricFamily(WORKERS, "Live workers.", labels=["model"])
         by_model = [(GaugeMetricFamily(name, text, labels=["model"]), column) for name, text, column in _BY_MODEL]
         with self._single.connect() as connection:
             for row in connection.execute(*scaling.unfinished_jobs()):

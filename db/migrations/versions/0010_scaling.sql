@@ -17,7 +17,8 @@ CREATE TABLE paces (
 --            over jobs with a deadline: seconds of all jobs due by then / (deadline - now - cold_start_seconds)))
 --
 -- An item takes what items of its model and type of task took lately. "Lately" ends with the last measure, so a model that
--- was scaled to zero keeps its pace. Without a measure it takes what other items of its model took, else one second.
+-- was scaled to zero keeps its pace. Without a measure it takes what other items of its model took. A model of which nothing
+-- is known wants four workers at most, as if an item took a second: its first measure comes with its first items.
 CREATE FUNCTION work_left(drain_seconds double precision DEFAULT 600, cold_start_seconds double precision DEFAULT 300)
 RETURNS TABLE (
   model text, items bigint, seconds double precision, oldest_seconds double precision, wanted_workers integer)
@@ -49,7 +50,8 @@ LANGUAGE sql STABLE SECURITY DEFINER AS $$
     FROM due d GROUP BY d.model)
   SELECT w.model, sum(w.items)::bigint, sum(w.seconds)::double precision,
     extract(epoch FROM clock_timestamp() - min(w.created_at))::double precision,
-    least(sum(w.items), ceil(greatest(sum(w.seconds) / greatest(drain_seconds, 1), max(u.workers))), 1000000)::integer
+    least(sum(w.items), ceil(greatest(sum(w.seconds) / greatest(drain_seconds, 1), max(u.workers))),
+      CASE WHEN EXISTS (SELECT FROM recent r WHERE r.model = w.model) THEN 1000000 ELSE 4 END)::integer
   FROM work w LEFT JOIN urgent u ON u.model = w.model
   GROUP BY w.model
 $$;
