@@ -143,6 +143,14 @@ tallies = Table(
     Column("n", Integer, nullable=False),  # items of the chunks that are `tallied`
 )
 
+progress_samples = Table(
+    "progress_samples",
+    metadata,
+    Column("job_id", UUID(as_uuid=True), primary_key=True),
+    Column("times", ARRAY(_TIME), nullable=False),  # the oldest first
+    Column("finished", ARRAY(Integer), nullable=False),  # items that had succeeded or failed by then
+)
+
 suspects = Table(
     "suspects",
     metadata,

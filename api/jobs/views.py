@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
+from api.jobs.progress import Progress, progress_view
 from db.ids import show_job_id
 from db.output import manifest_uri
 from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState, OutputState, WaitReason
@@ -22,12 +23,6 @@ class Counts(BaseModel):
     failed: int
     cancelled: int
     expired: int
-
-
-class Progress(BaseModel):
-    fraction: float = Field(description="The share of items that are final; 0 while nothing is listed")
-    items_per_second: float | None = Field(description="Since the job started")
-    eta_seconds: int | None
 
 
 class FailureCount(BaseModel):
@@ -118,6 +113,7 @@ def job_view(row: Row[Any]) -> Job:
     counts = Counts(total=row.n_items, **{s.value: getattr(row, s.value) for s in ItemState})
     shown = show_job_id(row.id)
     done = row.state in FINAL_JOB_STATES
+    waiting_for = _waiting_for(row, done)
     error = JobError(reason=row.error_reason, detail=row.error_detail) if row.error_reason else None
     return Job(
         id=shown,
@@ -137,10 +133,10 @@ def job_view(row: Row[Any]) -> Job:
         start_time=row.started_at,
         end_time=row.ended_at,
         counts=counts,
-        progress=_progress(counts, row.started_at, row.ended_at or row.now, done),
+        progress=progress_view(row, counts.pending + counts.running, done=done, waits=waiting_for is not None),
         failures=row.failures or [],
         passed_over=row.n_passed_over,
-        waiting_for=_waiting_for(row, done),
+        waiting_for=waiting_for,
         waiting_detail=None if done else row.waiting_detail,
         error=error,
         output=_output(row),
@@ -177,19 +173,6 @@ def _links(job_id: str) -> dict[str, str]:
     me = f"/v1/jobs/{job_id}"
     links = {"self": me, "items": f"{me}/items", "results": f"{me}/results?format=jsonl", "cancel": f"{me}:cancel"}
     return links | {"retry": f"{me}:retry"}
-
-
-def _progress(counts: Counts, start: datetime | None, until: datetime, done: bool) -> Progress:
-    left = counts.pending + counts.running
-    fraction = (counts.total - left) / counts.total if counts.total else 0.0
-    elapsed = (until - start).total_seconds() if start else 0.0
-    finished = counts.succeeded + counts.failed
-    rate = finished / elapsed if elapsed > 0 else None
-    return Progress(
-        fraction=round(fraction, 4),
-        items_per_second=None if rate is None else round(rate, 3),
-        eta_seconds=0 if done else round(left / rate) if rate else None,
-    )
 
 
 def job_etag(job: Job) -> str:

@@ -31,7 +31,7 @@ from db.statements.bound import Bound, bound
 from db.statements.register import LIVE
 from db.statements.tally import SUCCEEDED, UNTALLIED
 from db.states import FINAL_JOB_STATES, ChunkState, JobState
-from db.tables import chunks, jobs, outputs, results, tallies, workers
+from db.tables import chunks, jobs, outputs, progress_samples, results, tallies, workers
 
 
 def job(tenant: str, job_id: UUID) -> Bound:
@@ -154,9 +154,16 @@ def _jobs_with_counts() -> Select[Any]:
         case((expired, rest), else_=0).label("expired"),
         _failures().label("failures"),
         *(c.label(f"output_{c.name}") for c in _OUTPUT),
+        progress_samples.c.times[1].label("sampled_at"),
+        progress_samples.c.finished[1].label("sampled_finished"),
         seen.label("has_worker"),
         func.clock_timestamp().label("now"),
-    ).select_from(jobs.join(tallied, true()).join(untallied, true()).outerjoin(outputs, outputs.c.job_id == jobs.c.id))
+    ).select_from(
+        jobs.join(tallied, true())
+        .join(untallied, true())
+        .outerjoin(outputs, outputs.c.job_id == jobs.c.id)
+        .outerjoin(progress_samples, progress_samples.c.job_id == jobs.c.id)
+    )
 
 
 _JOBS: Final = _jobs_with_counts()

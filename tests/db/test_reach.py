@@ -13,7 +13,11 @@ from sqlalchemy import Connection, Engine, text
 
 from db.engine import single_statements, sync_engine
 from db.ids import new_job_id
+<<<<<<< HEAD
 from db.statements import dispatch, export, items, lease, output, reap, reuse, scaling, stop, tally
+=======
+from db.statements import dispatch, export, items, lease, output, progress, reap, reuse, stop, tally
+>>>>>>> 33b93c6 (Jobs: progress and ETA by the last five minutes)
 from db.statements import jobs as sql
 from db.statements.bound import Bound
 
@@ -39,6 +43,7 @@ _LARGE = (
     "SELECT :job, n, 'succeeded', 1, 1, 32, 32, '{}', '', decode(md5(n::text), 'hex') "
     "FROM generate_series(0, :done * :size - 1) n",
     "INSERT INTO tallies (job_id, reason, n) VALUES (:job, '', :done * :size)",
+    "INSERT INTO progress_samples (job_id, times, finished) VALUES (:job, '{2020-01-01}', '{0}')",
     "INSERT INTO outputs (job_id, uri, formats) VALUES (:job, 's3://b/', '{coco}')",
     "INSERT INTO suspects (job_id, index) SELECT :job, n FROM generate_series(0, 2000) n",
 )
@@ -119,6 +124,8 @@ def _statements(job: UUID) -> dict[str, tuple[Bound, int]]:
         "outputs that wait": (output.waiting_outputs(of_tenant=4), 40),
         "the end of an output's file": (output.next_stop(job, start=middle - 500, rows=100, weight=1e9), 800),
         "the tally": (tally.add_tallies(most=1000), 60),
+        "a sample of progress": (progress.sample(spacing_seconds=30.0, most=1000), 80),
+        "samples of jobs that have ended": (progress.forget_samples(), 40),
         "leases that ran out": (reap.expired_leases(limit=100), 40),
         "jobs that have ended": (reap.unfinished_jobs(), 40),
         "what is left": (scaling.work_left(), 250),

@@ -1,7 +1,8 @@
 """The dispatcher's loop. One of several dispatchers leads.
 
 In each round the leader takes back expired leases, stops and finishes jobs, asks for listings, outputs and webhooks,
-fills the windows and sends lost messages again. All of its statements are guarded, so a second leader does no harm.
+fills the windows, sends lost messages again, tallies and samples. All of its statements are guarded, so a second leader
+does no harm.
 """
 
 import logging
@@ -23,6 +24,7 @@ from workers.dispatcher.liveness import Beat
 from workers.dispatcher.lost_messages import LostMessages
 from workers.dispatcher.metrics import LEADING
 from workers.dispatcher.output.outputs import Outputs
+from workers.dispatcher.progress import ProgressSamples
 from workers.dispatcher.sender import Sender
 from workers.dispatcher.settings import Settings
 from workers.dispatcher.tallies import Tallies
@@ -60,6 +62,7 @@ class Dispatcher:
         self._lost = LostMessages(self._single, self._sender, self._errors)
         self.backlog = Backlog(self._single)
         self._tallies = Tallies(self._single, self._errors)
+        self._samples = ProgressSamples(self._single, self._errors)
         self._beat = Beat(settings.health_dir, settings.stall_seconds)
         self._round = 0.0
         self._filled = 0.0
@@ -113,6 +116,7 @@ class Dispatcher:
         self._step("filling the windows", self._fill_windows)
         self._step("announcing again", self._lost.send_again)
         self._step("tallying", self._tallies.add)
+        self._step("sampling progress", self._samples.take)
         self._step("stopping jobs that fail", lambda: reaper.stop_exhausted(self._engine, self._errors))
         self._step("measuring what is left", self.backlog.measure)
         self._step("housekeeping", self._tidy)
