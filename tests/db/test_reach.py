@@ -13,11 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from db.engine import single_statements, sync_engine
 from db.ids import new_job_id
-<<<<<<< HEAD
-from db.statements import dispatch, export, items, lease, output, reap, reuse, scaling, stop, tally
-=======
-from db.statements import dispatch, export, items, lease, output, progress, reap, reuse, stop, tally
->>>>>>> 33b93c6 (Jobs: progress and ETA by the last five minutes)
+from db.statements import dispatch, export, items, lease, output, progress, reap, reuse, scaling, stop, tally
 from db.statements import jobs as sql
 from db.statements.bound import Bound
 
