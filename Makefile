@@ -55,7 +55,7 @@ test: install  ## run every test, on a real Postgres, Redis and S3
 	@$(RUN) -m pytest -n 2 --dist loadfile
 
 faults: install  ## run every fault against the whole service (a quarter of an hour)
-	@$(RUN) -m pytest -m "" tests/faults
+	@$(RUN) -m pytest -m "" tests/faults tests/client/test_faults.py
 
 fuzz: install  ## send random requests by the OpenAPI document (SECONDS SEED)
 	@$(RUN) -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

@@ -55,7 +55,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def variables(clone: Path, **more: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MASKWORKS_", "PYTEST"))}
     path = f"{clone}/.venv/bin:{inherited['PATH']}"
-    return {**inherited, "PATH": path, "PYTHONPATH": str(clone), "MASKWORKS_MODELS": "null", **more}
+    return {**inherited, "PATH": path, "PYTHONPATH": f"{clone}:{clone}/client", "MASKWORKS_MODELS": "null", **more}
 
 
 def shell(clone: Path, script: str, **more: str) -> str:
@@ -112,6 +112,9 @@ def test_a_job_as_the_readme_and_the_quickstart_run_it(clone: Path) -> None:
             coco = json.loads((clone / "masks.json").read_text())
             assert [image["file_name"].endswith("one.jpg") for image in coco["images"]] == [True]
             (clone / "masks.json").unlink()
+            shell(clone, block(page, "maskworks submit"), MASKWORKS_STACK=str(data / "stack.json"))
+            (written,) = clone.glob("job_*.coco.json")
+            written.unlink()
     said = (clone / "make-up.txt").read_text()
     assert f"make put DIR=photos DATA={data}" in said and f"make reset DATA={data}" in said
     shell(clone, "make reset", DATA=str(data))

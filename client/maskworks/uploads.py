@@ -78,6 +78,7 @@ class Uploader:
         self._bucket, _, self._prefix = config.uploads.removeprefix("s3://").partition("/")
         if self._prefix and not self._prefix.endswith("/"):
             self._prefix += "/"
+        config_of = extra("botocore.config", "Uploading local files", "s3").Config
         access = config.s3
         self._s3 = boto3.client(
             "s3",
@@ -85,6 +86,7 @@ class Uploader:
             aws_access_key_id=access.access_key,
             aws_secret_access_key=access.secret_key,
             region_name=access.region,
+            config=config_of(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 4}),
         )
 
     def put_all(self, files: Iterable[Path]) -> dict[Path, str]:
@@ -92,6 +94,18 @@ class Uploader:
         paths = list(dict.fromkeys(files))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return dict(zip(paths, pool.map(self._put, paths), strict=True))
+
+    def probe(self) -> str:
+        """Write and delete a small object; its URI. Raises UploadError."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        key = f"{self._prefix}.maskworks-probe.png"
+        try:
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=b"probe")
+            self._s3.delete_object(Bucket=self._bucket, Key=key)
+        except (BotoCoreError, ClientError) as error:
+            raise UploadError(f"s3://{self._bucket}/{self._prefix} cannot be written: {error}") from error
+        return f"s3://{self._bucket}/{key}"
 
     def _put(self, path: Path) -> str:
         from botocore.exceptions import BotoCoreError, ClientError

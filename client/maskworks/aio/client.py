@@ -55,6 +55,10 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
+    async def ready(self) -> None:
+        """Raises ServerError while the server cannot serve, and ConnectionFailed while nothing answers."""
+        await self._transport.send(Call("GET", "/readyz"))
+
     async def models(self) -> list[Model]:
         """The models that jobs may name."""
         return (await self._transport.read(Call("GET", "/v1/models"), _Models)).models

@@ -56,6 +56,10 @@ class Client:
     ) -> None:
         self.close()
 
+    def ready(self) -> None:
+        """Raises ServerError while the server cannot serve, and ConnectionFailed while nothing answers."""
+        self._transport.send(Call("GET", "/readyz"))
+
     def models(self) -> list[Model]:
         """The models that jobs may name."""
         return (self._transport.read(Call("GET", "/v1/models"), _Models)).models

@@ -1,0 +1,5 @@
+"""`python -m maskworks.cli`: the same as `maskworks`."""
+
+from maskworks.cli.main import main
+
+main()
