@@ -21,6 +21,7 @@ from db.scopes import Scope, read_scopes
 from db.statements.keys import expire_key, insert_key, key_row, list_keys, revoke_key
 
 _DAY: Final = timedelta(hours=24)
+_NEVER: Final = "never"
 T = TypeVar("T")
 
 
@@ -36,12 +37,13 @@ def _create(connection: Connection, options: argparse.Namespace) -> str:
 
 
 def _rotate(connection: Connection, options: argparse.Namespace) -> str:
-    """A new key like the old one. The old one is valid for the overlap, unless it ends before."""
+    """A new key like the old one, that lives as long from now on. The old one ends after the overlap, if not before."""
     prefix, key = _prefix(options.prefix), new_key()
     old = connection.execute(*key_row(prefix)).first()
     if old is None:
         raise _unknown(prefix)
-    given = {"name": old.name, "tenant": old.tenant_id, "scopes": old.scopes, "lifetime": options.expires}
+    lifetime = getattr(options, "expires", old.lifetime)
+    given = {"name": old.name, "tenant": old.tenant_id, "scopes": old.scopes, "lifetime": lifetime}
     connection.execute(*insert_key(key, pepper=options.pepper, **given))
     connection.execute(*expire_key(prefix, after=options.overlap))
     return str(key)
@@ -85,6 +87,10 @@ def _read(reader: Callable[[str], T]) -> Callable[[str], T]:
     return read
 
 
+def _lifetime(text: str) -> timedelta | None:
+    return None if text == _NEVER else read_duration(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m db.keys", description="API keys.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -101,9 +107,16 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument(
         "--overlap", type=_read(read_duration), default=_DAY, help="how long the old key stays valid (default: 24h)"
     )
-    for each in (create, rotate):
+    for each, default, said in (
+        (create, None, _NEVER),
+        (rotate, argparse.SUPPRESS, "as long as the old one was given"),
+    ):
         each.add_argument(
-            "--expires", type=_read(read_duration), metavar="IN", help="end after so long, as 90d (default: never)"
+            "--expires",
+            type=_read(_lifetime),
+            default=default,
+            metavar="IN",
+            help=f"end after so long, as 90d, or `{_NEVER}` (default: {said})",
         )
     revoke = commands.add_parser("revoke", help="refuse a key; processes of the API notice within seconds")
     for each in (rotate, revoke):

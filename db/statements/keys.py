@@ -71,8 +71,12 @@ def insert_key(
 
 
 def key_row(prefix: str) -> Bound:
-    """What a key that replaces this one takes over; the row stays locked. No row: unknown, revoked or expired."""
-    taken = (api_keys.c.name, api_keys.c.tenant_id, api_keys.c.scopes)
+    """What a key that replaces this one takes over; the row stays locked. No row: unknown, revoked or expired.
+
+    `lifetime` is the time from its making to its end. NULL: it never ends.
+    """
+    lifetime = (api_keys.c.expires_at - api_keys.c.created_at).label("lifetime")
+    taken = (api_keys.c.name, api_keys.c.tenant_id, api_keys.c.scopes, lifetime)
     return bound(select(*taken).where(api_keys.c.prefix == prefix, _VALID).with_for_update())
 
 

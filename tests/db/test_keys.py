@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, func, make_url, select, update
 from sqlalchemy.pool import NullPool
 
 from db import api_key
-from db.statements.keys import insert_key, valid_key
+from db.statements.keys import insert_key, key_row, valid_key
 from db.statements.tenants import insert_tenant
 from db.tables import api_keys
 from deploy.local.stores import Stores
@@ -125,11 +125,15 @@ def test_a_rotated_key_stays_valid_for_the_overlap(database: str, engine: Engine
     assert {tuple(row["scopes"]) for row in rows.values()} == {("jobs:read", "segment")}
     assert {row["state"] for row in rows.values()} == {"valid"}
     left = datetime.fromisoformat(rows[old.prefix]["expires_at"]) - datetime.now(UTC)
-    assert timedelta(hours=1) < left <= timedelta(hours=2) and rows[new.prefix]["expires_at"] is None
-    assert run(database, "rotate", new.prefix, "--overlap", "0s").returncode == 0
+    assert timedelta(hours=1) < left <= timedelta(hours=2)
+    lives = datetime.fromisoformat(rows[new.prefix]["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=29) < lives <= timedelta(days=30)  # as long as the old one was made to live
+    last = api_key.read_key(run(database, "rotate", new.prefix, "--overlap", "0s", "--expires", "never").stdout.strip())
+    assert last is not None
     with engine.connect() as connection:
         assert connection.execute(*valid_key(new.prefix)).first() is None
         assert connection.execute(*valid_key(old.prefix)).first() is not None
+        assert connection.execute(*key_row(last.prefix)).one().lifetime is None
     again = run(database, "rotate", new.prefix)
     assert again.returncode == 1 and again.stderr.startswith("no valid key has the prefix")
 
