@@ -8,6 +8,9 @@ OUT     ?= demo-out
 ITEMS   ?= 1000
 FAULTS  ?= 20
 SECONDS ?= 300
+MODELS  ?= sam_vit_b
+TARGETS ?= api worker-cpu worker-cuda
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 CONSTRAINTS ?= constraints.txt
 
 VENV := .venv
@@ -21,12 +24,12 @@ RUNTIME   = -e '.[worker,local]' -e './client[s3]'
 DEVELOPER = -e '.[worker,local,dev]' -e './client[all]'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up put env down reset test faults fuzz soak mutants attacks check bench docs lock
+.PHONY: help install demo up put env down reset test faults fuzz soak mutants attacks check k8s-check images bench docs lock
 
 help:  ## print this list
 	@echo "maskworks: segment every image in a bucket"
 	@echo
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Set PORT=$(PORT) WORKERS=$(WORKERS) DATA=$(DATA), and every MASKWORKS_… setting"
 
@@ -73,6 +76,14 @@ check: install  ## check style and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+
+k8s-check: install  ## check the manifests of deploy/k8s (OVERLAY=a folder of yours)
+	@$(RUN) -m tools.manifests $(OVERLAY)
+
+images:  ## build the images with Docker (REGISTRY=registry.example.com/ TARGETS MODELS)
+	@for target in $(TARGETS); do \
+	  docker build -f deploy/Dockerfile --target $$target --build-arg VERSION=$(VERSION) --build-arg MODELS=$(MODELS) \
+	    --build-arg REVISION=$$(git rev-parse HEAD) -t $(REGISTRY)maskworks-$$target:$(VERSION) . || exit 1; done
 
 bench: install  ## run the benchmarks; JSON goes into bench/results/
 	@$(RUN) -m bench

@@ -26,6 +26,7 @@ ALLOWED = {
     "tools": {
         "tools",
         "db.states",
+        "model.sizes",
         "api.settings",
         "exports.table",
         "workers.settings",

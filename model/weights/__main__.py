@@ -1,17 +1,17 @@
 """List and fetch checkpoints.
 
 python -m model.weights list
-python -m model.weights fetch sam_vit_b
+python -m model.weights fetch sam_vit_b,mobile_sam
 """
 
 import argparse
 import os
 from pathlib import Path
 
-from model.errors import CheckpointError
+from model.errors import ModelError
 from model.sizes import SIZES, Size, size
 from model.weights.fetch import fetch
-from model.weights.files import BUNDLED
+from model.weights.files import BUNDLED, find
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,18 +19,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m model.weights", description="Checkpoints of the known models.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names, sizes, licences and addresses")
-    bring = commands.add_parser("fetch", help="bring a published checkpoint into the cache")
-    bring.add_argument("name", choices=[row.name for row in SIZES.values() if row.url])
+    bring = commands.add_parser("fetch", help="bring published checkpoints into the cache")
+    bring.add_argument("names", help="one name, or several with commas; nothing is fetched for a bundled model")
     bring.add_argument("--cache", type=Path, default=os.environ.get("MASKWORKS_CACHE", "~/.cache/maskworks"))
-    bring.add_argument("--url", help="another address of the same file, such as a mirror")
+    bring.add_argument("--url", help="another address of the same file, such as a mirror; for one name")
     given = parser.parse_args(arguments)
     if given.command == "list":
         print("\n".join(_listed(row) for row in SIZES.values()))
         return
+    names = [name.strip() for name in given.names.split(",") if name.strip()]
+    if given.url and len(names) != 1:
+        bring.error("--url is the address of one file: name one model")
     try:
-        print(fetch(size(given.name), given.cache.expanduser(), given.url))
-    except CheckpointError as error:
+        for row in [size(name) for name in names]:
+            print(_brought(row, given.cache.expanduser(), given.url))
+    except ModelError as error:
         raise SystemExit(str(error)) from error
+
+
+def _brought(row: Size, cache: Path, url: str | None) -> Path:
+    """The file in the cache, or the bundled one."""
+    return find(row) if row.url is None and url is None else fetch(row, cache, url)
 
 
 def _listed(row: Size) -> str:

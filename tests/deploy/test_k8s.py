@@ -1,263 +1,250 @@
-"""deploy/k8s builds, is what Kubernetes and KEDA take, and says what the other packages mean by it."""
+"""deploy/k8s builds, is what Kubernetes and its controllers take, keeps its policies, and suits the other packages."""
 
+import copy
+import os
+import re
 import shutil
 import subprocess
+import time
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
 
-K8S = Path(__file__).parents[2] / "deploy/k8s"
-OVERLAYS = ("gpu", "cpu")
-VERSION = "1.32"
-Objects = dict[tuple[str, str], dict[str, Any]]
+from tools.manifests.__main__ import findings, main
+from tools.manifests.build import OVERLAYS, build
+from tools.manifests.objects import Objects as Seen
+from tools.manifests.policies import broken_policies
+from tools.manifests.schemas import broken_schemas
 
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-
-WHOLE = {"type": "integer", "minimum": 0}
-RULES = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "stabilizationWindowSeconds": {**WHOLE, "maximum": 3600},
-        "selectPolicy": {"enum": ["Max", "Min", "Disabled"]},
-        "policies": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["type", "value", "periodSeconds"],
-                "properties": {
-                    "type": {"enum": ["Pods", "Percent"]},
-                    "value": {"type": "integer", "minimum": 1},
-                    "periodSeconds": {"type": "integer", "minimum": 1, "maximum": 1800},
-                },
-            },
-        },
-    },
-}
-# What keda.sh/v1alpha1's definitions say of the fields that we use, and that there are no others.
-KEDA = {
-    "ScaledObject": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["scaleTargetRef", "triggers"],
-        "properties": {
-            "scaleTargetRef": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
-            "minReplicaCount": WHOLE,
-            "maxReplicaCount": {"type": "integer", "minimum": 1},
-            "pollingInterval": WHOLE,
-            "cooldownPeriod": WHOLE,
-            "fallback": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["failureThreshold", "replicas"],
-                "properties": {
-                    "failureThreshold": WHOLE,
-                    "replicas": WHOLE,
-                    "behavior": {
-                        "enum": ["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"]
-                    },
-                },
-            },
-            "advanced": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {
-                    "horizontalPodAutoscalerConfig": {
-                        "type": "object",
-                        "additionalProperties": False,
-                        "properties": {
-                            "behavior": {
-                                "type": "object",
-                                "additionalProperties": False,
-                                "properties": {"scaleUp": RULES, "scaleDown": RULES},
-                            }
-                        },
-                    }
-                },
-            },
-            "triggers": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": ["type", "metadata"],
-                    "properties": {
-                        "type": {"const": "postgresql"},
-                        "metricType": {"enum": ["AverageValue", "Value"]},
-                        "metadata": {
-                            "type": "object",
-                            "additionalProperties": False,
-                            "required": ["query", "targetQueryValue"],
-                            "properties": {
-                                name: {"type": "string"}
-                                for name in ("query", "targetQueryValue", "activationTargetQueryValue")
-                            },
-                        },
-                        "authenticationRef": {
-                            "type": "object",
-                            "required": ["name"],
-                            "properties": {"name": {"type": "string"}},
-                        },
-                    },
-                },
-            },
-        },
-    },
-    "TriggerAuthentication": {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "secretTargetRef": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": ["parameter", "name", "key"],
-                    "properties": {name: {"type": "string"} for name in ("parameter", "name", "key")},
-                },
-            }
-        },
-    },
-}
+ROOT = Path(__file__).parents[2]
+Object = dict[str, Any]
+Objects = dict[tuple[str, str], Object]
+WORKER = ("Deployment", "maskworks-worker-sam-vit-b")
 
 
-def _build(overlay: str) -> Objects:
-    built = subprocess.run(
-        ["kubectl", "kustomize", str(K8S / "overlays" / overlay)], capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
-    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(built.stdout)}
-
-
-@pytest.fixture(scope="module", params=OVERLAYS)
-def objects(request: pytest.FixtureRequest) -> Objects:
-    return _build(request.param)
+def _by_name(objects: list[Object]) -> Objects:
+    return {(each["kind"], each["metadata"]["name"]): each for each in objects}
 
 
 @pytest.fixture(scope="module")
-def gpu() -> Objects:
-    return _build("gpu")
+def built() -> dict[str, list[Object]]:
+    return {folder.name: build(folder) for folder in sorted(OVERLAYS.iterdir())}
 
 
-def _pods(objects: Objects) -> dict[str, dict[str, Any]]:
-    """Pod templates by component."""
-    kinds = ("Deployment", "Job")
-    return {
-        name.removeprefix("maskworks-"): each["spec"]["template"]
-        for (kind, name), each in objects.items()
-        if kind in kinds
+@pytest.fixture
+def gpu(built: dict[str, list[Object]]) -> Objects:
+    return _by_name(copy.deepcopy(built["gpu"]))
+
+
+def _container(objects: Objects, name: tuple[str, str]) -> Object:
+    container: Object = objects[name]["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def test_every_overlay_keeps_schemas_and_policies(built: dict[str, list[Object]]) -> None:
+    assert {"cpu", "gpu", "gpu-mig", "gpu-dra", "gke", "eks", "external-services"} <= set(built)
+    assert {name: [*broken_schemas(each), *broken_policies(each)] for name, each in built.items()} == {
+        name: [] for name in built
     }
 
 
-def test_kubernetes_takes_every_object(objects: Objects) -> None:
-    for (kind, _), each in objects.items():
-        if kind not in KEDA:
-            kubernetes_validate.validate(each, VERSION, strict=True)
+def _drop(objects: Objects, name: tuple[str, str], *path: Any) -> None:
+    place: Any = objects[name]
+    for step in path[:-1]:
+        place = place[step]
+    del place[path[-1]]
 
 
-def test_keda_takes_its_objects(gpu: Objects) -> None:
-    checked = [(each, KEDA[kind]) for (kind, _), each in gpu.items() if kind in KEDA]
-    assert len(checked) == 2
-    for each, schema in checked:
-        assert each["apiVersion"] == "keda.sh/v1alpha1"
-        Draft202012Validator(schema).validate(each["spec"])
+def _set(objects: Objects, name: tuple[str, str], *path: Any) -> None:
+    *steps, value = path
+    place: Any = objects[name]
+    for step in steps[:-1]:
+        place = place[step]
+    place[steps[-1]] = value
 
 
-def test_keda_scales_a_deployment_with_a_secret_that_is_there(gpu: Objects) -> None:
-    spec = gpu["ScaledObject", "maskworks-worker"]["spec"]
-    target = gpu["Deployment", spec["scaleTargetRef"]["name"]]
-    assert "replicas" not in target["spec"]
-    assert ("TriggerAuthentication", spec["triggers"][0]["authenticationRef"]["name"]) in gpu
+POD = ("spec", "template", "spec")
+FIRST = (*POD, "containers", 0)
+API = ("Deployment", "maskworks-api")
+SCALED = ("ScaledObject", "maskworks-worker-sam-vit-b")
+POSTGRES = "postgresql://maskworks:hunter2@postgres/maskworks"
+# What breaks the overlay, and a part of the line that says so.
+BREAKS: tuple[tuple[Callable[[Objects], object], str], ...] = (
+    (lambda o: _set(o, API, *FIRST, "image", "maskworks-api"), "no fixed tag"),
+    (lambda o: _set(o, API, *FIRST, "image", "host:5000/maskworks-api:latest"), "no fixed tag"),
+    (lambda o: _drop(o, WORKER, *POD, "securityContext", "runAsNonRoot"), "must say runAsNonRoot"),
+    (lambda o: _set(o, WORKER, *POD, "initContainers", 0, "securityContext", {}), "allowPrivilegeEscalation must be"),
+    (lambda o: _drop(o, API, *FIRST, "securityContext", "readOnlyRootFilesystem"), "readOnlyRootFilesystem must be"),
+    (lambda o: _drop(o, API, *POD, "automountServiceAccountToken"), "must not mount a token"),
+    (lambda o: _drop(o, WORKER, *FIRST, "resources", "limits", "memory"), "limits lack memory"),
+    (lambda o: _drop(o, API, *FIRST, "readinessProbe"), "lacks readinessProbe"),
+    (lambda o: _drop(o, ("Deployment", "maskworks-dispatcher"), *FIRST, "livenessProbe"), "lacks livenessProbe"),
+    (lambda o: _set(o, API, *FIRST, "env", 0, {"name": "MASKWORKS_KEY_PEPPER", "value": "x"}), "come from a Secret"),
+    (lambda o: _set(o, API, *FIRST, "env", 0, {"name": "X", "value": POSTGRES}), "holds a password"),
+    (lambda o: _set(o, API, "spec", "replicas", 2), "two would set its number of pods"),
+    (lambda o: _set(o, API, *POD, "serviceAccountName", "default"), "there is no ServiceAccount default"),
+    (lambda o: _set(o, API, "metadata", "namespace", "default"), "not in the namespace maskworks"),
+    (lambda o: _set(o, ("Service", "maskworks-api"), "spec", "selector", {"app": "x"}), "selects no pod"),
+    (lambda o: _drop(o, API, *FIRST, "ports", 0), "no pod has a port http"),
+    (lambda o: _drop(o, ("NetworkPolicy", "maskworks"), "spec", "policyTypes", 1), "no NetworkPolicy closes it"),
+    (lambda o: o.pop(("PodDisruptionBudget", "maskworks-api")), "has 0 PodDisruptionBudgets"),
+    (lambda o: _drop(o, WORKER, *POD, "initContainers"), "nothing brings the weights of sam_vit_b"),
+    (lambda o: o.pop(WORKER), "sam_vit_b is offered and has no worker"),
+    (lambda o: _set(o, SCALED, "metadata", "labels", "maskworks/model", "sam_tiny"), "its query is not about sam_tiny"),
+    (lambda o: _set(o, SCALED, "spec", "cooldownperiod", 1), "'cooldownperiod' was unexpected"),
+    (lambda o: _set(o, SCALED, "spec", "minReplicaCount", -1), "less than the minimum"),
+    (lambda o: _set(o, API, "spec", "strategie", {}), "'strategie' was unexpected"),
+    (lambda o: _set(o, API, *FIRST, "ports", 0, "containerPort", "8000"), "is not of type 'integer'"),
+    (lambda o: _set(o, ("Namespace", "maskworks"), "apiVersion", "v2"), "is not known to Kubernetes"),
+)
 
 
-def test_every_selector_finds_its_pods(objects: Objects) -> None:
-    pods = [template["metadata"]["labels"] for template in _pods(objects).values()]
-    for (kind, name), each in objects.items():
-        spec = each["spec"] if kind in ("Service", "PodDisruptionBudget", "NetworkPolicy") else {}
-        selector = spec.get("podSelector") or spec.get("selector") or {}
-        labels = selector.get("matchLabels", selector)
-        found = [pod for pod in pods if labels.items() <= pod.items()]
-        expected = len(pods) if name == "maskworks" else 1
-        assert not spec or len(found) == expected, (kind, name)
+@pytest.fixture(scope="module")
+def whole(built: dict[str, list[Object]]) -> list[Object]:
+    return built["gpu"]
 
 
-def test_settings_are_settings_and_secrets_come_by_reference(objects: Objects) -> None:
+def test_each_fault_is_found(whole: list[Object]) -> None:
+    missed = []
+    for number, (damage, said) in enumerate(BREAKS):
+        objects = _by_name(copy.deepcopy(whole))
+        damage(objects)
+        changed = [each for each in objects.values() if each not in whole]
+        found = [*broken_schemas(changed), *broken_policies(list(objects.values()))]
+        if not any(said in line for line in found):
+            missed.append((number, said, found))
+    assert missed == []
+
+
+def test_the_command_refuses_a_broken_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(OVERLAYS.parent, tmp_path / "k8s")
+    overlay = tmp_path / "k8s/overlays/cpu"
+    worker = tmp_path / "k8s/worker/worker.yaml"
+    worker.write_text(worker.read_text().replace("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"))
+    assert main([str(overlay)]) == 1
+    assert "readOnlyRootFilesystem must be True" in capsys.readouterr().out
+    worker.unlink()
+    assert main([str(overlay)]) == 1
+    assert "worker.yaml" in capsys.readouterr().out
+
+
+def test_another_model_and_every_option_are_a_few_lines(tmp_path: Path) -> None:
+    """As docs/kubernetes.md says it: the folder of a model is copied, and components are listed."""
+    shutil.copytree(OVERLAYS.parent, tmp_path / "k8s")
+    overlay = tmp_path / "k8s/overlays/gpu"
+    model = (overlay / "sam-vit-b/kustomization.yaml").read_text()
+    (overlay / "mobile-sam").mkdir()
+    (overlay / "mobile-sam/kustomization.yaml").write_text(
+        model.replace("sam-vit-b", "mobile-sam").replace("sam_vit_b", "mobile_sam")
+    )
+    by_kubernetes = (
+        (overlay / "sam-vit-b/kustomization.yaml").read_text().replace("components/keda\n", "components/hpa\n")
+    )
+    (overlay / "sam-vit-b/kustomization.yaml").write_text(by_kubernetes)
+    top = yaml.safe_load((overlay / "kustomization.yaml").read_text())
+    top["resources"].append("mobile-sam")
+    (settings,) = top["configMapGenerator"]
+    settings["literals"] = ["MASKWORKS_MODELS=sam_vit_b,mobile_sam"]
+    used = {component.rpartition("/")[2] for component in top["components"]} | {
+        "cpu",
+        "keda",
+        "keda-interactive",
+        "hpa",
+    }
+    rest = sorted({folder.name for folder in (tmp_path / "k8s/components").iterdir()} - used)
+    assert {"alerts", "dashboard", "kueue", "monitoring", "weights-image", "cloud-role", "gateway"} <= set(rest)
+    top["components"] += [f"../../components/{name}" for name in rest]
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(top))
+    assert findings(overlay) == []
+    objects = _by_name(build(overlay))
+    scaled = objects["ScaledObject", "maskworks-worker-mobile-sam"]["spec"]
+    assert scaled["scaleTargetRef"]["name"] == "maskworks-worker-mobile-sam"
+    assert scaled["triggers"][0]["metadata"]["query"] == "SELECT wanted_workers('mobile_sam')"
+    assert ("TriggerAuthentication", scaled["triggers"][0]["authenticationRef"]["name"]) in objects
+    other = objects["HorizontalPodAutoscaler", "maskworks-worker-sam-vit-b"]["spec"]
+    assert other["scaleTargetRef"]["name"] == "maskworks-worker-sam-vit-b"
+    assert other["metrics"][0]["external"]["metric"]["selector"]["matchLabels"] == {"model": "sam_vit_b"}
+
+
+def test_every_variable_is_a_setting(built: dict[str, list[Object]]) -> None:
     from api.settings import Settings as ApiSettings
     from workers.dispatcher.settings import Settings as DispatcherSettings
     from workers.settings import Settings as WorkerSettings
 
     classes = (ApiSettings, WorkerSettings, DispatcherSettings)
     known = {f"MASKWORKS_{name.upper()}" for each in classes for name in each.model_fields}
-    assert not [kind for kind, _ in objects if kind == "Secret"]
-    for template in _pods(objects).values():
-        for variable in template["spec"]["containers"][0].get("env", []):
-            assert variable["name"] in known
-            secret = any(word in variable["name"] for word in ("URL", "KEY", "PEPPER"))
-            assert ("valueFrom" in variable) == secret, variable["name"]
-    for (kind, _), each in objects.items():
-        if kind == "ConfigMap":
-            assert set(each["data"]) <= known
+    known |= {"FORWARDED_ALLOW_IPS", "AWS_CA_BUNDLE"}  # uvicorn's and boto3's
+    for objects in map(_by_name, built.values()):
+        for (kind, name), each in objects.items():
+            if kind == "ConfigMap":
+                assert set(each["data"]) <= known
+            if kind in ("Deployment", "Job"):
+                assert {one["name"] for one in _container(objects, (kind, name)).get("env", [])} <= known
 
 
-def test_nothing_runs_as_root_or_may_write_its_image(objects: Objects) -> None:
-    for template in _pods(objects).values():
-        spec = template["spec"]
-        assert spec["securityContext"]["runAsNonRoot"] is True
-        assert spec["automountServiceAccountToken"] is False
-        for container in spec["containers"]:
-            assert container["securityContext"]["readOnlyRootFilesystem"] is True
-            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-            assert container["resources"]["limits"]["memory"]
+def test_names_and_tags_of_images_are_those_that_are_built(built: dict[str, list[Object]]) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    targets = set(re.findall(r"^FROM \S+ AS (api|worker-\w+)$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE))
+    assert targets == {"api", "worker-cpu", "worker-cuda"}
+    pods = [pod for objects in built.values() for pod in Seen(objects).pods]
+    used = {each["image"].rpartition("/")[2] for pod in pods for each in pod.containers}
+    assert used == {f"maskworks-{target}:{version}" for target in targets}
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"].values()
+    assert {one["image"] for one in compose if "build" in one} == used
 
 
-def test_a_worker_has_a_gpu_time_to_leave_and_probes_of_its_own(gpu: Objects) -> None:
-    spec = _pods(gpu)["worker"]["spec"]
-    container = spec["containers"][0]
-    health = {each["name"]: each.get("value") for each in container["env"]}["MASKWORKS_HEALTH_DIR"]
-    assert spec["terminationGracePeriodSeconds"] == 120
-    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert container["startupProbe"]["exec"]["command"] == ["test", "-f", f"{health}/loaded"]
-    assert f"{health}/gpu-loop" in container["livenessProbe"]["exec"]["command"][-1]
-    assert health in {mount["mountPath"] for mount in container["volumeMounts"]}
-    assert "nvidia.com/gpu" not in str(_pods(_build("cpu"))["worker"]["spec"])
+def test_load_balancers_wait_for_a_poll_and_close_connections_before_the_api_does(
+    built: dict[str, list[Object]],
+) -> None:
+    longest_poll = 60
+    eks, gke = _by_name(built["eks"]), _by_name(built["gke"])
+    attributes = eks["Ingress", "maskworks"]["metadata"]["annotations"]
+    idle = int(attributes["alb.ingress.kubernetes.io/load-balancer-attributes"].partition("timeout_seconds=")[2])
+    google_idle = 600
+    for objects, waits in ((eks, idle), (gke, google_idle)):
+        (settings,) = (each["data"] for (kind, _), each in objects.items() if kind == "ConfigMap")
+        assert longest_poll < waits < int(settings["MASKWORKS_KEEP_ALIVE_SECONDS"])
+    assert gke["GCPBackendPolicy", "maskworks-api"]["spec"]["default"]["timeoutSec"] > longest_poll
+    assert "timeouts" not in str(gke["HTTPRoute", "maskworks"])
 
 
-def test_a_dispatcher_has_probes_of_its_own_and_a_watchdog_before_them(gpu: Objects) -> None:
-    from workers.dispatcher.liveness import FILE
+def test_a_worker_has_a_gpu_by_one_way_only(built: dict[str, list[Object]]) -> None:
+    ways = {"gpu": "nvidia.com/gpu", "gpu-mig": "nvidia.com/mig-1g.10gb", "gpu-dra": None, "gke": "nvidia.com/gpu"}
+    for overlay, resource in ways.items():
+        objects = _by_name(built[overlay])
+        resources = _container(objects, WORKER)["resources"]
+        assert [name for name in resources["limits"] if name.startswith("nvidia")] == ([resource] if resource else [])
+        assert ("claims" in resources) == (resource is None)
+    cpu = _by_name(built["cpu"])["Deployment", "maskworks-worker-sam-tiny"]
+    assert "nvidia" not in str(cpu["spec"]["template"]["spec"])
+
+
+def test_a_dispatchers_watchdog_acts_before_its_probe(gpu: Objects) -> None:
     from workers.dispatcher.settings import Settings
 
-    container = _pods(gpu)["dispatcher"]["spec"]["containers"][0]
-    health = {each["name"]: each.get("value") for each in container["env"]}["MASKWORKS_HEALTH_DIR"]
-    assert container["startupProbe"]["exec"]["command"] == ["test", "-f", f"{health}/{FILE}"]
-    command = container["livenessProbe"]["exec"]["command"][-1]
-    assert f"{health}/{FILE}" in command
-    assert health in {mount["mountPath"] for mount in container["volumeMounts"]}
+    command = _container(gpu, ("Deployment", "maskworks-dispatcher"))["livenessProbe"]["exec"]["command"][-1]
     minutes = int(command.split("-mmin -")[1].split(")")[0])
     assert Settings.model_fields["stall_seconds"].default < 60 * minutes
 
 
-@pytest.mark.parametrize(("component", "file"), [("worker", "gpu-loop"), ("dispatcher", "dispatcher-loop")])
-def test_the_liveness_probe_tells_a_fresh_touch_from_an_old_one(
-    gpu: Objects, tmp_path: Path, component: str, file: str
-) -> None:
-    import os
-    import time
+def test_a_dispatchers_probes_tell_a_fresh_touch_from_an_old_one(gpu: Objects, tmp_path: Path) -> None:
+    from workers.dispatcher.liveness import Beat
 
-    command = list(_pods(gpu)[component]["spec"]["containers"][0]["livenessProbe"]["exec"]["command"])
-    command[-1] = command[-1].replace("/run/maskworks", str(tmp_path))
-    beat = tmp_path / file
+    container = _container(gpu, ("Deployment", "maskworks-dispatcher"))
 
-    def alive() -> bool:
+    def passes(probe: str) -> bool:
+        command = [word.replace("/run/maskworks", str(tmp_path)) for word in container[probe]["exec"]["command"]]
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
-    assert not alive()
+    assert not passes("startupProbe") and not passes("livenessProbe")
+    beat = Beat(tmp_path, 600)
     beat.touch()
-    assert alive()
-    os.utime(beat, (time.time() - 600,) * 2)
-    assert not alive()
+    assert passes("startupProbe") and passes("livenessProbe")
+    os.utime(tmp_path / "dispatcher-loop", (time.time() - 600,) * 2)
+    assert passes("startupProbe") and not passes("livenessProbe")
+    beat.touch()
+    assert passes("livenessProbe")

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import kubernetes_validate
 import psycopg
 import pytest
-import yaml
 from sqlalchemy import make_url
 
 from db.engine import sync_engine
 from deploy.local.stores import Stores
 from tests.jobs import submit
+from tools.manifests.build import build
 
 ROOT = Path(__file__).parents[2]
 SQL = re.findall(r"^```sql\n(.*?)^```", (ROOT / "docs/operations.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -23,14 +22,10 @@ SQL = re.findall(r"^```sql\n(.*?)^```", (ROOT / "docs/operations.md").read_text(
 BOTH = {"keda": "ScaledObject", "hpa": "HorizontalPodAutoscaler"}
 WORKER = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: maskworks-worker}}"
 
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
-
-def build(folder: Path) -> dict[str, dict[str, Any]]:
+def by_kind(folder: Path) -> dict[str, dict[str, Any]]:
     """Objects by kind, the last of each."""
-    built = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return {each["kind"]: each for each in yaml.safe_load_all(built.stdout)}
+    return {each["kind"]: each for each in build(folder)}
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def built(tmp_path: Path) -> Callable[..., dict[str, dict[str, Any]]]:
         (model / "kustomization.yaml").write_text(
             f"nameSuffix: -sam-vit-h\nresources: [worker.yaml]\ncomponents:\n{used}"
         )
-        return build(model)
+        return by_kind(model)
 
     return over
 
@@ -77,7 +72,7 @@ def test_an_interactive_model_keeps_a_worker(built: Callable[..., dict[str, dict
 
 
 def test_the_documented_role_may_ask_what_keda_asks_and_nothing_else(database: str, stores: Stores) -> None:
-    trigger = build(ROOT / "deploy/k8s/overlays/gpu")["ScaledObject"]["spec"]["triggers"][0]
+    trigger = by_kind(ROOT / "deploy/k8s/overlays/gpu")["ScaledObject"]["spec"]["triggers"][0]
     assert (trigger["metricType"], trigger["metadata"]["targetQueryValue"]) == ("AverageValue", "1")
     query = trigger["metadata"]["query"]
     (model,) = re.findall(r"'(\w+)'", query)

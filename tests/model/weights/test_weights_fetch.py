@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -122,6 +123,14 @@ def test_unreachable_and_missing_addresses_are_named(row: Size, tmp_path: Path, 
         fetch(SIZES["sam_tiny"], tmp_path)
 
 
+def test_two_that_share_a_folder_download_once(server: Server, row: Size, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pods:
+        paths = list(pods.map(lambda _: fetch(row, tmp_path), range(4)))
+    assert {path.read_bytes() for path in paths} == {CONTENT}
+    assert server.ranges == [None]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.pth"]
+
+
 def test_command_line(
     server: Server, row: Size, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,5 +142,16 @@ def test_command_line(
     server.content = b"other"
     with pytest.raises(SystemExit, match="not kept"):
         main(["fetch", "sam_vit_b"])
+    monkeypatch.undo()
+    with pytest.raises(SystemExit, match="no model is called"):
+        main(["fetch", "sam_vit_b,nothing"])
+    with pytest.raises(SystemExit):
+        main(["fetch", "sam_vit_b,sam_vit_l", "--url", server.url])
     main(["list"])
     assert "Apache-2.0" in capsys.readouterr().out
+
+
+def test_nothing_is_fetched_for_a_bundled_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fetch", "sam_tiny", "--cache", str(tmp_path)])
+    assert capsys.readouterr().out.strip().endswith("sam_tiny.safetensors")
+    assert list(tmp_path.iterdir()) == []
