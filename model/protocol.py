@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 from model.masks.frames import Pixels
 from model.masks.mask import Mask
 from model.spec import Task
+from model.words.protocol import Words
 
 
 class Timed(Protocol):
@@ -38,6 +39,10 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
     tasks: tuple[str, ...]
     """The types of task that it serves. `text_exemplars`: it serves `text`, and takes exemplars."""
 
+    def revision_of(self, task: str) -> str:
+        """The weights that make the masks of a task of this type; for most it is `revision`."""
+        ...
+
     def pre(self, image: Pixels, task: Task) -> Prepared:
         """From uint8 (H, W, 3) RGB and a fitted task (`model.tasks.bounds`) to the input of `core`."""
         ...
@@ -64,7 +69,8 @@ class Options:
     """How a segmenter is loaded.
 
     `checkpoint`: a file or an s3:// URI; None searches. `download(uri, path)` brings an s3:// checkpoint into `cache`.
-    `precision`: "exact" or "fast". `bfloat16`: whether `fast` computes in it; None decides by the device.
+    `precision`: "exact" or "fast". `bfloat16`: whether `fast` computes in it; None decides by the device. `words`: the
+    model for text.
     """
 
     checkpoint: str | Path | None = None
@@ -73,6 +79,7 @@ class Options:
     cache: Path | None = None
     download: Callable[[str, Path], None] | None = None
     bfloat16: bool | None = None
+    words: Words | None = None
 
 
 DEFAULTS: Final = Options()

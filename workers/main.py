@@ -42,7 +42,10 @@ def _start(**_: Any) -> None:
     try:
         worker.start()
     except ModelError as error:
-        log.critical("the worker cannot start: %s (MASKWORKS_MODELS, MASKWORKS_CHECKPOINTS, MASKWORKS_DEVICE)", error)
+        log.critical(
+            "the worker cannot start: %s (MASKWORKS_MODELS, MASKWORKS_CHECKPOINTS, MASKWORKS_DEVICE, MASKWORKS_TEXT)",
+            error,
+        )
         raise SystemExit(EXIT_CONFIGURATION) from error
     except DATABASE_ERRORS as error:
         log.critical("the worker cannot start, the database failed: %s", error)

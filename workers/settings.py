@@ -25,6 +25,11 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
         description="Where weights are, as name=path,…, or name=path#sha256 to have a file checked; "
         "unset: the cache, then the bundled file of that name",
     )
+    text: str | None = Field(
+        None,
+        description="The model that lets a worker serve text jobs: a folder, or `owner/name` or `owner/name@revision` "
+        "on the hub of transformers. Needs the extra `text`. Unset: text jobs are not served",
+    )
     cache: Path = Field(Path("~/.cache/maskworks").expanduser(), description="Folder of fetched checkpoints")
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="cpu, cuda, cuda:N, or auto: CUDA where there is one"
@@ -79,7 +84,9 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues that a worker takes chunks from (`db.queues`)."""
-        return self.models + tuple(text_queue(model) for model in self.models if model == "null")
+        return self.models + tuple(
+            text_queue(model) for model in self.models if self.text is not None or model == "null"
+        )
 
     @field_validator("models", "https_images", mode="before")
     @classmethod

@@ -25,11 +25,13 @@ from model.masks.mask import Mask
 from model.networks.sam import Sam
 from model.protocol import DEFAULTS, Options
 from model.sizes import size
-from model.spec import Automatic, Prompt, Prompted, Task
+from model.spec import Automatic, Prompt, Prompted, Task, Text
 from model.tasks.bounds import fit_all
+from model.tasks.sight import Sight
 from model.tasks.table import TASKS, Plan
 from model.weights import checkpoint
 from model.weights.seeding import build
+from model.words.protocol import NATIVE, Words
 
 PRECISIONS = ("exact", "fast")
 CACHE_BYTES = 256 << 20
@@ -67,12 +69,14 @@ class Segmenter:
         precision: str,
         cache_bytes: int = CACHE_BYTES,
         bfloat16: bool | None = None,
+        words: Words | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise ModelError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
         self.sam = sam.to(device, working_dtype(device, precision, bfloat16)).eval()
         self.name, self.revision, self.precision, self.device = sam.row.name, revision, precision, device
-        self.tasks: tuple[str, ...] = ("auto", "prompted")
+        self.words = words
+        self.tasks = served(words)
         self.batch_images = 8 if device.startswith("cuda") else 2
         self.encoder = Encoder(self.sam, f"{self.name}:{revision}:{precision}", cache_bytes)
         self._compiled = False
@@ -81,12 +85,18 @@ class Segmenter:
     def load(cls, name: str, options: Options = DEFAULTS) -> Segmenter:
         """With trained weights. Raises UnknownModel and CheckpointError. `model.weights.files` says where it looks."""
         sam, revision = checkpoint.load(size(name), options.checkpoint, cache=options.cache, download=options.download)
-        return cls(sam, revision, options.device, options.precision, bfloat16=options.bfloat16)
+        return cls(sam, revision, options.device, options.precision, bfloat16=options.bfloat16, words=options.words)
 
     @classmethod
-    def seeded(cls, name: str, seed: int = 0, device: str = "cpu", precision: str = "exact") -> Segmenter:
+    def seeded(
+        cls, name: str, seed: int = 0, device: str = "cpu", precision: str = "exact", words: Words | None = None
+    ) -> Segmenter:
         """With random weights, the same on every machine. Masks mean nothing and cost as much as real ones."""
-        return cls(build(name, seed=seed), f"seed-{seed}", device, precision)
+        return cls(build(name, seed=seed), f"seed-{seed}", device, precision, words=words)
+
+    def revision_of(self, task: str) -> str:
+        """The weights that make the masks of a task of this type."""
+        return self.revision if task != "text" or self.words is None else f"{self.revision}+{self.words.revision}"
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights under their published names."""
@@ -95,7 +105,8 @@ class Segmenter:
     def pre(self, image: Pixels, task: Task) -> Prepared:
         """From uint8 (H, W, 3) RGB and a fitted task (`model.tasks.bounds`) to the input of `core`."""
         check_image(image)
-        plan = self._plan(task, *image.shape[:2])
+        sight = Sight((image.shape[0], image.shape[1]), self.sam.row, image, self.words)
+        plan = TASKS[type(task)].pre(task, sight)
         return Prepared(type(task), plan, tuple(self.encoder.view(image, frame) for frame in plan.frames))
 
     def pre_embedded(self, embedding: Embedding, task: Task) -> Prepared:
@@ -105,14 +116,11 @@ class Segmenter:
         """
         if not self.encoder.made(embedding.key):
             raise ModelError(f"this embedding is not of {self.name} {self.revision} in {self.precision}")
-        plan = self._plan(task, *embedding.frame.image)
+        plan = TASKS[type(task)].pre(task, Sight(embedding.frame.image, self.sam.row, words=self.words))
         if len(plan.frames) > 1:
             raise ModelError("crops need the image: an embedding holds the whole of it only")
         view = View(embedding.frame, None, embedding.key, embedding.tensor.to(self.device))
         return Prepared(type(task), plan, (view,))
-
-    def _plan(self, task: Task, height: int, width: int) -> Plan:
-        return TASKS[type(task)].pre(task, (height, width), self.sam.row)
 
     @torch.inference_mode()
     def core(self, batch: list[Prepared]) -> list[Raw]:
@@ -183,6 +191,8 @@ class Segmenter:
         blank = np.zeros((64, 64, 3), dtype=np.uint8)
         corner = Prompted((Prompt(points=((1.0, 1.0),), labels=(1,)), Prompt(box=(0.0, 0.0, 9.0, 9.0))))
         self.run([blank, blank], [Automatic(points_per_side=2), corner])
+        if self.words is not None:
+            self.run([blank], [Text(("object",), max_masks=1)])
 
     @torch.inference_mode()
     def _warm_compiled(self) -> None:
@@ -190,6 +200,13 @@ class Segmenter:
         side = self.sam.row.image_size
         for images in (1, 2, self.batch_images):
             self.sam.encode(torch.zeros(images, 3, side, side, device=self.device))
+
+
+def served(words: Words | None) -> tuple[str, ...]:
+    """The tasks of a segmenter with this model for text, or with none."""
+    if words is None:
+        return "auto", "prompted"
+    return ("auto", "prompted", "text", *(("text_exemplars",) if words.kind == NATIVE else ()))
 
 
 def check_image(image: Pixels) -> None:

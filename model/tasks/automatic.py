@@ -11,11 +11,11 @@ from model.masks.frames import Frame
 from model.masks.mask import Mask
 from model.masks.nms import nms
 from model.networks.sam import Sam
-from model.sizes import Size
 from model.spec import Automatic
 from model.tasks.crops import Crop, crops
 from model.tasks.parameters import Parameters, resolve
 from model.tasks.search import search
+from model.tasks.sight import Sight
 from model.tasks.survivors import Survivors, survivors
 
 
@@ -31,10 +31,10 @@ class AutomaticPlan:
         return tuple(crop.frame for crop in self.crops)
 
 
-def pre(task: Automatic, image: tuple[int, int], row: Size) -> AutomaticPlan:
-    """The plan for an image of (H, W)."""
-    parameters = resolve(task, row)
-    return AutomaticPlan(parameters, crops(image, parameters, row.image_size))
+def pre(task: Automatic, sight: Sight) -> AutomaticPlan:
+    """The plan for an image."""
+    parameters = resolve(task, sight.row)
+    return AutomaticPlan(parameters, crops(sight.size, parameters, sight.row.image_size))
 
 
 def core(sam: Sam, plans: list[AutomaticPlan], embeddings: list[list[Tensor]]) -> list[Survivors]:

@@ -16,8 +16,8 @@ from model.masks.frames import Frame, mask_logits, to_model, whole
 from model.masks.mask import Mask
 from model.masks.upsample import traced
 from model.networks.sam import Sam
-from model.sizes import Size
 from model.spec import Prompt, Prompted
+from model.tasks.sight import Sight
 
 PROMPTS_AT_ONCE = 64
 STABILITY_OFFSET = 1.0
@@ -64,11 +64,12 @@ class PromptedPlan:
         return (self.frame,)
 
 
-def pre(task: Prompted, image: tuple[int, int], row: Size) -> PromptedPlan:
-    """The plan for an image of (H, W). Raises ValueError for a task that has not been fitted (`model.tasks.bounds`)."""
+def pre(task: Prompted, sight: Sight) -> PromptedPlan:
+    """The plan for an image. Raises ValueError for a task that has not been fitted (`model.tasks.bounds`)."""
     if task.box_format != "xyxy":
         raise ValueError("prompts go through model.tasks.bounds.fit first: boxes are taken as corners here")
-    frame = whole(*image, row.image_size)
+    row = sight.row
+    frame = whole(*sight.size, row.image_size)
     questions = tuple(_question(prompt, frame, row.image_size, row.mask_size) for prompt in task.prompts)
     return PromptedPlan(task.prompts, frame, questions)
 

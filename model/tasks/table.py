@@ -9,9 +9,10 @@ from torch import Tensor
 from model.masks.frames import Frame
 from model.masks.mask import Mask
 from model.networks.sam import Sam
-from model.sizes import Size
-from model.spec import Automatic, Prompted
+from model.spec import Automatic, Prompted, Text
 from model.tasks import automatic, prompted
+from model.tasks.sight import Sight
+from model.tasks.text import steps as text
 
 
 class Plan(Protocol):
@@ -26,8 +27,8 @@ class Plan(Protocol):
 class Steps(Protocol):
     """The steps of a kind of task. `pre` and `post` run on the CPU and are thread-safe."""
 
-    def pre(self, task: Any, image: tuple[int, int], row: Size) -> Plan:
-        """The plan for an image of (H, W)."""
+    def pre(self, task: Any, sight: Sight) -> Plan:
+        """The plan for an image."""
         ...
 
     def core(self, sam: Sam, plans: list[Any], embeddings: list[list[Tensor]]) -> list[Any]:
@@ -39,4 +40,4 @@ class Steps(Protocol):
         ...
 
 
-TASKS: Mapping[type, Steps] = MappingProxyType({Automatic: automatic, Prompted: prompted})
+TASKS: Mapping[type, Steps] = MappingProxyType({Automatic: automatic, Prompted: prompted, Text: text})

@@ -17,7 +17,7 @@ _BYTES: Final = 16
 
 def fingerprint(tag: str, *, tenant: str, image: str, model: Model, task: Task, depth: Depth) -> bytes:
     """Of the result of an object. `tag` changes with the object's content."""
-    of = [_RULES, tenant, _place(image), tag, model.name, model.revision, model.precision, depth.value]
+    of = [_RULES, tenant, _place(image), tag, model.name, model.revision_of(task.type), model.precision, depth.value]
     digest = hashlib.sha256(json.dumps(of).encode())
     digest.update(TASK.dump_json(task))
     return digest.digest()[:_BYTES]

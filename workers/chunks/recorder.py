@@ -124,4 +124,4 @@ class Recorder:
         fence = self._claim.fence
         if isinstance(outcome, Done):
             crash_points.reach("packing", fence.job_id)
-        return result_row(fence.job_id, fence.fence, self._claim.attempt, self._model, outcome)
+        return result_row(fence, self._claim.attempt, self._model, self._claim.task["type"], outcome)

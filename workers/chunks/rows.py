@@ -1,9 +1,9 @@
 """Result rows: the outcome of an image as the columns of `results`."""
 
 from typing import Any
-from uuid import UUID
 
 from db.mask_row import MaskRow
+from db.statements.lease import Fence
 from db.states import ResultState
 from model.masks.mask import Mask
 from workers.pipeline.ticket import Done, Failed, Model
@@ -45,16 +45,16 @@ def pack(masks: list[Mask]) -> tuple[list[MaskRow], bytes]:
     return rows, b"".join(counts)
 
 
-def result_row(job_id: UUID, fence: int, attempt: int, model: Model, outcome: Done | Failed) -> dict[str, Any]:
-    """All columns, so that one executemany serves succeeded and failed items alike."""
+def result_row(fence: Fence, attempt: int, model: Model, task: str, outcome: Done | Failed) -> dict[str, Any]:
+    """All columns, so that one executemany serves succeeded and failed items alike. `task`: the type of the job's."""
     row: dict[str, Any] = {
-        "job_id": job_id,
+        "job_id": fence.job_id,
         "index": outcome.index,
-        "fence": fence,
+        "fence": fence.fence,
         "attempt": attempt,
         "timings_ms": outcome.timings_ms,
         "model": model.name,
-        "model_revision": model.revision,
+        "model_revision": model.revision_of(task),
         "precision": model.precision,
         "fingerprint": outcome.fingerprint if isinstance(outcome, Done) else None,
     }

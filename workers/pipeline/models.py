@@ -10,6 +10,8 @@ from model.load import check_device, default_device, load, prepare_process
 from model.protocol import Options, SegmenterProtocol
 from model.sizes import size
 from model.weights.files import find
+from model.words.load import load as load_words
+from model.words.protocol import Words
 from workers.settings import Settings
 from workers.storage.client import download
 from workers.testing.poison import PoisonableNull
@@ -45,12 +47,15 @@ class Models:
             prepare_process(self.device, threads // self.batches_at_once)
         self._lock = threading.Lock()
         self._loaded: dict[tuple[str, str], Model] = {}
+        self._words: Words | None = None
 
     def warm(self) -> list[Model]:
         """Load and warm every configured model in the default precision. Raises ModelError."""
         check_weights(self._settings)
         if any(name != "null" for name in self._settings.models):
             check_device(self.device)
+            if self._settings.text is not None:
+                self._words = load_words(self._settings.text, self.device)
         return [self.get(name, None) for name in self._settings.models]
 
     def get(self, name: str, precision: str | None) -> Model:
@@ -74,6 +79,7 @@ class Models:
             cache=self._settings.cache,
             download=lambda uri, path: download(self._s3, uri, path),
             bfloat16=self._settings.bfloat16,
+            words=self._words,
         )
         model = load(name, options)
         model.warm()

@@ -1,0 +1,1 @@
+"""Masks for phrases: a route for each kind of model for text. `steps.py` has the table."""
