@@ -144,7 +144,7 @@ def test_no_more_workers_than_items_and_few_before_the_first_measure(engine: Eng
 
 
 def test_a_role_that_may_do_nothing_else_may_ask(engine: Engine, database: str, stores: Stores) -> None:
-    add_job(engine, 1000)
+    add_job(engine, 2000)
     url = make_url(stores.superuser_url).set(drivername="postgresql", database=make_url(database).database)
     with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS scaler")

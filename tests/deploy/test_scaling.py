@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from bench.scaling.autoscaler import Behaviour
 from db.engine import sync_engine
 from deploy.local.stores import Stores
 from tests.jobs import submit
@@ -64,7 +65,15 @@ def test_a_models_autoscaler_follows_the_name_of_its_deployment(
         assert spec["triggers"][0]["authenticationRef"]["name"] == secret
         assert spec["fallback"]["behavior"] == "currentReplicasIfHigher"
         behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
-    assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0 < behavior["scaleDown"]["stabilizationWindowSeconds"]
+    up, down, simulated = behavior["scaleUp"], behavior["scaleDown"], Behaviour()
+    assert (up["stabilizationWindowSeconds"], down["stabilizationWindowSeconds"]) == (0, simulated.stabilisation)
+    assert spec.get("cooldownPeriod", simulated.cooldown) == simulated.cooldown
+    assert [(rule["value"], rule["periodSeconds"]) for rule in up["policies"] + down["policies"]] == [
+        (simulated.up_percent, simulated.up_period),
+        (simulated.up_pods, simulated.up_period),
+        (simulated.down_percent, simulated.down_period),
+        (simulated.down_pods, simulated.down_period),
+    ]
 
 
 def test_an_interactive_model_keeps_a_worker(built: Callable[..., dict[str, dict[str, Any]]]) -> None:
@@ -77,7 +86,7 @@ def test_the_documented_role_may_ask_what_keda_asks_and_nothing_else(database: s
     query = trigger["metadata"]["query"]
     (model,) = re.findall(r"'(\w+)'", query)
     engine = sync_engine(database)
-    submit(engine, ["s3://b/a"] * 1201, model=model)
+    submit(engine, ["s3://b/a"] * 3601, model=model)
     submit(engine, ["s3://b/a"] * 5000, model="sam_tiny")
     engine.dispose()
     ours = make_url(database).set(drivername="postgresql")

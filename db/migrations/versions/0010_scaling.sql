@@ -19,7 +19,7 @@ CREATE TABLE paces (
 -- An item takes what items of its model and type of task took lately. "Lately" ends with the last measure, so a model that
 -- was scaled to zero keeps its pace. Without a measure it takes what other items of its model took. A model of which nothing
 -- is known wants four workers at most, as if an item took a second: its first measure comes with its first items.
-CREATE FUNCTION work_left(drain_seconds double precision DEFAULT 600, cold_start_seconds double precision DEFAULT 300)
+CREATE FUNCTION work_left(drain_seconds double precision DEFAULT 1800, cold_start_seconds double precision DEFAULT 300)
 RETURNS TABLE (
   model text, items bigint, seconds double precision, oldest_seconds double precision, wanted_workers integer)
 LANGUAGE sql STABLE SECURITY DEFINER AS $$
@@ -58,7 +58,7 @@ $$;
 
 -- What an autoscaler asks.
 CREATE FUNCTION wanted_workers(
-  of_model text, drain_seconds double precision DEFAULT 600, cold_start_seconds double precision DEFAULT 300)
+  of_model text, drain_seconds double precision DEFAULT 1800, cold_start_seconds double precision DEFAULT 300)
 RETURNS integer LANGUAGE sql STABLE SECURITY DEFINER AS $$
   SELECT coalesce(
     (SELECT w.wanted_workers FROM work_left(drain_seconds, cold_start_seconds) w WHERE w.model = of_model), 0)

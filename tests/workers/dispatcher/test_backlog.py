@@ -31,7 +31,7 @@ def test_figures_are_those_of_the_last_look_and_only_the_leaders(engine: Engine)
         "maskworks_jobs": ("pending", 1),
         "maskworks_items_left": ("sam_tiny", 1201),
         "maskworks_work_left_seconds": ("sam_tiny", 2402),
-        "maskworks_wanted_workers": ("sam_tiny", 5),
+        "maskworks_wanted_workers": ("sam_tiny", 2),
     }
     backlog.forget()
     assert list(backlog.collect()) == []
