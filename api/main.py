@@ -18,6 +18,7 @@ from api.http.bodies import BodyRoom
 from api.http.edge import Edge
 from api.http.latency import Latency
 from api.http.parameters import KNOWN_PARAMETERS
+from api.http.request_id import RequestId
 from api.http.slots import Slots
 from api.items import routes as items
 from api.jobs import routes as jobs
@@ -28,6 +29,7 @@ from api.webhooks import routes as webhooks
 from api.wrong_keys import Brake
 from db.configuration import ConfigurationError, operator_errors, read_settings
 from db.engine import async_engine
+from db.logs import log_to_stderr
 from db.metrics_server import serve_metrics
 from db.migrate import head_revision
 from exports.pages import Reader
@@ -56,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])
     app.add_middleware(Edge)
     app.add_middleware(Latency)
+    app.add_middleware(RequestId)
     errors.install(app)
     openapi.install(app)
     return app
@@ -96,7 +99,8 @@ def _open(app: FastAPI, settings: Settings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     settings: Settings = app.state.settings
-    _log_at(settings.log_level)
+    log_to_stderr(settings.log_format, "%(asctime)s %(levelname)s %(name)s: %(message)s", logging.WARNING)
+    logging.getLogger("maskworks").setLevel(settings.log_level)
     stop_metrics = serve_metrics(settings.metrics_host, settings.metrics_port)
     if settings.redis_url is None:
         log.warning("MASKWORKS_REDIS_URL is not set: the requests of tenants are not limited")
@@ -106,9 +110,3 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     await app.state.keys.close()
     await app.state.rate_limit.close()
     await app.state.engine.dispose()
-
-
-def _log_at(level: str) -> None:
-    """The level of maskworks' own loggers. They write to stderr unless logging is configured already."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("maskworks").setLevel(level.upper())

@@ -4,18 +4,24 @@
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 from api.http.protocol import Limits, limited
 from api.main import create_app, settings_from_environment
+from db.logs import log_to_stderr
 
 
 def main(words: Sequence[str] | None = None) -> int:
     given = _arguments(words)
     configured = settings_from_environment()
+    json = configured.log_format == "json"
+    if json:  # uvicorn's own lines as well
+        log_to_stderr("json", "", logging.WARNING)
     uvicorn.run(
         create_app(configured),
         host=given.host,
@@ -27,6 +33,8 @@ def main(words: Sequence[str] | None = None) -> int:
         timeout_graceful_shutdown=given.shutdown_seconds,
         access_log=given.access_log,
         use_colors=False,
+        log_config=None if json else LOGGING_CONFIG,
+        log_level="info",
         server_header=False,
     )
     return 0

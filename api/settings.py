@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.configuration import DatabaseUrlSecret
 from db.limits import MAX_REQUESTS_PER_MINUTE
+from db.logs import LogFormat
 
 
 class Settings(BaseSettings):
@@ -165,6 +166,9 @@ class Settings(BaseSettings):
     metrics_host: str = Field(
         default="127.0.0.1",
         description="Address of that port; `0.0.0.0` is every one. It asks for no key, so keep it private",
+    )
+    log_format: LogFormat = Field(
+        default="text", description="`text`, or `json`: an object a line, with the ids of request, job and chunk"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="INFO", description="Least severity that the API logs"

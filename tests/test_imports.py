@@ -69,6 +69,7 @@ ROOMS: dict[str, set[str]] = {
     "db.web_url": {"db.object_uri"},
     "db.web_image": {"db.object_uri", "db.web_url"},
     "db.counters": set(),
+    "db.logs": set(),
     "db.metrics_server": set(),
     "db.states": set(),
     "db.queues": set(),

@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from db.configuration import EXIT_CONFIGURATION, operator_errors, read_settings
 from db.engine import DATABASE_ERRORS
+from db.logs import log_to_stderr
 from db.metrics_server import serve_metrics
 from model.errors import ModelError
 from workers.app import build_app
@@ -34,7 +35,7 @@ register(app, worker)
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _start(**_: Any) -> None:
     """Load the models before Celery connects to Redis, so that no message is taken until they are warm."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr(settings.log_format, "%(asctime)s %(levelname)s %(name)s %(message)s", logging.INFO)
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)  # Celery's two lines a message add nothing to our own
     REGISTRY.register(GpuCollector())

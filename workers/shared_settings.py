@@ -6,6 +6,7 @@ from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.configuration import DatabaseUrlText
+from db.logs import LogFormat
 
 
 class SharedSettings(BaseSettings):
@@ -50,6 +51,9 @@ class SharedSettings(BaseSettings):
         False,
         description="Let requests that clients ask for go to private addresses and by plain http. For closed networks "
         "and tests: with it a client can reach whatever the dispatcher and the workers can",
+    )
+    log_format: LogFormat = Field(
+        "text", description="`text`, or `json`: an object a line, with the ids of request, job and chunk"
     )
     metrics_port: int | None = Field(
         None,

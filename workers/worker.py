@@ -11,7 +11,9 @@ from uuid import UUID
 from PIL import Image
 
 from db.engine import DATABASE_ERRORS, is_about_data, single_statements, sync_engine
+from db.ids import show_job_id
 from db.limits import MAX_INFLIGHT
+from db.logs import about
 from db.statements import register, scaling
 from workers.chunks import attempts
 from workers.chunks.chunk import ChunkRun, End, Tools
@@ -86,6 +88,10 @@ class Worker:
         tools = self._tools
         if tools is None or self.stopping.is_set():
             return None
+        with about(job=show_job_id(job_id), chunk=chunk_no):
+            return self._segment(tools, job_id, chunk_no, step_aside)
+
+    def _segment(self, tools: Tools, job_id: UUID, chunk_no: int, step_aside: StepAside) -> End | None:
         held = self._claim(job_id, chunk_no)
         if held is None:
             return None

@@ -31,7 +31,7 @@ PLANS: Final[dict[str, Plan]] = {
     "work, target 1200 s": Plan(drain=1200),
     SHIPPED: Plan(),
     "work, target 3600 s": Plan(drain=3600),
-    "work, slower down": Plan(behaviour=replace(Behaviour(), stabilisation=900, cooldown=900)),
+    "work, down after 300 s": Plan(behaviour=replace(Behaviour(), stabilisation=300)),
 }
 HEAD: Final = ("policy", "wait p50", "wait p95", "small jobs p95", "all jobs p95", "late", "peak", "idle", "cost")
 

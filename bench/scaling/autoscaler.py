@@ -11,7 +11,7 @@ class Behaviour:
 
     least: int = 0
     most: int = 200
-    stabilisation: float = 300.0
+    stabilisation: float = 900.0
     cooldown: float = 300.0
     up_percent: float = 300.0
     up_pods: int = 8

@@ -21,7 +21,12 @@ MAX_PIXELS = 700_000
 def service() -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="maskworks-e2e-"))
     folder.chmod(0o711)
-    env = {"MASKWORKS_LEASE_SECONDS": "3", "MASKWORKS_MAX_IMAGE_PIXELS": str(MAX_PIXELS), "MASKWORKS_METRICS_PORT": "0"}
+    env = {
+        "MASKWORKS_LEASE_SECONDS": "3",
+        "MASKWORKS_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
+        "MASKWORKS_METRICS_PORT": "0",
+        "MASKWORKS_LOG_FORMAT": "json",
+    }
     try:
         with stack(folder / "data", models="sam_tiny", fast=True, env=env) as running:
             yield running

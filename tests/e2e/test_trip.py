@@ -280,6 +280,12 @@ def _check(service: Stack, job: str) -> None:
     engine.dispose()
 
 
+def log_of(service: Stack, name: str) -> list[dict[str, Any]]:
+    """The JSON lines of a process. Celery prints a banner before its first one."""
+    lines = (service.folder.logs / f"{name}.log").read_text().splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
 def test_each_process_serves_its_metrics(service: Stack, http: httpx.Client) -> None:
     """On a port of its own, which asks for no key and which the API's address does not lead to."""
     assert http.get("/metrics").status_code == 404
@@ -289,6 +295,15 @@ def test_each_process_serves_its_metrics(service: Stack, http: httpx.Client) -> 
         "worker-1": "maskworks_stage_seconds",
     }
     for name, metric in expected.items():
-        (url,) = re.findall(r"metrics are at (\S+)", (service.folder.logs / f"{name}.log").read_text())
+        said = " ".join(line["message"] for line in log_of(service, name))
+        (url,) = re.findall(r"metrics are at (\S+)", said)
         answer = httpx.get(url)
         assert metric in {family.name for family in text_string_to_metric_families(answer.text) if family.samples}
+
+
+def test_logs_name_the_request_and_the_chunk(service: Stack, http: httpx.Client) -> None:
+    answer = http.get("/v1/jobs", headers={"X-Request-Id": "mine-1"})
+    assert answer.headers["x-request-id"] == "mine-1"
+    assert any(line.get("request") == "mine-1" and "/v1/jobs" in line["message"] for line in log_of(service, "api"))
+    done = [line for line in log_of(service, "worker-1") if line["message"].endswith(" done")]
+    assert done and all(line["job"].startswith("job_") and line["chunk"] >= 0 for line in done)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from prometheus_client import REGISTRY
 
 from db.configuration import operator_errors, read_settings
+from db.logs import log_to_stderr
 from db.metrics_server import serve_metrics
 from workers.dispatcher.leader import Dispatcher
 from workers.dispatcher.settings import Settings
@@ -19,7 +20,7 @@ from workers.threads import end_process_with_any_thread
 def main(_arguments: Sequence[str] = ()) -> int:
     with operator_errors():
         settings = read_settings(Settings)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr(settings.log_format, "%(asctime)s %(levelname)s %(name)s %(message)s", logging.INFO)
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())

@@ -14,6 +14,8 @@ from typing import Final
 from uuid import UUID
 
 from db.engine import DATABASE_ERRORS, is_about_data, is_away
+from db.ids import show_job_id
+from db.logs import about
 from workers.dispatcher.metrics import ERRORS
 
 log = logging.getLogger(__name__)
@@ -56,15 +58,16 @@ class UnexpectedErrors:
     @contextmanager
     def job(self, step: str, job_id: UUID) -> Iterator[None]:
         """The part of a step that is for one job. Raises only where the database is away."""
-        try:
-            yield
-        except Exception as error:
-            if is_away(error):
-                raise
-            if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
-                self._say(step, error)  # a deadlock, a lock or the schema: the job is not at fault
-                return
-            self._charge(step, job_id, error)
+        with about(job=show_job_id(job_id)):
+            try:
+                yield
+            except Exception as error:
+                if is_away(error):
+                    raise
+                if isinstance(error, DATABASE_ERRORS) and not is_about_data(error):
+                    self._say(step, error)  # a deadlock, a lock or the schema: the job is not at fault
+                    return
+                self._charge(step, job_id, error)
 
     def may_try(self, job_id: UUID) -> bool:
         """Whether a job is not waiting after an error of its own."""

@@ -153,3 +153,10 @@ def read_answer(answers: Any) -> tuple[int, bool]:
         headers[name.lower()] = value.strip()
     assert len(answers.read(int(headers[b"content-length"]))) == int(headers[b"content-length"])
     return status, headers.get(b"connection") == b"close"
+
+
+@pytest.mark.parametrize("sent", ["a-1.B_2", "x" * 65, "a b", "a\x00"])
+async def test_a_request_has_an_id_that_cannot_forge_a_line(service: Service, sent: str) -> None:
+    answer = await service.client.get("/nothing", headers={"X-Request-Id": sent})
+    found = answer.headers["x-request-id"]
+    assert found == sent if sent == "a-1.B_2" else found.startswith("req_") and len(found) == 36

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Row
 
 from db.engine import DATABASE_ERRORS, single_statements
 from db.ids import show_job_id
+from db.logs import about
 from db.object_uri import UriError
 from db.statements import jobs
 from db.statements import webhooks as sql
@@ -99,7 +100,8 @@ class Webhooks:
     def _send_all(self) -> None:
         while (row := self._claimed.get()) is not None:
             try:
-                self._deliver(row)
+                with about(job=show_job_id(row.job_id)):
+                    self._deliver(row)
             except DATABASE_ERRORS as error:
                 log.warning("a webhook of %s was not recorded, it is sent again: %s", show_job_id(row.job_id), error)
             except Exception:
