@@ -10,7 +10,7 @@ PANEL: Final = 170
 LEFT: Final = 60
 TOP: Final = 40
 _STYLE: Final = (
-    "<style>text{font:12px sans-serif;fill:currentColor}.a{stroke:currentColor;opacity:.35}"
+    "<style>text{font:12px sans-serif;fill:#333}.a{stroke:#333;opacity:.35}"
     ".w{fill:none;stroke:#00897b;stroke-width:1.5}.l{fill:#f5a623;opacity:.35}</style>"
 )
 
@@ -24,7 +24,7 @@ def svg(panels: Mapping[str, Line], title: str) -> str:
     height = TOP + len(panels) * (PANEL + 40)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
-        f"<title>{escape(title)}</title>{_STYLE}"
+        f"<title>{escape(title)}</title>{_STYLE}<rect width='100%' height='100%' fill='#fff'/>"
         f'<text x="{LEFT}" y="18">{escape(title)}</text>{"".join(drawn)}</svg>\n'
     )
 
