@@ -31,7 +31,7 @@ from model.tasks.sight import Sight
 from model.tasks.table import TASKS, Plan
 from model.weights import checkpoint
 from model.weights.seeding import build
-from model.words.protocol import NATIVE, Words
+from model.words.protocol import Words
 
 PRECISIONS = ("exact", "fast")
 CACHE_BYTES = 256 << 20
@@ -206,7 +206,7 @@ def served(words: Words | None) -> tuple[str, ...]:
     """The tasks of a segmenter with this model for text, or with none."""
     if words is None:
         return "auto", "prompted"
-    return ("auto", "prompted", "text", *(("text_exemplars",) if words.kind == NATIVE else ()))
+    return ("auto", "prompted", "text", *(("text_exemplars",) if words.takes_exemplars else ()))
 
 
 def check_image(image: Pixels) -> None:

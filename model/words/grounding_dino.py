@@ -13,12 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.masks.frames import Pixels
 from model.words.load import Source, revision_of
-from model.words.pixels import IMAGENET_MEAN, IMAGENET_STD, Normal, fitted, resized, settings
+from model.words.pixels import IMAGENET_MEAN, IMAGENET_STD, Normal, corners, fitted, resized, settings
 from model.words.protocol import DETECTOR, Found
 
 _ENDS: Final = re.compile(r"[.?]")
@@ -49,6 +48,7 @@ class GroundingDino:
     """A detector."""
 
     kind = DETECTOR
+    takes_exemplars = False
     defaults: Mapping[str, float] = MappingProxyType({"box_threshold": 0.35, "nms_threshold": 0.7})
 
     def __init__(self, network: Any, tokenizer: Any, scale: Mapping[str, int], normal: Normal, revision: str) -> None:
@@ -134,10 +134,3 @@ class GroundingDino:
             ids += [*tokens, stop]
         end()
         return tuple(texts)
-
-
-def corners(boxes: Tensor, size: tuple[int, int]) -> NDArray[np.float64]:
-    """(N, 4) centre and size as shares of an image of (H, W) → x0, y0, x1, y1 in its pixels."""
-    height, width = size
-    x, y, w, h = boxes.double().cpu().numpy().T
-    return np.stack([(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height], 1)

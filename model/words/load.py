@@ -11,7 +11,14 @@ from typing import Any, Final
 from model.errors import CheckpointError, ModelError
 from model.words.protocol import Words
 
-FAMILIES: Final[Mapping[str, str]] = MappingProxyType({"grounding-dino": "model.words.grounding_dino:GroundingDino"})
+FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "grounding-dino": "model.words.grounding_dino:GroundingDino",
+        "owlv2": "model.words.owlv2:Owlv2",
+        "clip": "model.words.clip:Clip",
+        "sam3": "model.words.sam3:Sam3",
+    }
+)
 """The `model_type` in a model's config.json → the class that loads it."""
 _REVISION_DIGITS: Final = 12
 

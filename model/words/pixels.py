@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
 
@@ -21,6 +22,7 @@ CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+BILINEAR: Final = Pillow.Resampling.BILINEAR
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def settings(source: Source) -> Mapping[str, Any]:
     return {} if path is None else json.loads(Path(path).read_text())
 
 
-def resized(image: Pixels, height: int, width: int, resample: Pillow.Resampling = Pillow.Resampling.BILINEAR) -> Pixels:
+def resized(image: Pixels, height: int, width: int, resample: Pillow.Resampling = BILINEAR) -> Pixels:
     """uint8 (H, W, 3) → uint8 (height, width, 3)."""
     return np.asarray(Pillow.fromarray(np.ascontiguousarray(image)).resize((width, height), resample))
 
@@ -59,3 +61,10 @@ def fitted(size: tuple[int, int], shortest: int, longest: int) -> tuple[int, int
     exact = longest * short / long if long / short * shortest > longest else shortest
     near, far = max(round(exact), 1), max(int(exact * long / short), 1)
     return (near, far) if height <= width else (far, near)
+
+
+def corners(boxes: Tensor, size: tuple[int, int]) -> NDArray[np.float64]:
+    """(N, 4) centre and size as shares of an image of (H, W) → x0, y0, x1, y1 in its pixels."""
+    height, width = size
+    x, y, w, h = boxes.double().cpu().numpy().T
+    return np.stack([(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height], 1)

@@ -51,6 +51,11 @@ class Words(Protocol):
         ...
 
     @property
+    def takes_exemplars(self) -> bool:
+        """Whether boxes may show what a phrase means."""
+        ...
+
+    @property
     def defaults(self) -> Mapping[str, float]:
         """The parameters of a text task that names none: `box_threshold`, `nms_threshold`."""
         ...

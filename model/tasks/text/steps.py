@@ -13,10 +13,10 @@ from model.masks.mask import Mask
 from model.networks.sam import Sam
 from model.spec import Text
 from model.tasks.sight import Sight
-from model.tasks.text import detected
-from model.words.protocol import DETECTOR
+from model.tasks.text import detected, native, ranked
+from model.words.protocol import DETECTOR, NATIVE, RANKER
 
-ROUTES: Final[Mapping[str, Any]] = MappingProxyType({DETECTOR: detected})
+ROUTES: Final[Mapping[str, Any]] = MappingProxyType({DETECTOR: detected, RANKER: ranked, NATIVE: native})
 
 
 @dataclass(frozen=True)

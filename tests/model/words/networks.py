@@ -48,3 +48,64 @@ def grounding_dino(folder: Path, seed: int = 0) -> Path:
         encoder_ffn_dim=16, decoder_ffn_dim=16, num_queries=20, max_text_len=24,
     )  # fmt: skip
     return save(GroundingDinoForObjectDetection(config), folder, size={"shortest_edge": 96, "longest_edge": 128})
+
+
+def clip_tokenizer(folder: Path) -> None:
+    """CLIP's kind of vocabulary: letters, and letters that end a word. Without merges a word is its letters."""
+    from transformers import CLIPTokenizer
+
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    tokens = ["!", *letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = {token: at for at, token in enumerate(tokens)}
+    CLIPTokenizer(vocab=vocabulary, merges=[], pad_token="!").save_pretrained(folder)
+
+
+TEXT: dict[str, Any] = {
+    "vocab_size": 55, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "bos_token_id": 53, "eos_token_id": 54, "pad_token_id": 0,
+}  # fmt: skip
+VISION: dict[str, Any] = {
+    "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
+    "patch_size": 8,
+}  # fmt: skip
+
+
+def owlv2(folder: Path, seed: int = 0) -> Path:
+    from transformers import Owlv2Config, Owlv2ForObjectDetection
+
+    torch.manual_seed(seed)
+    clip_tokenizer(folder)
+    text = {**TEXT, "max_position_embeddings": 16}
+    config = Owlv2Config(text_config=text, vision_config=VISION, projection_dim=16)
+    return save(Owlv2ForObjectDetection(config), folder)
+
+
+def clip(folder: Path, seed: int = 0) -> Path:
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(seed)
+    clip_tokenizer(folder)
+    text = {**TEXT, "max_position_embeddings": 32}
+    return save(CLIPModel(CLIPConfig(text_config=text, vision_config=VISION, projection_dim=16)), folder)
+
+
+def sam3(folder: Path, seed: int = 0) -> Path:
+    from transformers import Sam3Config, Sam3Model
+
+    torch.manual_seed(seed)
+    clip_tokenizer(folder)
+    part = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32, "num_layers": 1}
+    vit = {
+        "model_type": "sam3_vit_model",
+        "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56,
+        "patch_size": 14, "window_size": 2, "global_attn_indexes": [1], "pretrain_image_size": 56,
+    }  # fmt: skip
+    sizes = [[16, 16], [8, 8], [4, 4]]
+    config = Sam3Config(
+        vision_config={"backbone_config": vit, "fpn_hidden_size": 32, "backbone_feature_sizes": sizes},
+        text_config={**TEXT, "max_position_embeddings": 32, "projection_dim": 16},
+        geometry_encoder_config=part, detr_encoder_config=part, detr_decoder_config={**part, "num_queries": 6},
+        mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
+    )  # fmt: skip
+    return save(Sam3Model(config), folder, size={"height": 56, "width": 56})

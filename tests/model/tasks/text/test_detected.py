@@ -23,7 +23,7 @@ SCORES = np.asarray([[0.5, 0.1], [0.25, 0.75], [0.625, 0.125]], np.float32)
 class HandSet:
     """A detector that finds nothing in a dark image, and the boxes above in others."""
 
-    kind, name, revision = DETECTOR, "hand-set", "h1"
+    kind, name, revision, takes_exemplars = DETECTOR, "hand-set", "h1", False
     defaults: Mapping[str, float] = {"box_threshold": 0.2, "nms_threshold": 0.9}
 
     def look(self, image: Pixels, phrases: Sequence[str]) -> Any:
