@@ -21,6 +21,8 @@ PINNED = $(PIP) $(addprefix -c ,$(CONSTRAINTS)) $(1) || { [ -n "$(CONSTRAINTS)" 
   echo "installing without $(CONSTRAINTS), because pip could not use it (see above)" >&2 && $(PIP) $(1); }
 # The service, and the client as a distribution of its own.
 RUNTIME   = -e '.[worker,local]' -e './client[s3]'
+# In a folder of their own, because python-multipart hides the package multipart, which the server uses.
+MCP = mcp==2.3.0 mcp-types==2.3.0 PyJWT==2.15.1 python-multipart==0.0.34 sse-starlette==3.7.0
 DEVELOPER = -e '.[worker,local,dev]' -e './client[all]'
 
 .DEFAULT_GOAL := help
@@ -109,6 +111,7 @@ $(VENV)/.runtime: pyproject.toml client/pyproject.toml constraints.txt | $(VENV)
 $(VENV)/.developer: pyproject.toml client/pyproject.toml constraints.txt $(VENV)/.runtime
 	@echo "installing what tests and checks need …"
 	@$(call PINNED,$(DEVELOPER))
+	@$(PIP) --target $(VENV)/mcp --upgrade --no-deps $(MCP) || echo "without the tests of maskworks mcp" >&2
 	@touch $@
 
 $(VENV)/pyvenv.cfg:

@@ -30,6 +30,8 @@ class Mask(Struct, frozen=True):
     prompt_id: str | None = None
     point_coords: list[tuple[float, float]] | None = None
     crop_box: tuple[int, int, int, int] | None = None
+    phrase: str | None = None
+    score: float | None = None
 
     def to_numpy(self) -> "NDArray[np.bool_]":
         """bool (H, W). Needs the extra `numpy`."""

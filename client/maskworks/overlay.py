@@ -1,29 +1,45 @@
-"""Draw masks over their image."""
+"""Draw masks over their image. Needs the extra `images`."""
 
 import colorsys
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from maskworks.extras import extra
 from maskworks.masks import Mask
 
 _OPACITY = 0.5
+_GREY = 40
 
 
-def save_overlay(image: Path, masks: Sequence[Mask], target: Path) -> None:
-    """Write the image with its masks, larger ones below. Needs the extra `images`.
+def drawn(image: Any, masks: Iterable[Mask]) -> Any:
+    """A PIL image with its masks, larger ones below.
 
-    The image is turned as its EXIF says, because coordinates are those of the upright image.
+    `image` is a local file, or a PIL image. It is turned as its EXIF says, because coordinates are those of the upright
+    image.
     """
     pil = extra("PIL.Image", "Drawing masks", "images")
     ops = extra("PIL.ImageOps", "Drawing masks", "images")
     numpy = extra("numpy", "Drawing masks", "images")
-    with pil.open(image) as opened:
-        pixels = numpy.asarray(ops.exif_transpose(opened).convert("RGB")).astype(numpy.float32)
+    opened = pil.open(image) if isinstance(image, str | Path) else image
+    pixels = numpy.asarray(ops.exif_transpose(opened).convert("RGB")).astype(numpy.float32)
     for number, mask in enumerate(sorted(masks, key=lambda mask: -mask.area)):
         where = mask.to_numpy()
         pixels[where] = (1 - _OPACITY) * pixels[where] + _OPACITY * numpy.array(_colour(number))
-    pil.fromarray(pixels.round().astype(numpy.uint8)).save(target)
+    return pil.fromarray(pixels.round().astype(numpy.uint8))
+
+
+def canvas(size: tuple[int, int]) -> Any:
+    """A grey PIL image of [height, width], for masks without their image."""
+    return extra("PIL.Image", "Drawing masks", "images").new("RGB", (size[1], size[0]), (_GREY,) * 3)
+
+
+def png(image: Any) -> bytes:
+    """The bytes of a PIL image as PNG."""
+    out = io.BytesIO()
+    image.save(out, format="PNG")
+    return out.getvalue()
 
 
 def _colour(number: int) -> tuple[float, float, float]:

@@ -1,8 +1,11 @@
 """Parts of the client that need no server."""
 
+import io
 import re
 import subprocess
 import sys
+import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,10 @@ from pycocotools import mask as pycoco
 
 from maskworks import Client, Config, ConfigError, ConnectionFailed, Mask
 from maskworks.masks import RLE
+from maskworks.records import Result
 from maskworks.retries import Retries, read_retry_after
 from maskworks.sse import EventReader
+from maskworks.yolo import YoloFolder
 
 PACKAGE = Path(__file__).parents[2] / "client" / "maskworks"
 
@@ -33,6 +38,43 @@ def test_any_mask_becomes_pixels_and_polygons() -> None:
         assert (mask.to_numpy() == pixels).all()
         polygon = mask.to_shapely()
         assert polygon.is_valid and polygon.area == pixels.sum()
+
+
+def even_odd(path: list[tuple[float, float]], height: int, width: int) -> np.ndarray:
+    """Pixels whose centre is inside the polygon by the even-odd rule."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    inside = np.zeros((height, width), bool)
+    for (x0, y0), (x1, y1) in pairwise([*path, path[0]]):
+        if y0 != y1:
+            inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return inside
+
+
+def test_a_polygon_of_yolo_is_the_mask_with_its_holes_and_parts(tmp_path: Path) -> None:
+    pixels = np.zeros((30, 40), bool)
+    pixels[2:20, 3:25] = pixels[22:28, 30:39] = True
+    pixels[5:9, 6:12] = pixels[12:15, 15:20] = False
+    folder = YoloFolder(tmp_path)
+    for index, custom_id in enumerate(["a/cat.jpg", "../a/cat.png", "7"]):
+        image = f"s3://images/there/{index}.jpg"
+        folder.add(Result(str(index), custom_id, index, image, "succeeded", size=(30, 40), masks=[mask_of(pixels)]))
+    folder.finish()
+    written = {str(path.relative_to(tmp_path / "labels")) for path in (tmp_path / "labels").rglob("*.txt")}
+    assert written == {"a/cat.txt", "a/cat-1.txt", "images/there/2.txt"}
+    number, *shares = (tmp_path / "labels/a/cat.txt").read_text().split()
+    corners = np.array(shares, float).reshape(-1, 2) * (40, 30)
+    assert number == "0" and (even_odd([(x, y) for x, y in corners], 30, 40) == pixels).all()
+    assert "0: 'object'" in (tmp_path / "data.yaml").read_text()
+
+
+def test_the_wheel_is_small_and_typed() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in PACKAGE.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                archive.write(path, path.relative_to(PACKAGE))
+        assert "py.typed" in archive.namelist()
+    assert len(packed.getvalue()) < 200_000
 
 
 def test_a_key_goes_only_to_the_server_that_it_stands_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,10 +24,12 @@ from maskworks.errors import (
     WaitTimeout,
 )
 from maskworks.exports import default_path
+from maskworks.masks import Mask
 from maskworks.progress import shown
 from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result
 from maskworks.sse import EventReader
 from maskworks.tables import frame
+from maskworks.yolo import YoloFolder
 
 _POLL_SECONDS = 30.0
 _LEAST_SECONDS = 0.5  # between two polls for progress
@@ -37,6 +39,11 @@ _HEARTBEAT_SECONDS = 30.0
 
 class _Items(Struct, frozen=True):
     items: list[Item]
+    next_page_token: str | None = None
+
+
+class _Masks(Struct, frozen=True):
+    masks: list[Mask]
     next_page_token: str | None = None
 
 
@@ -179,6 +186,17 @@ class AsyncJob:
         """Raises NotFound."""
         return await self._transport.read(self._call("GET", f"/items/{item_id}"), Item)
 
+    async def masks(self, item_id: str | int) -> AsyncIterator[Mask]:
+        """The masks of one item. There are none until it has succeeded."""
+        params: dict[str, Any] = {}
+        while True:
+            page = await self._transport.read(self._call("GET", f"/items/{item_id}/masks", params=params), _Masks)
+            for mask in page.masks:
+                yield mask
+            if page.next_page_token is None:
+                return
+            params["page_token"] = page.next_page_token
+
     async def results(self) -> AsyncIterator[Result]:
         """The final items with their masks, by index, in constant memory.
 
@@ -202,9 +220,18 @@ class AsyncJob:
                 await sleep(2.0**failures / 4)
 
     async def export(self, format: str, path: str | Path | None = None) -> Path:
-        """Write all results into a file, in a format of the server. It has its name only once it is complete."""
+        """Write all results into a file, in a format of the server, or as `yolo` into a folder.
+
+        A file has its name only once it is complete.
+        """
         target = Path(path) if path is not None else default_path(self.id, format)
-        await download(self._transport, self._call("GET", "/results", params={"format": format}), target)
+        if format == "yolo":
+            folder = YoloFolder(target)
+            async for result in self.results():
+                folder.add(result)
+            folder.finish()
+        else:
+            await download(self._transport, self._call("GET", "/results", params={"format": format}), target)
         return target
 
     async def to_pandas(self) -> Any:

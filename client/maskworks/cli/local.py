@@ -1,4 +1,4 @@
-"""Commands that run the service's own: `up` and `keys`. They need the server installed beside the client."""
+"""Commands that run programs: `up` and `keys` those of the server, which must be installed too, and `mcp`."""
 
 import os
 import subprocess
@@ -12,6 +12,7 @@ import typer
 from maskworks.cli.exits import Exit
 from maskworks.cli.output import say
 from maskworks.config import STACK_FILE, find_stack
+from maskworks.mcp_server import run as run_mcp
 
 
 def up(
@@ -45,6 +46,15 @@ def keys(context: typer.Context) -> None:
         environment |= find_stack(environment).get("env", {})
     done = subprocess.run([sys.executable, "-m", "db.keys", *context.args], env=environment, check=False)
     raise typer.Exit(done.returncode)
+
+
+def mcp() -> None:
+    """Serve assistants by the Model Context Protocol, over stdin and stdout: they submit, follow, and look at masks.
+
+    \b
+      claude mcp add maskworks -- maskworks mcp
+    """
+    run_mcp()
 
 
 def _need(module: str) -> None:

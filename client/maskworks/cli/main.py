@@ -35,6 +35,7 @@ app.command()(one_image.segment)
 app.command()(one_image.models)
 app.command(context_settings=_REST)(local.keys)
 app.command()(doctor.doctor)
+app.command()(local.mcp)
 
 
 def _show_version(wanted: bool) -> None:

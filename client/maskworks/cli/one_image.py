@@ -7,7 +7,7 @@ import typer
 
 from maskworks.cli.output import AsJson, say, show_json, show_table
 from maskworks.cli.submitting import prompts_of, task_of
-from maskworks.overlay import save_overlay
+from maskworks.overlay import drawn
 from maskworks.sync.client import Client
 
 
@@ -47,7 +47,7 @@ def segment(
             precision=precision,
         )
     if save:
-        save_overlay(Path(image), found.masks, save)
+        drawn(image, found.masks).save(save)
         say(f"{len(found.masks)} masks in {save}")
     if as_json:
         show_json(found)
