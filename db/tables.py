@@ -68,7 +68,7 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", UUID(as_uuid=True), primary_key=True),
-    Column("tenant_id", Text, nullable=False),
+    Column("tenant_id", Text),  # NULL: nobody's any more, its rows are being removed
     Column("state", JOB_STATE, nullable=False),
     Column("name", Text),
     Column("labels", JSONB, nullable=False, server_default="{}"),

@@ -169,5 +169,5 @@ def _jobs_with_counts() -> Select[Any]:
 _JOBS: Final = _jobs_with_counts()
 _MINE: Final = and_(jobs.c.id == bindparam("job_id"), jobs.c.tenant_id == bindparam("tenant"))
 _JOB: Final = _JOBS.where(_MINE)
-_FOLLOWED: Final = _JOBS.where(jobs.c.id.in_(bindparam("job_ids", expanding=True)))
+_FOLLOWED: Final = _JOBS.where(jobs.c.id.in_(bindparam("job_ids", expanding=True)), jobs.c.tenant_id.is_not(None))
 _JOB_STATE: Final = select(jobs.c.state).where(_MINE)

@@ -99,6 +99,7 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
         "test_outputs.py::test_a_slow_place_holds_up_no_other_tenant",
         "test_outputs.py::test_refused_for_good",
     ),
+    "dispatcher dies while it removes an old job": ("test_crashes.py::test_a_dispatcher_that_dies_while_it_removes",),
     "dispatcher dies in the middle of a manifest": (
         "test_crashes.py::test_a_dispatcher_that_dies_in_the_middle_of_a_manifest",
     ),

@@ -3,6 +3,7 @@
 import gzip
 
 import pytest
+from sqlalchemy import text
 
 from db.ids import read_job_id
 from tests.faults.cluster import LEADER, LEASE, Cluster, until
@@ -78,3 +79,25 @@ def test_a_dispatcher_that_dies_in_the_middle_of_a_manifest(cluster: Cluster, po
         assert client.post(f"/v1/jobs/job_{job.hex}:cancel").json()["counts"]["total"] == n  # type: ignore[union-attr]
     exactly = "count(*) = :n AND count(DISTINCT custom_id) = :n AND max(index) = :n - 1"
     assert cluster.ask(f"SELECT {exactly} FROM items WHERE job_id = :job", job=job, n=n)
+
+
+def test_a_dispatcher_that_dies_while_it_removes(cluster: Cluster) -> None:
+    """It dies with the second of four kinds of rows deleted and not committed. The next one removes the rest."""
+    old, kept = cluster.submit(12), cluster.submit(12)
+    for job in (old, kept):
+        cluster.wait_done(job)
+    cluster.stack.stop_child("dispatcher", hurry=True)
+    with cluster.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE jobs SET ended_at = ended_at - interval '8 days' WHERE id = :job"), {"job": old}
+        )
+    with cluster.second_dispatcher(crash_at="removing:2", retention_days=7) as second:
+        assert cluster.wait_exit(second, LEADER + 20) == -9
+    left = "SELECT count(*) FROM items WHERE job_id = :job"
+    assert cluster.results(old) == 0 and cluster.ask(left, job=old) == 12
+    with cluster.stack.client() as client:
+        assert client.get(f"/v1/jobs/job_{old.hex}").status_code == 404
+    cluster.stack.start_child("dispatcher")
+    until("the end of it", LEADER + 30, lambda: cluster.ask("SELECT 1 FROM jobs WHERE id = :job", job=old) is None)
+    assert cluster.ask(left, job=old) == 0
+    assert outcome(cluster, kept) == {"ok": 12} and cluster.ask(left, job=kept) == 12

@@ -25,6 +25,7 @@ from workers.dispatcher.lost_messages import LostMessages
 from workers.dispatcher.metrics import LEADING
 from workers.dispatcher.output.outputs import Outputs
 from workers.dispatcher.progress import ProgressSamples
+from workers.dispatcher.retention import Retention
 from workers.dispatcher.sender import Sender
 from workers.dispatcher.settings import Settings
 from workers.dispatcher.tallies import Tallies
@@ -57,6 +58,7 @@ class Dispatcher:
         writes = s3_client(settings, connections=2 * settings.outputs_at_once)
         self._outputs = Outputs(settings, writes, self._holder, lambda: self._leading)
         self._webhooks = Webhooks(self._engine, settings, lambda: self._leading)
+        self._retention = Retention(self._engine, settings, lambda: self._leading)
         self._errors = UnexpectedErrors()
         self._windows = Windows(self._single, self._sender, self._errors, settings.window_per_slot)
         self._lost = LostMessages(self._single, self._sender, self._errors)
@@ -74,6 +76,7 @@ class Dispatcher:
         self._ingester.start()
         self._outputs.start()
         self._webhooks.start()
+        self._retention.start()
         self._beat.start()
         wake_up = WakeUp(self._settings.database_url)
         while not self._stop.is_set():
@@ -93,6 +96,7 @@ class Dispatcher:
         self._ingester.stop()
         self._outputs.stop()
         self._webhooks.stop()
+        self._retention.stop()
         wake_up.close()
         self._resign()
         self._beat.stop()
@@ -113,6 +117,7 @@ class Dispatcher:
         self._step("asking for listings", self._ingester.ask)
         self._step("asking for outputs", self._outputs.ask)
         self._step("asking for webhooks", self._webhooks.ask)
+        self._step("asking for old jobs", self._retention.ask)
         self._step("filling the windows", self._fill_windows)
         self._step("announcing again", self._lost.send_again)
         self._step("tallying", self._tallies.add)

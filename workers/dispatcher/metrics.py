@@ -15,4 +15,5 @@ WEBHOOK_TRIES: Final = Counter(
     "Tries to deliver a webhook, by what followed (delivered, pending: another try, failed, disabled).",
     ["outcome"],
 )
+JOBS_REMOVED: Final = Counter("maskworks_jobs_removed", "Jobs removed because of their age.")
 ERRORS: Final = Counter("maskworks_dispatcher_errors", "Unexpected errors in the leader's loop.")

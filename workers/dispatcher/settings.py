@@ -66,6 +66,13 @@ class Settings(SharedSettings, CrashSettings):
         (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
         description="Seconds before each further try of a webhook; after the last one it fails",
     )
+    retention_days: float | None = Field(
+        None,
+        gt=0,
+        le=36_500,
+        description="Days after their end for which jobs are kept, with their items and results; unset: until they are "
+        "deleted. Files of an `output` stay",
+    )
     health_dir: Path | None = Field(None, description="Folder of the file for the liveness probe, `dispatcher-loop`")
 
     @field_validator("webhook_schedule", mode="before")

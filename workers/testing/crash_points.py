@@ -20,6 +20,7 @@ published    the manifest is in the bucket, and the output not yet complete
 tallying     the ended chunks of a job are counted
 webhook_held a webhook is claimed, and not sent
 webhook_sent a webhook is sent, and not recorded
+removing     rows of a job that is removed by its age are deleted, in an open transaction
 
 of a worker
 claiming     a chunk is to be claimed
@@ -44,7 +45,7 @@ from uuid import UUID
 
 NAMES: Final = (
     *("reaping", "stopping", "finishing", "filling", "marked", "announcing", "listing", "listed", "tallying"),
-    *("uploading", "uploaded", "publishing", "published", "webhook_held", "webhook_sent"),
+    *("uploading", "uploaded", "publishing", "published", "webhook_held", "webhook_sent", "removing"),
     *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "copying"),
     *("writing", "renewing", "done"),
 )
