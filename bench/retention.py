@@ -3,7 +3,7 @@
     python -m bench.retention
 
 A job of 200,000 items with small results, and one of 10,000 items with results of 60 kB, as sixty masks have. Postgres
-is durable, and the dispatcher removes them as it would in use. The same rows in a partition of a past month are dropped.
+is durable, and the dispatcher removes them as it would in use. The same rows in a past month are dropped.
 """
 
 import json

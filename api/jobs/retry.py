@@ -16,13 +16,13 @@ from api.settings import Settings
 from api.tenant import Tenant
 from db.ids import show_job_id
 from db.limits import chunk_size
-from db.statements import ingest, output
+from db.statements import ingest, output, webhooks
 from db.statements import retry as sql
 from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState
 from intake.messages import pointer, text_of
 
 MAX_NAMED = 10_000
-ItemId = Annotated[str, Field(pattern=r"^(0|[1-9]\d{0,8})$", examples=["17"])]
+ItemId = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})$", examples=["17"])]
 
 
 class RetryRequest(BaseModel):
@@ -76,6 +76,7 @@ async def retry(
     if old.task.get("type") == "text":
         await check_served(connection, Needs(old.model, ("text",)))
     await connection.execute(*output.copy_output(job_id, new))
+    await connection.execute(*webhooks.copy_webhook(job_id, new))
     await connection.execute(*sql.copy_items(job_id, new, states, indexes))
     await connection.execute(*ingest.cut_chunks(new))
     return new

@@ -176,7 +176,8 @@ async def retry_job(
 ) -> Response:
     """Retry the failed items of a job that is done, as a new job.
 
-    The new job has the task, model, labels and priority of the old one, and no deadline. `retry_of` names the old job.
+    The new job has the task, model, labels, priority, output and webhook of the old one, and no deadline. `retry_of`
+    names the old job.
     Lines of a manifest that could not be read are left out.
     """
     settings: Settings = request.app.state.settings

@@ -91,7 +91,7 @@ class Job(BaseModel):
     waiting_detail: str | None
     error: JobError | None = Field(description="Why the job as a whole ended early")
     output: Output | None = Field(description="Null if none was asked for")
-    retry_of: str | None
+    retry_of: str | None = Field(description="The job whose items it retries. That job may be deleted since")
     links: dict[str, str]
 
 
@@ -141,7 +141,7 @@ def job_view(row: Row[Any]) -> Job:
         error=error,
         output=_output(row),
         retry_of=show_job_id(row.retry_of) if row.retry_of else None,
-        links=_links(shown),
+        links=_links(shown, show_job_id(row.retry_of) if row.retry_of else None),
     )
 
 
@@ -169,10 +169,11 @@ def _waiting_for(row: Row[Any], done: bool) -> WaitReason | None:
     return None if row.has_worker else WaitReason.NO_WORKER
 
 
-def _links(job_id: str) -> dict[str, str]:
+def _links(job_id: str, retry_of: str | None) -> dict[str, str]:
     me = f"/v1/jobs/{job_id}"
-    links = {"self": me, "items": f"{me}/items", "results": f"{me}/results?format=jsonl", "cancel": f"{me}:cancel"}
-    return links | {"retry": f"{me}:retry"}
+    links = {"self": me, "items": f"{me}/items", "results": f"{me}/results?format=jsonl", "events": f"{me}/events"}
+    acts = {"cancel": f"{me}:cancel", "retry": f"{me}:retry"}
+    return links | acts | ({"retry_of": f"/v1/jobs/{retry_of}"} if retry_of else {})
 
 
 def job_etag(job: Job) -> str:

@@ -27,6 +27,12 @@ def insert_webhook(job_id: UUID, url: str, events: Sequence[str]) -> Bound:
     return bound(insert(webhooks).values(job_id=job_id, url=url, events=list(events)))
 
 
+def copy_webhook(job_id: UUID, new: UUID) -> Bound:
+    """Ask for the event of a retry as of the job that it retries, where that has a webhook."""
+    asked = select(literal(new, webhooks.c.job_id.type), webhooks.c.url, webhooks.c.events)
+    return bound(insert(webhooks).from_select(["job_id", "url", "events"], asked.where(webhooks.c.job_id == job_id)))
+
+
 def insert_secret(tenant: str, seed: bytes) -> Bound:
     """The seed of a secret for this tenant's deliveries from now on."""
     row = insert(webhook_secrets).values(tenant_id=tenant, seed=seed, created_at=now())

@@ -18,6 +18,7 @@ from tests.attacks.attack import ATTACKS, Attack, Target
 
 ROOMS = (
     "submits",
+    "jobs",
     "webhooks",
     "images_by_url",
     "surface",

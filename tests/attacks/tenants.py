@@ -22,6 +22,12 @@ def _client(target: Target, key: str) -> httpx.Client:
     return httpx.Client(base_url=target.stack.api_url, headers={"Authorization": f"Bearer {key.strip()}"}, timeout=60)
 
 
+def new_client(target: Target, tenant: str) -> httpx.Client:
+    """A client of a new tenant that may do everything."""
+    _operator(target, "db.tenants", "create", tenant)
+    return _client(target, _operator(target, "db.keys", "create", "--name", tenant, "--tenant", tenant))
+
+
 @attack(
     "a key that may only read submits, cancels, retries, deletes and makes a secret", "every key could do everything"
 )

@@ -134,6 +134,26 @@ async def test_an_idempotency_key_makes_one_job(service: Service) -> None:
     assert (other.status_code, other.json()["reason"]) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
+async def test_the_end_of_a_retry_is_reported_too(service: Service) -> None:
+    """To the receiver of the old job, with an event of its own. A job without a webhook has none in its retry."""
+    await service.client.post("/v1/webhook-secrets")
+    job = await half_failed(service, webhook={"url": "https://a.example/hook", "events": ["job.failed"]})
+    new = (await retried(service, job)).json()
+    told = (await service.client.get(f"/v1/jobs/{new['id']}/webhook")).json()
+    assert (told["url"], told["events"]) == ("https://a.example/hook", ["job.failed"])
+    assert (told["state"], told["tries"]) == ("pending", [])
+    silent = (await retried(service, await half_failed(service))).json()
+    assert (await service.client.get(f"/v1/jobs/{silent['id']}/webhook")).status_code == 404
+
+
+async def test_a_retry_leads_to_its_job(service: Service) -> None:
+    job = await half_failed(service)
+    new = (await retried(service, job)).json()
+    assert (await service.client.get(new["links"]["retry_of"])).json()["id"] == job["id"]
+    assert "retry_of" not in job["links"] and job["links"]["events"] == f"/v1/jobs/{job['id']}/events"
+    assert (await service.client.get(job["links"]["events"])).text.count("event: done") == 1
+
+
 async def test_another_tenants_job(service: Service) -> None:
     job = await half_failed(service)
     _, key = new_tenant(service.engine)

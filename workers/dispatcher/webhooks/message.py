@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import Row
 from standardwebhooks import Webhook
 
+from db.ids import show_job_id
 from exports.pages import Job
 
 
@@ -24,6 +25,7 @@ def payload(job: Row[Any]) -> bytes:
         "error": {"reason": job.error_reason, "detail": job.error_detail} if job.error_reason else None,
         "create_time": job.created_at,
         "end_time": job.ended_at,
+        "retry_of": show_job_id(job.retry_of) if job.retry_of else None,
         "links": {"self": f"/v1/jobs/{about.id}", "results": f"/v1/jobs/{about.id}/results"},
     }
     event = {"type": f"job.{job.state.value}", "timestamp": job.ended_at, "data": data}
