@@ -27,6 +27,7 @@ SHIPPED: Final = "work, target 1800 s (shipped)"
 PLAIN: Final = "queue length"
 PLANS: Final[dict[str, Plan]] = {
     PLAIN: Plan("queue"),
+    f"{PLAIN}, down after 300 s": Plan("queue", behaviour=replace(Behaviour(), stabilisation=300)),
     "work, target 600 s": Plan(drain=600),
     "work, target 1200 s": Plan(drain=1200),
     SHIPPED: Plan(),
