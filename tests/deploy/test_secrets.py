@@ -71,4 +71,4 @@ def test_commands_name_the_namespace_and_files_that_exist(page: str) -> None:
     for command in _commands(page):
         place = re.search(r"(?:-f|-k) (\S+)", command)
         assert command.startswith("kubectl -n maskworks ") or place or command.startswith("kubectl get nodes"), command
-        assert place is None or place[1].endswith("/mine") or (ROOT / place[1]).exists(), command
+        assert place is None or place[1] == "$OVERLAY" or (ROOT / place[1]).exists(), command
