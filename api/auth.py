@@ -18,6 +18,7 @@ from api.tenant import Tenant
 from api.wrong_keys import Brake
 from db.api_key import read_key, verified
 from db.engine import DATABASE_ERRORS, first_line
+from db.own_rows import see
 from db.scopes import Scope, stored_scopes
 from db.statements.keys import use_key, valid_key
 
@@ -115,6 +116,7 @@ class _Bearer(HTTPBearer):
             raise Unauthenticated("the API key is unknown, expired or revoked: use another one")
         limit: RateLimit = request.app.state.rate_limit
         await limit.count(request, access.tenant)
+        see(access.tenant.id)
         check_scope(request, access.scopes)
         return access.tenant
 

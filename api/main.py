@@ -78,7 +78,7 @@ def _open(app: FastAPI, settings: Settings) -> None:
     """Engines connect at their first use. The process starts without a database, and `/readyz` says so."""
     url = settings.database_url.get_secret_value()
     app.state.settings = settings
-    app.state.engine = async_engine(url, pool_size=settings.pool_size)
+    app.state.engine = async_engine(url, settings.pool_size, settings.api_role)
     app.state.reads = app.state.engine.execution_options(isolation_level="AUTOCOMMIT")
     # Downloads get half of the pool, so that other requests always find a connection.
     app.state.export_reader = Reader(app.state.reads, max(1, settings.pool_size // 2))
@@ -102,6 +102,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     log_to_stderr(settings.log_format, "%(asctime)s %(levelname)s %(name)s: %(message)s", logging.WARNING)
     logging.getLogger("maskworks").setLevel(settings.log_level)
     stop_metrics = serve_metrics(settings.metrics_host, settings.metrics_port)
+    if settings.api_role is None:
+        log.warning("MASKWORKS_API_ROLE is not set: the database does not hide other tenants' rows from the API")
     if settings.redis_url is None:
         log.warning("MASKWORKS_REDIS_URL is not set: the requests of tenants are not limited")
     yield

@@ -18,6 +18,12 @@ class Settings(BaseSettings):
     database_url: DatabaseUrlSecret = Field(
         description="Postgres 16 or newer, as `postgresql://user:password@host:5432/maskworks` (docs/deployment.md)"
     )
+    api_role: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Role that the API takes in each transaction, which sees the rows of one tenant only "
+        "(docs/deployment.md). `python -m db.migrate` needs it too; unset: the API sees every row",
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         description="Redis that carries the messages to workers, with `maxmemory-policy noeviction`. The API counts "

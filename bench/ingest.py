@@ -26,6 +26,7 @@ import httpx
 
 from bench.service import PEPPER, make_key, wait_ready
 from db.migrate import migrate
+from deploy.local.postgres import API_ROLE
 from deploy.local.s3 import s3_client
 from deploy.local.stores import Stores, stores
 
@@ -170,7 +171,7 @@ def run(n: int) -> dict[str, Any]:
         folder = Path(name)
         folder.chmod(0o711)  # Postgres under root runs as somebody else
         with stores(folder / "data") as running:
-            migrate(running.database_url)
+            migrate(running.database_url, API_ROLE)
             put_manifests(running, n)
             env = {**running.environment(), "MASKWORKS_BUCKETS": BUCKET, "MASKWORKS_KEY_PEPPER": PEPPER}
             with socket.socket() as free:

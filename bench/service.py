@@ -25,6 +25,7 @@ import httpx
 from db.api_key import new_key
 from db.migrate import migrate
 from db.statements.keys import insert_key
+from deploy.local.postgres import API_ROLE
 from deploy.local.stores import stores
 
 RESULTS = Path(__file__).parent / "results" / "service.json"
@@ -49,6 +50,7 @@ def front_door(database_url: str, redis_url: str) -> Iterator[str]:
     env = {
         **os.environ,
         "MASKWORKS_DATABASE_URL": database_url,
+        "MASKWORKS_API_ROLE": API_ROLE,
         "MASKWORKS_REDIS_URL": redis_url,  # requests are counted, and none is refused
         "MASKWORKS_REQUESTS_PER_MINUTE": "1000000",
         "MASKWORKS_KEY_PEPPER": PEPPER,
@@ -128,7 +130,7 @@ def run() -> dict[str, Any]:
         folder = Path(name)
         folder.chmod(0o711)  # Postgres under root runs as somebody else
         with stores(folder / "data") as running:
-            migrate(running.database_url)
+            migrate(running.database_url, API_ROLE)
             key = make_key(running.database_url)
             with (
                 front_door(running.database_url, running.redis_url) as url,

@@ -50,11 +50,19 @@ DatabaseUrlSecret = Annotated[SecretStr, AfterValidator(_checked_secret)]
 
 
 class DatabaseSettings(BaseSettings):
-    """The settings of `python -m db.migrate` and `python -m db.keys`."""
+    """The settings of `python -m db.keys` and `python -m db.tenants`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
     database_url: DatabaseUrlText = Field(description=f"Postgres, as {EXAMPLE}")
+
+
+class MigrateSettings(DatabaseSettings):
+    """The settings of `python -m db.migrate`."""
+
+    api_role: str | None = Field(
+        default=None, min_length=1, description="the role that the API takes, as its own setting"
+    )
 
 
 class KeySettings(DatabaseSettings):

@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from db.own_rows import cursor_as
 from db.url import DatabaseUrl, read_database_url
 
 DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout, psycopg.Error)
@@ -113,9 +114,10 @@ def single_statements(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
-    """The same for the front door's event loop."""
+def async_engine(database_url: str, pool_size: int = 8, role: str | None = None) -> AsyncEngine:
+    """The same for the front door's event loop. With `role` its transactions see what `db.own_rows` says."""
     url = read_database_url(database_url)
+    cursors = {} if role is None else {"cursor_factory": cursor_as(role)}
     engine = create_async_engine(
         _DIALECT,
         pool_size=pool_size,
@@ -123,7 +125,7 @@ def async_engine(database_url: str, pool_size: int = 8) -> AsyncEngine:
         pool_pre_ping=True,
         pool_timeout=_POOL_SECONDS,
         pool_recycle=_RECYCLE,
-        connect_args=url.arguments(),
+        connect_args={**url.arguments(), **cursors},
     )
     _limit(engine.sync_engine, url, _IDLE_API)
     return engine

@@ -1,6 +1,7 @@
 """`python -m db.migrate`: bring the database to the newest revision. Safe to run many times, and at once.
 
-Reads MASKWORKS_DATABASE_URL. An advisory lock makes the second of two runs wait. It then finds nothing to do.
+Reads MASKWORKS_DATABASE_URL and MASKWORKS_API_ROLE. An advisory lock makes the second of two runs wait. It then finds
+nothing to do.
 
 The previous release keeps running on the new revision. So a revision only adds tables, columns with defaults and
 indexes. What the new release no longer uses is dropped one release later.
@@ -14,7 +15,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from db.configuration import DatabaseSettings, operator_errors, read_settings
+from db.api_role import NoSuchRole, set_up
+from db.configuration import MigrateSettings, operator_errors, read_settings
 from db.engine import DATABASE_ERRORS, first_line, single_connection_engine
 from db.partitions import ensure_partitions
 
@@ -51,19 +53,27 @@ def migrate_connection(connection: Connection, revision: str = "head") -> None:
     ensure_partitions(connection)
 
 
-def migrate(database_url: str) -> None:
-    """Bring the database at `database_url` to the newest revision. Raises what the database raises."""
+def migrate(database_url: str, api_role: str | None = None) -> None:
+    """Bring the database at `database_url` to the newest revision, and set up the API's own role if it has one.
+
+    Raises what the database raises, and NoSuchRole.
+    """
     engine = single_connection_engine(database_url)
     with engine.begin() as connection:
         migrate_connection(connection)
+        if api_role is not None:
+            set_up(connection, api_role)
     engine.dispose()
 
 
 def main() -> int:
     with operator_errors():
-        url = read_settings(DatabaseSettings).database_url
+        settings = read_settings(MigrateSettings)
     try:
-        migrate(url)
+        migrate(settings.database_url, settings.api_role)
+    except NoSuchRole as error:
+        print(error, file=sys.stderr)
+        return 1
     except DATABASE_ERRORS as error:
         print(f"the database failed: {first_line(error)}", file=sys.stderr)
         return 1

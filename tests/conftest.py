@@ -28,6 +28,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from db.migrate import migrate
+from deploy.local.postgres import API_ROLE
 from deploy.local.s3 import s3_client as connect_s3
 from deploy.local.stores import Stores
 from deploy.local.stores import stores as run_stores
@@ -81,7 +82,7 @@ def stores(passable_folder: Path) -> Iterator[Stores]:
 def new_database(stores: Stores) -> Iterator[Callable[[], str]]:
     """Copies of a template that was migrated once: some 50 ms each."""
     _create_database(stores, TEMPLATE, "template1")
-    migrate(_named(stores.database_url, TEMPLATE))
+    migrate(_named(stores.database_url, TEMPLATE), API_ROLE)
     names: list[str] = []
 
     def create() -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.jobs.views import Job, job_etag, job_view
 from db.engine import DATABASE_ERRORS, first_line
+from db.own_rows import seeing
 from db.statements import jobs as sql
 
 log = logging.getLogger("maskworks.api")
@@ -20,7 +21,8 @@ log = logging.getLogger("maskworks.api")
 class Topic:
     """The latest state of one job. A slow client skips states: none are kept for it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, tenant: str) -> None:
+        self.tenant = tenant
         self.job: Job | None = job  # None once it is deleted
         self.followers = 0
         self._changed = asyncio.Event()
@@ -51,9 +53,9 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def follow(self, job_id: UUID, job: Job) -> Iterator[Topic]:
-        """The topic of a job that the client may read. `job` is its state just now."""
-        topic = self._topics.setdefault(job_id, Topic(job))
+    def follow(self, job_id: UUID, job: Job, tenant: str) -> Iterator[Topic]:
+        """The topic of a job that the client may read, of its tenant. `job` is its state just now."""
+        topic = self._topics.setdefault(job_id, Topic(job, tenant))
         topic.followers += 1
         if self._task is None:
             self._task = asyncio.create_task(self._poll())
@@ -88,8 +90,10 @@ class Feed:
         followed = dict(self._topics)
         if not followed:
             return
-        async with self._reads.connect() as connection:
-            rows = (await connection.execute(*sql.followed(list(followed)))).all()
+        tenants = sorted({topic.tenant for topic in followed.values()})
+        with seeing(tenants):
+            async with self._reads.connect() as connection:
+                rows = (await connection.execute(*sql.followed(list(followed)))).all()
         found: dict[UUID, Row[Any]] = {row.id: row for row in rows}
         for job_id, topic in followed.items():
             topic.publish(job_view(found[job_id]) if job_id in found else None)

@@ -50,7 +50,7 @@ class EventStream(StreamingResponse):
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
         yield format_sse_event(retry=RETRY_MILLISECONDS)
-        with self._feed.follow(self._job_id, self._job) as topic:
+        with self._feed.follow(self._job_id, self._job, self._tenant.id) as topic:
             known, sent_at = self._known, time.monotonic()
             while (job := topic.job) is not None and not self._closing():
                 tag = job_etag(job).strip('"')

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from db.states import JobState
 from intake.item import ItemRow
 
 log = logging.getLogger("maskworks.api")
+_ROWS_AT_ONCE = 2000
 
 
 async def validated(connection: AsyncConnection, tenant: Tenant, dry: DryRun, settings: Settings) -> Validated:
@@ -69,7 +71,7 @@ async def store_job(
         await _check_webhook(connection, tenant, job.webhook)
         await connection.execute(*webhooks.insert_webhook(job_id, job.webhook.url, job.webhook.events))
     if job.items is not None:
-        await _copy_items(connection, job_id, job.items)
+        await _insert_items(connection, job_id, job.items)
         await connection.execute(*ingest.cut_chunks(job_id))
     return job_id
 
@@ -172,8 +174,10 @@ async def _check_open_items(
         )
 
 
-async def _copy_items(connection: AsyncConnection, job_id: UUID, rows: Iterable[ItemRow]) -> None:
+async def _insert_items(connection: AsyncConnection, job_id: UUID, rows: Iterable[ItemRow]) -> None:
+    """A few thousand at a time, so that memory stays small."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
-    async with driver.cursor() as cursor, cursor.copy(submit.COPY_ITEMS) as copy:
-        for row in rows:
-            await copy.write_row((job_id, *row))
+    left = iter(rows)
+    async with driver.cursor() as cursor:
+        while some := tuple(islice(left, _ROWS_AT_ONCE)):
+            await cursor.execute(submit.INSERT_ITEMS, (job_id, *map(list, zip(*some, strict=True))))

@@ -1,7 +1,7 @@
 """Statements that accept a job.
 
-One transaction runs them in order: `insert_job`, `open_items` against the tenant's limit, the items by COPY,
-`ingest.cut_chunks`, `leader.wake_dispatcher`.
+One transaction runs them in order: `insert_job`, `open_items` against the tenant's limit, the items by
+`INSERT_ITEMS`, `ingest.cut_chunks`, `leader.wake_dispatcher`.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.statements.bound import Bound, bound
 from db.statements.clock import now
-from db.states import UNFINISHED_CHUNK_STATES, UNFINISHED_JOB_STATES, JobState
-from db.tables import chunks, jobs, tallies, tenants
+from db.states import UNFINISHED_CHUNK_STATES, JobState
+from db.tables import chunks, jobs, tenants
 
 
 def insert_job(values: Mapping[str, Any]) -> Bound:
@@ -48,13 +48,17 @@ def open_items(tenant: str) -> Bound:
     )
     ingesting = (jobs.c.tenant_id == tenant) & (jobs.c.state == JobState.INGESTING)  # their chunks are not cut yet
     listed = select(func.coalesce(func.sum(jobs.c.n_items), 0)).where(ingesting).scalar_subquery()
-    tallied = select(func.coalesce(func.sum(tallies.c.n), 0)).where(tallies.c.job_id == jobs.c.id).scalar_subquery()
-    unfinished_jobs = jobs.c.state.in_(UNFINISHED_JOB_STATES)
-    of_all = select(func.coalesce(func.sum(jobs.c.n_items - tallied), 0)).where(unfinished_jobs).scalar_subquery()
-    counts = (waiting + listed).label("open"), of_all.label("of_all")
+    counts = (waiting + listed).label("open"), func.open_items_of_all().label("of_all")
     return bound(select(*counts, tenants.c.max_open_items).where(tenants.c.id == tenant))
 
 
+INSERT_ITEMS: Final = """
+    INSERT INTO items (job_id, index, custom_id, image, prompts)
+    SELECT %s, u.index, u.custom_id, u.image, u.prompts::jsonb
+    FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) AS u(index, custom_id, image, prompts)
+"""
+"""For psycopg's `cursor.execute`: the job, then a list for each column. Not COPY, which Postgres refuses
+for a table with policies."""
 COPY_ITEMS: Final = "COPY items (job_id, index, custom_id, image, prompts) FROM STDIN"
 """Not a statement for `execute`, but for psycopg's `cursor.copy`. A row: job UUID, index, custom_id, image, prompts as
 JSON or None."""

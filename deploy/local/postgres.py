@@ -24,6 +24,7 @@ from deploy.local.refuge import settle
 
 SUPERUSER = "postgres"
 APPLICATION = "maskworks"
+API_ROLE = "maskworks_api"
 VERSION = "18"
 INITDB_SECONDS = 120.0
 # Only for tests: a power cut loses the newest commits.
@@ -85,7 +86,7 @@ class Postgres:
         return True
 
     def finish(self, port: int) -> None:
-        """Create the application's role and its database if they are missing. The role is no superuser."""
+        """Create the application's role, the API's and the database if they are missing. No role is a superuser."""
         with psycopg.connect(self.superuser_url(port, "postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APPLICATION]).fetchone():
                 connection.execute(
@@ -93,6 +94,11 @@ class Postgres:
                         sql.Identifier(APPLICATION), sql.Literal(self.passwords["postgres_application"])
                     )
                 )
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [API_ROLE]).fetchone():
+                role = sql.Identifier(API_ROLE)
+                connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+                grant = sql.SQL("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE")
+                connection.execute(grant.format(role, sql.Identifier(APPLICATION)))
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [APPLICATION])
             if not known.fetchone():
                 name = sql.Identifier(APPLICATION)

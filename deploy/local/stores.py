@@ -12,7 +12,7 @@ from typing import Protocol
 from deploy.local.children import Command
 from deploy.local.errors import ChildFailed
 from deploy.local.folder import DataFolder
-from deploy.local.postgres import Postgres
+from deploy.local.postgres import API_ROLE, Postgres
 from deploy.local.redis import Redis
 from deploy.local.s3 import REGION, S3
 from deploy.local.supervisor import Supervisor
@@ -58,6 +58,7 @@ class Stores:
         """The MASKWORKS_ settings that say where the stores are."""
         return {
             "MASKWORKS_DATABASE_URL": self.database_url,
+            "MASKWORKS_API_ROLE": API_ROLE,
             "MASKWORKS_REDIS_URL": self.redis_url,
             "MASKWORKS_S3_ENDPOINT_URL": self.s3.endpoint_url,
             "MASKWORKS_S3_ACCESS_KEY": self.s3.access_key,

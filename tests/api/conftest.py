@@ -29,6 +29,7 @@ from db.statements.clock import now
 from db.statements.keys import insert_key
 from db.states import ItemReason, ResultState
 from db.tables import results, tenants
+from deploy.local.postgres import API_ROLE
 from model.masks.rle import RLE, area, bbox, encode
 from tests.api.document import check_answer
 
@@ -49,7 +50,7 @@ def engine(module_database: str) -> Iterator[Engine]:
 
 
 def settings(database: str, **changes: Any) -> Settings:
-    return Settings(database_url=database, key_pepper=PEPPER, models=MODELS, **changes)
+    return Settings(database_url=database, api_role=API_ROLE, key_pepper=PEPPER, models=MODELS, **changes)
 
 
 @cache

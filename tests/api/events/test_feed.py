@@ -17,11 +17,11 @@ pytestmark = pytest.mark.anyio
 PLENTY = 60.0
 
 
-async def followed(service: Service) -> tuple[UUID, Job]:
+async def followed(service: Service) -> tuple[UUID, Job, str]:
     job = await service.submit(1)
     job_id = read_job_id(job["id"])
     assert job_id is not None
-    return job_id, Job.model_validate(job)
+    return job_id, Job.model_validate(job), service.tenant
 
 
 async def until_done(topic: Topic) -> None:
@@ -36,7 +36,7 @@ async def test_two_hundred_followers_cost_one_query_at_a_time(service: Service) 
         topics = [stack.enter_context(feed.follow(*job)) for job in jobs * 10]
         asked = service.client.statements()
         started = asyncio.get_running_loop().time()
-        for _, job in jobs:
+        for _, job, _ in jobs:
             await asyncio.to_thread(service.work, job.id, lambda _: result_row(some_masks(1)), 1)
         async with asyncio.timeout(PLENTY):
             await asyncio.gather(*(until_done(topic) for topic in topics))
@@ -56,7 +56,7 @@ async def test_nobody_follows_and_nothing_is_read(service: Service) -> None:
 
 
 async def test_followers_wait_while_the_database_is_away(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    job_id, job = await followed(service)
+    job_id, job, tenant = await followed(service)
     feed = Feed(service.client.app.state.reads, pause=0.05)
     refused = 0
 
@@ -65,7 +65,7 @@ async def test_followers_wait_while_the_database_is_away(service: Service, monke
         refused += 1
         raise OperationalError("SELECT 1", {}, Exception("the database is away"))
 
-    with feed.follow(job_id, job) as topic:
+    with feed.follow(job_id, job, tenant) as topic:
         with monkeypatch.context() as patch:
             patch.setattr(AsyncEngine, "connect", connect)
             async with asyncio.timeout(PLENTY):
