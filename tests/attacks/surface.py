@@ -87,3 +87,19 @@ def bad_keys(target: Target) -> str:
     assert target.http.get("/v1/models").status_code == 200, "a good key is still served"
     assert said.get(429, 0) > 100, said
     return f"{said} in {taken:.1f} s; a good key is served meanwhile"
+
+
+@attack("GET /metrics where the API is reached, without a key and with one", "would count the jobs of every tenant")
+def metrics(target: Target) -> str:
+    answers = [target.http.get("/metrics"), httpx.get(f"{target.stack.api_url}/metrics")]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    return "404: metrics have a port of their own"
+
+
+@attack("an X-Request-Id of 5,000 letters, and one with a quote and a space", "would be in every line of the log")
+def request_ids(target: Target) -> str:
+    given = ("x" * 5000, 'a" level="CRITICAL', "ok-1")
+    answers = [target.http.get("/healthz", headers={"X-Request-Id": id_}) for id_ in given]
+    found = [answer.headers["x-request-id"] for answer in answers]
+    assert all(id_.startswith("req_") for id_ in found[:2]) and found[2] == "ok-1", found
+    return "replaced by one of our own; a plain one is kept"
