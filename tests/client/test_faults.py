@@ -24,6 +24,19 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+def test_events_and_results_come_once_each(client: Client, config: Config, service: Stack) -> None:
+    items = [{"image": f"s3://{service.bucket}/nothing/{i}.jpg"} for i in range(20)]
+    with faulty(config.url, 0.4) as proxy, Client(config=replace(config, url=proxy.url), retries=20) as behind:
+        job = behind.jobs.submit(items=items)
+        events = list(job.events())
+        assert [event.type for event in events].count("done") == 1 and events[-1].type == "done"
+        ids = [event.id for event in events]
+        assert all(one != other for one, other in pairwise(ids))
+        assert list(job.results()) == list(client.jobs.get(job.id).results())
+        assert job.wait().counts.failed == 20
+        assert [item.index for item in job.items(page_size=7)] == list(range(20))
+
+
 @pytest.mark.parametrize("n", [60, pytest.param(1000, marks=pytest.mark.faults)])
 def test_no_submit_is_lost_or_doubled(client: Client, config: Config, service: Stack, n: int) -> None:
     run = uuid.uuid4().hex
@@ -45,16 +58,3 @@ def test_no_submit_is_lost_or_doubled(client: Client, config: Config, service: S
     made = [job.record for job in client.jobs.list(labels={"run": run}, page_size=500)]
     assert sorted(int(record.name or "") for record in made) == list(range(n))
     assert sorted(record.id for record in made) == sorted(ids)
-
-
-def test_events_and_results_come_once_each(client: Client, config: Config, service: Stack) -> None:
-    items = [{"image": f"s3://{service.bucket}/nothing/{i}.jpg"} for i in range(20)]
-    with faulty(config.url, 0.4) as proxy, Client(config=replace(config, url=proxy.url), retries=20) as behind:
-        job = behind.jobs.submit(items=items)
-        events = list(job.events())
-        assert [event.type for event in events].count("done") == 1 and events[-1].type == "done"
-        ids = [event.id for event in events]
-        assert all(one != other for one, other in pairwise(ids))
-        assert list(job.results()) == list(client.jobs.get(job.id).results())
-        assert job.wait().counts.failed == 20
-        assert [item.index for item in job.items(page_size=7)] == list(range(20))
