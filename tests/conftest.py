@@ -11,6 +11,7 @@ settings_env     function  dict of MASKWORKS_* for the three above, models `null
 """
 
 import gc
+import os
 import shutil
 import tempfile
 import uuid
@@ -36,6 +37,8 @@ from deploy.local.stores import stores as run_stores
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+# For torch, here and in the processes that tests start: several run at a time, and a second thread would only wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 TEMPLATE = "maskworks_template"
 
 

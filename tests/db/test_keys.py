@@ -1,11 +1,13 @@
 import hashlib
 import hmac
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +15,7 @@ from sqlalchemy import Engine, create_engine, func, make_url, select, update
 from sqlalchemy.pool import NullPool
 
 from db import api_key
+from db.keys import main
 from db.statements.keys import insert_key, key_row, valid_key
 from db.statements.tenants import insert_tenant
 from db.tables import api_keys
@@ -28,11 +31,17 @@ def engine(database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def run(database: str, *arguments: str, pepper: str = PEPPER) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "MASKWORKS_DATABASE_URL": database, "MASKWORKS_KEY_PEPPER": pepper}
-    return subprocess.run(
-        [sys.executable, "-m", "db.keys", *arguments], env=env, capture_output=True, text=True, timeout=60, check=False
-    )
+def run(database: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command in this process: it starts no Python."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setenv("MASKWORKS_DATABASE_URL", database)
+        patch.setenv("MASKWORKS_KEY_PEPPER", PEPPER)
+        try:
+            code = main(words)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def test_a_key_reads_back() -> None:
@@ -58,7 +67,9 @@ def test_a_secret_is_stored_as_its_hmac() -> None:
 
 
 def test_create_prints_the_key_and_nothing_else(database: str, engine: Engine) -> None:
-    made = run(database, "create", "--name", "laptop")
+    env = {**os.environ, "MASKWORKS_DATABASE_URL": database, "MASKWORKS_KEY_PEPPER": PEPPER}
+    command = [sys.executable, "-m", "db.keys", "create", "--name", "laptop"]
+    made = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.count("\n") == 1
     key = api_key.read_key(made.stdout.strip())
@@ -103,15 +114,6 @@ def test_an_expired_key_is_no_longer_valid(engine: Engine) -> None:
 def test_an_unknown_tenant_is_named(database: str) -> None:
     made = run(database, "create", "--name", "x", "--tenant", "nobody")
     assert (made.returncode, made.stdout) == (1, "") and "`python -m db.tenants create nobody`" in made.stderr
-
-
-def test_missing_settings_are_named() -> None:
-    env = {k: v for k, v in os.environ.items() if not k.startswith("MASKWORKS_")}
-    command = [sys.executable, "-m", "db.keys", "create", "--name", "x"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 78
-    names = [line.split()[0] for line in done.stderr.splitlines()]
-    assert names == ["MASKWORKS_DATABASE_URL", "MASKWORKS_KEY_PEPPER"]
 
 
 def test_a_rotated_key_stays_valid_for_the_overlap(database: str, engine: Engine) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import skimage
-import torch
 from PIL import Image
 
 from bench.blobs import as_blobs
@@ -64,5 +63,4 @@ def blobs() -> Segmenter:
     view = segmenter.pre(photograph("astronaut.png"), Automatic()).views[0]
     assert view.pixels is not None
     as_blobs(segmenter.sam, segmenter.encoder.normalised([view.pixels]))
-    torch.set_num_threads(1)  # a test run shares two cores, so a second thread only waits
     return segmenter

@@ -24,7 +24,6 @@ from tests.model.same_masks import assert_same, iou
 
 @lru_cache
 def shipped() -> Segmenter:
-    torch.set_num_threads(1)  # a test run shares two cores, so a second thread only waits
     return Segmenter.load("sam_tiny")
 
 

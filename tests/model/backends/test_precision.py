@@ -19,7 +19,6 @@ PHOTOGRAPHS = ("camera.png", "coins.png", "horse.png")
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Segmenter, Segmenter]:
-    torch.set_num_threads(1)  # a test run shares two cores, so a second thread only waits
     fast = Segmenter.load("sam_tiny", Options(precision="fast", bfloat16=True))
     assert fast.sam.dtype == torch.bfloat16
     return fast, Segmenter.load("sam_tiny")
