@@ -194,10 +194,12 @@ def _start_services(stack: Stack, workers: int, say: Callable[[str], None]) -> N
     ]
     for command in commands:
         stack.supervisor.start(command)
-    _wait(stack, commands, lambda: _api_ready(stack), "The API", API_SECONDS)
-    if workers:
-        say(f"loading {stack.environment['MASKWORKS_MODELS']}")
-        _wait(stack, commands, lambda: _models_loaded(stack), "The model", WORKER_SECONDS)
+    with stack.client() as client:  # one, because to make one takes longer than to ask
+        _wait(stack, commands, lambda: _api_ready(client), "The API", API_SECONDS)
+        if workers:
+            say(f"loading {stack.environment['MASKWORKS_MODELS']}")
+            wanted = set(stack.environment["MASKWORKS_MODELS"].split(","))
+            _wait(stack, commands, lambda: _loaded(client) >= wanted, "The model", WORKER_SECONDS)
     for command in commands:
         stack.supervisor.keep(command.name)
     stack.ready = True
@@ -249,19 +251,16 @@ def _wait(stack: Stack, commands: list[Command], is_ready: Callable[[], bool], w
             raise ChildFailed(f"{what} is not ready after {seconds:.0f} seconds.", commands[-1].log)
 
 
-def _api_ready(stack: Stack) -> bool:
+def _api_ready(client: httpx.Client) -> bool:
     try:
-        with stack.client(timeout=5) as client:
-            return client.get("/readyz").status_code == httpx.codes.OK
+        return client.get("/readyz", timeout=5).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
 
-def _models_loaded(stack: Stack) -> bool:
-    """Whether a worker has every model of the stack in memory, as the API sees it."""
-    with stack.client() as client:
-        answer = client.get("/v1/models")
+def _loaded(client: httpx.Client) -> set[str]:
+    """The models that a worker has in memory, as the API sees it."""
+    answer = client.get("/v1/models")
     if answer.status_code != httpx.codes.OK:
         raise StackError(f"GET /v1/models answered {answer.status_code}: {answer.text}")
-    loaded = {model["name"] for model in answer.json()["models"] if model["loaded"]}
-    return loaded >= set(stack.environment["MASKWORKS_MODELS"].split(","))
+    return {model["name"] for model in answer.json()["models"] if model["loaded"]}

@@ -162,6 +162,12 @@ def test_a_killed_child_comes_back_where_it_was(up: Up, name: str) -> None:
     _eventually(up.finishes_a_job, 60)
 
 
+@pytest.fixture
+def stopped(passable_folder: Path) -> Path:
+    """One for the tests that stop it. The first of them makes it, which takes as long as two starts."""
+    return passable_folder / "stopped"
+
+
 def test_a_taken_port_is_a_clear_error(passable_folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -170,39 +176,36 @@ def test_a_taken_port_is_a_clear_error(passable_folder: Path) -> None:
     assert output.startswith(f"error: Port {port} is in use. Choose another with PORT=…")
 
 
-def test_nothing_survives_a_killed_supervisor_and_the_next_start_mends(passable_folder: Path) -> None:
-    data = passable_folder / "crashed"
-    with _up(data) as first:
+def test_nothing_survives_a_killed_supervisor_and_the_next_start_mends(stopped: Path) -> None:
+    with _up(stopped) as first:
         pids = first.pids()
         first.process.kill()
         first.process.wait()
         _eventually(lambda: not any(_alive(pid) for pid in pids))
-    assert (data / "stack.json").exists()
+    assert (stopped / "stack.json").exists()
     # The pid of a dead Postgres, reused by somebody: us.
-    (data / "postgres/postmaster.pid").write_text(f"{os.getpid()}\n{data}/postgres\n")
-    with _up(data) as second, second.client() as client:
+    (stopped / "postgres/postmaster.pid").write_text(f"{os.getpid()}\n{stopped}/postgres\n")
+    with _up(stopped) as second, second.client() as client:
         assert client.get("/readyz").status_code == 200
         assert set(second.pids()).isdisjoint(pids)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_everything(passable_folder: Path, number: signal.Signals) -> None:
-    data = passable_folder / "stopped"
-    with _up(data) as running:
+def test_a_signal_stops_everything(stopped: Path, number: signal.Signals) -> None:
+    with _up(stopped) as running:
         pids = running.pids()
         running.process.send_signal(number)
         code, output = _said(running.process)
     assert (code, "Stopped." in output) == (0, True)
     assert not any(_alive(pid) for pid in pids)
-    assert not (data / "stack.json").exists()
-    assert not (data / "postgres/postmaster.pid").exists()
+    assert not (stopped / "stack.json").exists()
+    assert not (stopped / "postgres/postmaster.pid").exists()
 
 
-def test_down_stops_it_and_reset_forgets_it(passable_folder: Path) -> None:
-    data = passable_folder / "downed"
-    with _up(data) as running:
-        assert _said(_local("down", "--data", data)) == (0, f"Stopped the stack (pid {running.process.pid}).\n")
-    assert _said(_local("down", "--data", data))[0] == 0
-    assert _said(_local("put", "--data", data, data))[0] == 1
-    assert _said(_local("reset", "--data", data))[0] == 0
-    assert not data.exists()
+def test_down_stops_it_and_reset_forgets_it(stopped: Path) -> None:
+    with _up(stopped) as running:
+        assert _said(_local("down", "--data", stopped)) == (0, f"Stopped the stack (pid {running.process.pid}).\n")
+    assert _said(_local("down", "--data", stopped))[0] == 0
+    assert _said(_local("put", "--data", stopped, stopped))[0] == 1
+    assert _said(_local("reset", "--data", stopped))[0] == 0
+    assert not stopped.exists()
