@@ -99,7 +99,9 @@ async def test_models_and_who_has_them_loaded(service: Service) -> None:
         ("sam_tiny", True, True),
         ("null", False, False),
     ]
-    assert listed[0]["workers"] == [{"device": "cuda:0", "precision": "fast", "revision": "abc"}]
+    assert listed[0]["workers"] == [
+        {"device": "cuda:0", "precision": "fast", "revision": "abc", "tasks": ["auto", "prompted"]}
+    ]
     assert listed[0]["licence"] == "Apache-2.0"
     with service.engine.begin() as connection:
         connection.execute(workers.delete())

@@ -61,6 +61,7 @@ async def test_masks_are_what_was_stored(service: Service) -> None:
     assert masks[1] == {
         "id": 1, "prompt_id": None, "segmentation": rles[1], "bbox": [1, 1, 7, 5], "area": 35, "predicted_iou": 0.75,
         "stability_score": 0.5, "point_coords": [[1.5, 1.5]], "crop_box": [0, 0, 40, 30],
+        "phrase": None, "score": None,
     }  # fmt: skip
     for mask, rle in zip(masks, rles, strict=True):
         assert np.array_equal(decode(mask["segmentation"]), decode(rle))

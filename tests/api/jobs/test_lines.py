@@ -102,7 +102,7 @@ BAD: list[tuple[Sequence[object], str, str]] = [
     ((b'{"a":' * 100 + b"1" + b"}" * 100,), "", "line 1: is nested deeper than 64 levels"),
     ((b" " * 5000,), "", "the first line is longer than 4096 bytes"),
     ((AUTO,), "/input/items", "must not be empty"),
-    (({"task": {"type": "all"}}, image(0)), "/task/type", "must be 'auto' or 'prompted'"),
+    (({"task": {"type": "all"}}, image(0)), "/task/type", "must be 'auto', 'prompted', 'text'"),
     (({**AUTO, "model": "other"}, image(0)), "/model", "unknown model"),
     (({**AUTO, "input": []}, image(0)), "/input", "must be a JSON object or absent"),
     (({**AUTO, "input": {"prefix": "s3://bucket/p/"}}, image(0)), "/input/prefix", "must be absent"),
