@@ -107,6 +107,3 @@ def test_probes_of_a_worker(
     process.kill()
     process.wait()
     assert not passes("liveness")
-    process = start()
-    _eventually(lambda: passes("liveness"), process, log)
-    _eventually(lambda: passes("startup"), process, log)
