@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,13 @@ def test_what_the_api_image_runs_needs_nothing_of_the_worker_extra() -> None:
         script = f"import sys, {module}; print(sorted(set({HEAVY}) & set(sys.modules)))"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout.strip()) == (0, "[]"), (module, done.stderr)
+
+
+def test_what_kombus_redis_transport_needs_is_installed_with_us() -> None:
+    """kombu names it in an extra alone. Here it would come with other packages, and in an image it would lack."""
+    ours = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    needed = {re.split(r"[^\w-]", each)[0] for each in requires("kombu") or [] if re.search("extra == .redis", each)}
+    assert needed and needed <= {re.split(r"[^\w-]", each)[0] for each in ours}
 
 
 def test_images_run_as_nobody_in_particular_and_pass_signals_on() -> None:
