@@ -55,9 +55,9 @@ down: $(VENV)/.runtime  ## stop the service that another terminal started
 reset: $(VENV)/.runtime  ## delete its data
 	@$(RUN) -m deploy.local reset --data "$(DATA)"
 
-# Most tests wait for processes, so two run at a time; each of the two has stores of its own.
+# Many tests wait for processes, so three run at a time, also on two cores. Each has its own stores and takes 2 GB.
 test: install  ## run every test, on a real Postgres, Redis and S3
-	@$(RUN) -m pytest -n 2 --dist loadfile
+	@$(RUN) -m pytest -n 3 --dist loadfile
 
 faults: install  ## run every fault against the whole service (a quarter of an hour)
 	@$(RUN) -m pytest -m "" tests/faults tests/client/test_faults.py
