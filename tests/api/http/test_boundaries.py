@@ -16,6 +16,7 @@ from api.errors import BodyTooLarge, InvalidBody
 from api.http.json_body import MAX_VALUES, parse_object
 from api.http.numbers import NUMBER
 from api.http.paging import next_token, read_id, read_index
+from db.statements import register
 from intake.json_object import MAX_DEPTH, MAX_KEYS, n_values
 from tests.api.conftest import Service, body
 from tests.api.submits import EVERY_PLACE, STRANGE, refused, replaced
@@ -216,7 +217,11 @@ def test_every_job_has_a_token(job_id: UUID) -> None:
 
 
 async def test_what_is_accepted_can_be_stored_and_read(service: Service) -> None:
-    """Every strange value in every place where the front door takes it."""
+    """Every strange value in every place where the front door takes it. A worker serves every type of task."""
+    tasks = ["auto", "prompted", "text", "text_exemplars"]
+    row = register.Registration("w", "sam_tiny", "r1", "cpu", "exact", 2, tasks)
+    with service.engine.begin() as connection:
+        connection.execute(*register.sign([row]))
     n_accepted = 0
     for strange in STRANGE:
         for whole, at in EVERY_PLACE:
