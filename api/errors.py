@@ -6,10 +6,12 @@ Problem                a refusal, with a detail for the client
 │  ├─ BucketNotAllowed
 │  └─ HostNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
+├─ ImageFailed         an image that was to be segmented at once; its reason decides the answer
 ├─ Unauthenticated, ScopeMissing, TooManyWrongKeys, TooManyRequests
 ├─ JobNotFound, ItemNotFound, JobNotDone, NothingToRetry,
 │  WebhookNotFound, WebhookNotEnded, IdempotencyKeyReused, UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge,
-│  BodyTooSlow, BodiesTooLarge, TooManyOpenItems, TooManyExports, TooManyFollowers
+│  BodyTooSlow, BodiesTooLarge, TooManyOpenItems, TooManyExports, TooManyFollowers, TooManyCalls, CallsTooLarge,
+│  NoWorker, QueueUnavailable, CallTooSlow
 └─ NotReady            the database answers but is not migrated
 NoSuchJob              the same as JobNotFound, from the files of results
 sqlalchemy, psycopg    the database does not answer: 503
@@ -20,7 +22,7 @@ Exception              a bug: 500, logged with its traceback
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, TypedDict
 
@@ -33,6 +35,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
+from db.states import ItemReason
 from exports.pages import NoSuchJob
 from intake.messages import pointer, text_of
 
@@ -173,6 +176,34 @@ class TooManyFollowers(Problem):
     """The tenant has too many event streams open."""
 
 
+class TooManyCalls(Problem):
+    """The tenant has too many calls for one image in progress."""
+
+
+class CallsTooLarge(Problem):
+    """The calls in progress use all of Redis' memory that is set aside for them."""
+
+
+class NoWorker(Problem):
+    """No live worker answers calls for the model."""
+
+
+class QueueUnavailable(Problem):
+    """Redis does not answer, or there is none."""
+
+
+class CallTooSlow(Problem):
+    """No worker answered within MASKWORKS_CALL_SECONDS."""
+
+
+class ImageFailed(Problem):
+    """A worker could not segment the image, or stopped meanwhile."""
+
+    def __init__(self, reason: ItemReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 class NotReady(Problem):
     """The database lacks the revision that this code needs."""
 
@@ -197,6 +228,7 @@ _DATABASE_AWAY = Kind(
     detail="The request may or may not have been carried out: try again. Send submits with an Idempotency-Key.",
 )
 
+_OVERLOADED = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "Too many large requests", retry=True)
 _JOB_NOT_FOUND = Kind(HTTPStatus.NOT_FOUND, "JOB_NOT_FOUND", "There is no such job")
 
 TABLE: dict[type[Exception], Kind] = {
@@ -234,10 +266,19 @@ TABLE: dict[type[Exception], Kind] = {
     ),
     BodyTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "BODY_TOO_LARGE", "The request body is too large"),
     BodyTooSlow: Kind(HTTPStatus.REQUEST_TIMEOUT, "BODY_TOO_SLOW", "The request body came too slowly"),
-    BodiesTooLarge: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "Too many large requests", retry=True),
+    BodiesTooLarge: _OVERLOADED,
     TooManyOpenItems: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OPEN_ITEMS", "Too many open items", retry=True),
     TooManyExports: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_EXPORTS", "Too many downloads", retry=True),
     TooManyFollowers: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_FOLLOWERS", "Too many event streams", retry=True),
+    TooManyCalls: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_CALLS", "Too many calls for one image", retry=True),
+    CallsTooLarge: _OVERLOADED,
+    NoWorker: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NO_WORKER", "No worker has this model loaded", retry=True),
+    QueueUnavailable: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "QUEUE_UNAVAILABLE", "The queue of calls does not answer", retry=True
+    ),
+    CallTooSlow: Kind(HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", "No answer in time", retry=True),
+    # Its own reason takes the place of this one.
+    ImageFailed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "IMAGE_FAILED", "The image was not segmented"),
     NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),
     ClientDisconnect: Kind(
         HTTPStatus.BAD_REQUEST,
@@ -252,6 +293,16 @@ TABLE: dict[type[Exception], Kind] = {
     psycopg.InterfaceError: _DATABASE_AWAY,
     Exception: Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", "The server failed", detail="The error was logged."),
 }
+
+IMAGE_STATUS: dict[ItemReason, HTTPStatus] = {
+    ItemReason.STORAGE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ItemReason.GPU_OUT_OF_MEMORY: HTTPStatus.SERVICE_UNAVAILABLE,
+    ItemReason.OUT_OF_MEMORY: HTTPStatus.SERVICE_UNAVAILABLE,
+    ItemReason.WORKER_LOST: HTTPStatus.SERVICE_UNAVAILABLE,
+    ItemReason.TIMEOUT: HTTPStatus.GATEWAY_TIMEOUT,
+    ItemReason.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""The statuses of ImageFailed. Any other reason lies with the request: 422."""
 
 _OF_STATUS: dict[int, tuple[str, str]] = {
     404: ("NOT_FOUND", "There is nothing at this path"),
@@ -286,7 +337,18 @@ def problem(request: Request, kind: Kind, detail: str, errors: Sequence[FieldErr
 
 def kind_of(error: Exception) -> Kind:
     """The table's row for the nearest class that it has."""
+    if isinstance(error, ImageFailed):
+        return _image_failed(error.reason)
     return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+
+
+def _image_failed(reason: ItemReason) -> Kind:
+    """The reasons are those of an item of a job."""
+    if reason is ItemReason.INTERNAL:
+        return TABLE[Exception]
+    kind = TABLE[ImageFailed]
+    status = IMAGE_STATUS.get(reason, kind.status)
+    return replace(kind, status=status, reason=reason.value, retry=status is not kind.status)
 
 
 async def answer(request: Request, error: Exception) -> Response:

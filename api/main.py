@@ -1,4 +1,4 @@
-"""The application: `uvicorn --factory api.main:create_app`. It uses Postgres, counts requests in Redis, no torch."""
+"""The application: `uvicorn --factory api.main:create_app`. It uses Postgres and Redis, never torch."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from api import errors, health, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
-from api.errors import TooManyExports, TooManyFollowers
+from api.errors import TooManyCalls, TooManyExports, TooManyFollowers
 from api.events import routes as events
 from api.events.feed import Feed
 from api.exports import routes as exports
@@ -20,6 +20,8 @@ from api.http.latency import Latency
 from api.http.parameters import KNOWN_PARAMETERS
 from api.http.request_id import RequestId
 from api.http.slots import Slots
+from api.instant import routes as instant
+from api.instant.queue import CallQueue
 from api.items import routes as items
 from api.jobs import routes as jobs
 from api.jobs.links import Signer
@@ -52,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     _open(app, settings)
-    for module in (jobs, events, items, exports, webhooks, models):
+    for module in (jobs, events, items, exports, webhooks, models, instant):
         app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])
@@ -84,6 +86,8 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.export_reader = Reader(app.state.reads, max(1, settings.pool_size // 2))
     app.state.export_slots = Slots(settings.exports_per_tenant, TooManyExports)
     app.state.event_slots = Slots(settings.events_per_tenant, TooManyFollowers)
+    app.state.call_slots = Slots(settings.calls_per_tenant, TooManyCalls)
+    app.state.calls = CallQueue(settings)
     app.state.feed = Feed(app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
@@ -109,6 +113,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     yield
     stop_metrics()
     await app.state.feed.close()
+    await app.state.calls.close()
     await app.state.keys.close()
     await app.state.rate_limit.close()
     await app.state.engine.dispose()

@@ -26,8 +26,8 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         default=None,
-        description="Redis that carries the messages to workers, with `maxmemory-policy noeviction`. The API counts "
-        "the requests of tenants in it, and limits none without; worker and dispatcher require it",
+        description="Redis that carries the messages to workers, with `maxmemory-policy noeviction`. Without it the API "
+        "answers no calls for one image and limits no tenant's requests; worker and dispatcher require it",
     )
     key_pepper: SecretStr = Field(
         min_length=1,
@@ -156,6 +156,21 @@ class Settings(BaseSettings):
         description="Requests a minute that a tenant may make of all processes together; more get 429 (a tenant's row "
         "may set its own)",
     )
+    max_upload_bytes: int = Field(
+        default=16 * 1024**2, ge=1024, description="Largest body of a call for one image, with the uploaded image"
+    )
+    max_calls_bytes: int = Field(
+        default=256 * 1024**2,
+        ge=8 * 1024**2,
+        description="Bytes in Redis for all calls for one image in progress: each takes its body and 4 MiB for the "
+        "answer; beyond, calls are refused with 503",
+    )
+    calls_per_tenant: int = Field(
+        default=8,
+        ge=1,
+        description="Calls for one image that a tenant may have under way at a time, per process; more get 429",
+    )
+    call_seconds: float = Field(default=30, ge=1, le=300, description="Time to answer a call for one image, else 504")
     wrong_keys_per_minute: int = Field(
         default=60,
         ge=1,

@@ -1,12 +1,15 @@
 """Items and masks as JSON, in answers and in files: rows of the database → dicts."""
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 from sqlalchemy import Row
 
 from db.ids import show_job_id
+from db.mask_row import MaskRow
 from db.web_image import shown_image
 
 
@@ -58,6 +61,17 @@ def _matched(row: Row[Any], index: int) -> dict[str, Any]:
     if row.phrases is None:
         return {"phrase": None, "score": None}
     return {"phrase": row.phrases[index], "score": row.scores[index]}
+
+
+def fresh_mask_views(masks: Sequence[MaskRow], rle: bytes, size: list[int]) -> list[dict[str, Any]]:
+    """The same for masks that are not stored. Scores are rounded as Postgres stores them."""
+    counts = rle.decode("ascii")
+    return [_mask_view(i, _as_stored(mask), counts, size) for i, mask in enumerate(masks)]
+
+
+def _as_stored(mask: MaskRow) -> dict[str, Any]:
+    scores = {"predicted_iou": mask.predicted_iou, "stability_score": mask.stability_score}
+    return mask._asdict() | {name: float(str(np.float32(score))) for name, score in scores.items()}
 
 
 def _mask_view(index: int, mask: dict[str, Any], rle: str, size: list[int]) -> dict[str, Any]:

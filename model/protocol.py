@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from model.masks.frames import Pixels
 from model.masks.mask import Mask
-from model.spec import Task
+from model.spec import Task, Wanted
 from model.words.protocol import Words
 
 
@@ -43,8 +46,8 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
         """The weights that make the masks of a task of this type; for most it is `revision`."""
         ...
 
-    def pre(self, image: Pixels, task: Task) -> Prepared:
-        """From uint8 (H, W, 3) RGB and a fitted task (`model.tasks.bounds`) to the input of `core`."""
+    def pre(self, image: Pixels, wanted: Wanted) -> Prepared:
+        """From uint8 (H, W, 3) RGB and a fitted task (`model.tasks.bounds`), or Embed, to the input of `core`."""
         ...
 
     def core(self, batch: list[Prepared]) -> list[Raw]:
@@ -53,6 +56,10 @@ class SegmenterProtocol(Protocol[Prepared, Raw]):
 
     def post(self, raw: Raw) -> list[Mask]:
         """The masks: automatic ones by predicted IoU, descending; prompted ones in the order of the prompts."""
+        ...
+
+    def post_embedding(self, raw: Raw) -> NDArray[np.float16]:
+        """The embedding, float16 (C, h, w), where Embed was asked for."""
         ...
 
     def run(self, images: Sequence[Pixels], tasks: Sequence[Task]) -> list[list[Mask]]:

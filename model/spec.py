@@ -286,5 +286,12 @@ def exemplar_problem(exemplar: Exemplar, phrases: Collection[str], box_format: B
     return None if problem is None else ("box", problem)
 
 
+@dataclass(frozen=True)
+class Embed:
+    """The embedding of the whole image instead of masks. Jobs cannot ask for it."""
+
+
+Wanted = Automatic | Prompted | Text | Embed
+"""What a segmenter is asked for one image."""
 Task = Annotated[Automatic | Prompted | Text, Field(discriminator="type")]
 TASK: TypeAdapter[Task] = TypeAdapter(Task)

@@ -48,6 +48,10 @@ ROOMS: dict[str, set[str]] = {
     "api.jobs": {
         *("api.auth", "api.database", "api.errors", "api.http", "api.settings", "api.tenant", "api.webhooks.schemas"),
     },
+    "api.instant": {
+        *("api.auth", "api.errors", "api.http", "api.items.views", "api.jobs.schemas", "api.jobs.submission"),
+        *("api.settings", "api.tenant"),
+    },
     "api.items": {"api.auth", "api.database", "api.errors", "api.http", "api.tenant"},
     "api.webhooks": {"api.auth", "api.database", "api.errors", "api.http", "api.settings", "api.tenant"},
     "api.events": {
@@ -56,7 +60,7 @@ ROOMS: dict[str, set[str]] = {
     "api.exports": {"api.auth", "api.database", "api.errors", "api.http", "api.tenant"},
     "api.health": {"api.database", "api.errors", "api.http"},
     "api.models": {"api.database", "api.http", "api.settings"},
-    "api.openapi": {"api.http", "api.jobs"},
+    "api.openapi": {"api.http", "api.instant.schemas", "api.jobs"},
     "api.pages": set(),
     "db.allow_list": set(),
     "db.api_key": set(),
@@ -86,6 +90,7 @@ ROOMS: dict[str, set[str]] = {
     "intake.lines": set(),
     "intake.line_formats": {"intake.json_object"},
     "intake.item_lines": {"intake.item", "intake.line_formats", "intake.lines"},
+    "intake.calls": set(),
     "intake.item": {"intake.fields", "intake.messages"},
     "model.masks": set(),
     "model.networks": {"model.sizes"},
@@ -114,6 +119,10 @@ ROOMS: dict[str, set[str]] = {
     "workers.testing": set(),
     "workers.pipeline": {
         *("workers.failures", "workers.settings", "workers.images", "workers.storage", "workers.testing"),
+    },
+    "workers.instant": {
+        *("workers.chunks.rows", "workers.failures", "workers.pipeline", "workers.settings", "workers.storage.client"),
+        "workers.testing",
     },
     "workers.chunks": {
         *("workers.backoff", "workers.failures", "workers.settings", "workers.pipeline", "workers.storage.client"),

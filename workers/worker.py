@@ -22,8 +22,9 @@ from workers.chunks.lease import Claim, LeaseKeeper, claim
 from workers.chunks.metrics import CHUNKS
 from workers.chunks.paces import Paces
 from workers.chunks.slots import Slots, StepAside
+from workers.instant.calls import Calls
 from workers.pipeline.models import Models
-from workers.pipeline.pipeline import Pipeline
+from workers.pipeline.pipeline import INTERACTIVE_FETCHES, Pipeline
 from workers.pipeline.ticket import Model
 from workers.settings import Settings
 from workers.storage.client import s3_client
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 _SEEN_EVERY = 2.0
 _ASIDE_SECONDS = 4.0
 """Time for chunks that stepped aside to give their leases back. Each tries for a little less."""
+_CALLS_SECONDS = 4.0
+"""Time for the calls under way to be answered."""
 _EXIT_HUNG = 70
 
 
@@ -47,10 +50,11 @@ class Worker:
         self.slots = Slots(self.segment_chunk)
         # one connection for each slot, one for the heartbeat, one for the register, one to look up earlier results
         self._engine = sync_engine(settings.database_url, pool_size=settings.slots + 3)
-        self._s3 = s3_client(settings, settings.fetch_threads + settings.slots * MAX_INFLIGHT)
+        self._s3 = s3_client(settings, settings.fetch_threads + settings.slots * MAX_INFLIGHT + INTERACTIVE_FETCHES)
         self._models = Models(settings, self._s3)
         self._paces = Paces(self.id)
         self._tools: Tools | None = None
+        self._calls: Calls | None = None
         self._registered: list[Model] = []
         self._watchdog = threading.Thread(target=self._live, name="watchdog", daemon=True)
 
@@ -74,6 +78,8 @@ class Worker:
         )
         pipeline.start()
         keeper.start()
+        self._calls = Calls(self.settings, self.id, self._models, pipeline, self.stopping)
+        self._calls.start()
         self._sign()
         self._watchdog.start()
         if self.settings.health_dir is not None:
@@ -129,6 +135,8 @@ class Worker:
         self.stopping.set()
         if self._tools is None:
             return
+        if self._calls is not None:
+            self._calls.stop(_CALLS_SECONDS)
         self._tools.pipeline.stop()
         self.slots.join(_ASIDE_SECONDS)
         self._tools.keeper.stop()

@@ -6,7 +6,7 @@ The length that a client announces is not trusted. Bytes count as they arrive or
 import asyncio
 import zlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 from fastapi import Request
@@ -48,29 +48,6 @@ class BodyRoom:
             del self._of[tenant.id]
 
 
-class _Body:
-    """The bytes of one body as they come."""
-
-    def __init__(self, room: BodyRoom, tenant: Tenant, limit: int) -> None:
-        self.n = 0
-        self._content = bytearray()
-        self._room, self._tenant, self._limit = room, tenant, limit
-
-    def add(self, piece: bytes) -> None:
-        self._room.take(self._tenant, len(piece))
-        self.n += len(piece)
-        self._content += piece
-        if self.n > self._limit:
-            raise BodyTooLarge(f"the body has more than {self._limit} bytes")
-
-    def whole(self) -> bytes:
-        content, self._content = bytes(self._content), bytearray()
-        return content
-
-    def give_back(self) -> None:
-        self._room.give_back(self._tenant, self.n)
-
-
 @asynccontextmanager
 async def json_body(
     request: Request, room: BodyRoom, tenant: Tenant, limit: int, seconds: float, *, required: bool = True
@@ -81,13 +58,36 @@ async def json_body(
     """
     if required or _has_body(request):
         _check_media_type(request)
-    unpack = _decoder(request)
-    body = _Body(room, tenant, limit)
+    content = bytearray()
+    async with body_into(content.extend, request, room, tenant, limit, seconds):
+        whole = bytes(content)
+        content.clear()
+        yield whole
+
+
+@asynccontextmanager
+async def body_into(
+    take: Callable[[bytes], object], request: Request, room: BodyRoom, tenant: Tenant, limit: int, seconds: float
+) -> AsyncIterator[None]:
+    """Give the body to `take` piece by piece. Its bytes count until the end of the block.
+
+    Raises a Problem for a body that is too large, too slow, or that finds no memory.
+    """
+    paid = 0
     try:
-        await _read_in_time(request, body, limit, unpack, seconds)
-        yield body.whole()
+        try:
+            async with asyncio.timeout(seconds):
+                async for piece in _pieces(request, limit, _decoder(request)):
+                    room.take(tenant, len(piece))
+                    paid += len(piece)
+                    if paid > limit:
+                        raise BodyTooLarge(f"the body has more than {limit} bytes")
+                    take(piece)
+        except TimeoutError as error:
+            raise BodyTooSlow(f"the body did not arrive within {seconds:g} seconds") from error
+        yield
     finally:
-        body.give_back()
+        room.give_back(tenant, paid)
 
 
 async def line_pieces(
@@ -115,7 +115,7 @@ async def line_pieces(
 
 def has_lines(request: Request) -> bool:
     """Whether the body is one JSON value a line."""
-    return _media_type(request) in LINES
+    return media_type(request) in LINES
 
 
 def _has_body(request: Request) -> bool:
@@ -123,12 +123,12 @@ def _has_body(request: Request) -> bool:
 
 
 def _check_media_type(request: Request) -> None:
-    kind = _media_type(request)
+    kind = media_type(request)
     if kind != "application/json":
         raise UnsupportedMediaType(f"the Content-Type is {kind or 'missing'}: send application/json")
 
 
-def _media_type(request: Request) -> str:
+def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -139,21 +139,6 @@ def _decoder(request: Request) -> "zlib._Decompress | None":
     if coding not in ("gzip", "x-gzip"):
         raise UnsupportedEncoding(f"the body is encoded as {coding!r}: send it plain, or with Content-Encoding: gzip")
     return zlib.decompressobj(_GZIP)
-
-
-async def _read_in_time(
-    request: Request, body: _Body, limit: int, unpack: "zlib._Decompress | None", seconds: float
-) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await _read(request, body, limit, unpack)
-    except TimeoutError as error:
-        raise BodyTooSlow(f"the body did not arrive within {seconds:g} seconds") from error
-
-
-async def _read(request: Request, body: _Body, limit: int, unpack: "zlib._Decompress | None") -> None:
-    async for piece in _pieces(request, limit, unpack):
-        body.add(piece)
 
 
 async def _pieces(request: Request, limit: int, unpack: "zlib._Decompress | None") -> AsyncIterator[bytes]:

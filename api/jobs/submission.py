@@ -208,7 +208,7 @@ def read_job(raw: dict[str, Any], given: list[Any] | None, rules: Rules, found: 
     try:
         request = _REQUEST.validate_json(orjson.dumps(without), strict=True)
     except ValidationError as error:
-        _add_all(error, found)
+        add_all(error, found)
         return None
     if request.model is not None and request.model not in rules.models:
         detail = f"unknown model; served here: {', '.join(rules.models)} (MASKWORKS_MODELS sets them)"
@@ -229,7 +229,8 @@ def _check_webhook(webhook: WebhookRequest, rules: Rules, found: Findings) -> No
         found.add("/webhook/url", str(error))
 
 
-def _add_all(error: ValidationError, found: Findings) -> None:
+def add_all(error: ValidationError, found: Findings) -> None:
+    """What pydantic found."""
     for detail in error.errors(include_url=False, include_input=False):
         found.add(body_pointer(detail), text_of(detail))
 

@@ -11,23 +11,26 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.masks import rle
 from model.masks.frames import Pixels
 from model.masks.mask import Mask
 from model.protocol import Options
-from model.spec import Automatic, Prompt, Prompted, Task, Text
+from model.spec import Automatic, Prompt, Prompted, Task, Text, Wanted
 from model.tasks.bounds import fit_all
+
+EMBEDDING_SHAPE = (4, 8, 8)
 
 
 @dataclass(frozen=True)
 class NullPrepared:
-    """An image's size, a checksum of its pixels, and its task."""
+    """An image's size, a checksum of its pixels, and what is wanted of it."""
 
     height: int
     width: int
     checksum: int
-    task: Task
+    wanted: Wanted
     encode_ms: float = 0.0
 
 
@@ -56,16 +59,20 @@ class NullSegmenter:
     def revision_of(self, _task: str) -> str:
         return self.revision
 
-    def pre(self, image: Pixels, task: Task) -> NullPrepared:
+    def pre(self, image: Pixels, wanted: Wanted) -> NullPrepared:
         height, width = image.shape[:2]
-        return NullPrepared(height, width, zlib.crc32(np.ascontiguousarray(image).data), task)
+        return NullPrepared(height, width, zlib.crc32(np.ascontiguousarray(image).data), wanted)
 
     def core(self, batch: list[NullPrepared]) -> list[NullPrepared]:
         time.sleep(self.delay_s * len(batch))
         return batch
 
     def post(self, raw: NullPrepared) -> list[Mask]:
-        return _masks(raw, RECTANGLES[type(raw.task)](raw, raw.task, self.masks_per_image))
+        return _masks(raw, RECTANGLES[type(raw.wanted)](raw, raw.wanted, self.masks_per_image))
+
+    def post_embedding(self, raw: NullPrepared) -> NDArray[np.float16]:
+        random = np.random.default_rng(raw.checksum)
+        return random.standard_normal(EMBEDDING_SHAPE, dtype=np.float32).astype(np.float16)
 
     def run(self, images: Sequence[Pixels], tasks: Sequence[Task]) -> list[list[Mask]]:
         fitted = (fit_all(task, *image.shape[:2]) for image, task in zip(images, tasks, strict=True))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.device import device_errors, working_dtype
@@ -25,7 +26,7 @@ from model.masks.mask import Mask
 from model.networks.sam import Sam
 from model.protocol import DEFAULTS, Options
 from model.sizes import size
-from model.spec import Automatic, Prompt, Prompted, Task, Text
+from model.spec import Automatic, Prompt, Prompted, Task, Text, Wanted
 from model.tasks.bounds import fit_all
 from model.tasks.sight import Sight
 from model.tasks.table import TASKS, Plan
@@ -102,12 +103,12 @@ class Segmenter:
         """The weights under their published names."""
         return self.sam.state_dict()
 
-    def pre(self, image: Pixels, task: Task) -> Prepared:
-        """From uint8 (H, W, 3) RGB and a fitted task (`model.tasks.bounds`) to the input of `core`."""
+    def pre(self, image: Pixels, wanted: Wanted) -> Prepared:
+        """From uint8 (H, W, 3) RGB and a fitted task (`model.tasks.bounds`), or Embed, to the input of `core`."""
         check_image(image)
         sight = Sight((image.shape[0], image.shape[1]), self.sam.row, image, self.words)
-        plan = TASKS[type(task)].pre(task, sight)
-        return Prepared(type(task), plan, tuple(self.encoder.view(image, frame) for frame in plan.frames))
+        plan = TASKS[type(wanted)].pre(wanted, sight)
+        return Prepared(type(wanted), plan, tuple(self.encoder.view(image, frame) for frame in plan.frames))
 
     def pre_embedded(self, embedding: Embedding, task: Task) -> Prepared:
         """As `pre`, with an embedding in place of the image.
@@ -145,7 +146,13 @@ class Segmenter:
 
     def post(self, raw: Raw) -> list[Mask]:
         """The masks: automatic ones by predicted IoU, descending; prompted ones in the order of the prompts."""
-        return TASKS[raw.task].post(raw.found)
+        masks: list[Mask] = TASKS[raw.task].post(raw.found)
+        return masks
+
+    def post_embedding(self, raw: Raw) -> NDArray[np.float16]:
+        """The embedding, float16 (C, h, w), where Embed was asked for."""
+        embedding: NDArray[np.float16] = TASKS[raw.task].post(raw.found)
+        return embedding
 
     def run(self, images: Sequence[Pixels], tasks: Sequence[Task]) -> list[list[Mask]]:
         """Fit the tasks, then pre, core and post, `batch_images` at a time. Returns a list of masks for each image.

@@ -7,10 +7,9 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from model.masks.frames import Frame
-from model.masks.mask import Mask
 from model.networks.sam import Sam
-from model.spec import Automatic, Prompted, Text
-from model.tasks import automatic, prompted
+from model.spec import Automatic, Embed, Prompted, Text
+from model.tasks import automatic, embed, prompted
 from model.tasks.sight import Sight
 from model.tasks.text import steps as text
 
@@ -35,9 +34,11 @@ class Steps(Protocol):
         """Run the networks for several images. `embeddings` follow the plans' frames. Returns inputs of `post`."""
         ...
 
-    def post(self, found: Any) -> list[Mask]:
-        """The masks of one image."""
+    def post(self, found: Any) -> Any:
+        """The masks of one image; of Embed its embedding."""
         ...
 
 
-TASKS: Mapping[type, Steps] = MappingProxyType({Automatic: automatic, Prompted: prompted, Text: text})
+TASKS: Mapping[type, Steps] = MappingProxyType(
+    {Automatic: automatic, Prompted: prompted, Text: text, Embed: embed}
+)

@@ -1,4 +1,4 @@
-"""The whole service as processes, with the real small model, once for the module that asks."""
+"""The whole service as processes, with the real small model, once for all that ask."""
 
 import shutil
 import tempfile
@@ -17,7 +17,7 @@ from tests.conftest import Bucket
 MAX_PIXELS = 700_000
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service() -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="maskworks-e2e-"))
     folder.chmod(0o711)
@@ -34,7 +34,7 @@ def service() -> Iterator[Stack]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def document(service: Stack) -> dict[str, Any]:
     with service.client() as client:
         served: dict[str, Any] = client.get("/openapi.json").json()
@@ -54,7 +54,7 @@ def http(service: Stack, document: dict[str, Any]) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pictures(service: Stack) -> Bucket:
     s3 = service.stores.s3
     return Bucket(service.bucket, s3_client(s3.endpoint_url, s3.access_key, s3.secret_key))

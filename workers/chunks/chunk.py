@@ -34,7 +34,7 @@ from workers.chunks.recorder import Recorder
 from workers.chunks.slots import StepAside
 from workers.failures import Failure, failure_of
 from workers.pipeline.pipeline import Pipeline
-from workers.pipeline.ticket import Dropped, Failed, Model, Outcome, Result, Ticket
+from workers.pipeline.ticket import Failed, Model, Outcome, Result, Ticket
 from workers.settings import Settings
 from workers.storage.client import check_allowed
 from workers.testing import crash_points
@@ -250,7 +250,7 @@ class ChunkRun:
                     self._step_aside()
                 continue
             self._inflight.discard(outcome.index)
-            if not isinstance(outcome, Dropped):
+            if isinstance(outcome, Result):
                 batch.append(outcome)
                 linger_until = linger_until or time.monotonic() + _LINGER
         return batch

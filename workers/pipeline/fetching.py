@@ -1,6 +1,6 @@
 """The fetch stage: threads that read objects, and one that watches them.
 
-FETCH_THREADS objects are read at a time, not counting slow ones. An object is slow once it has taken `_SLOW` seconds.
+A number of objects are read at a time, not counting slow ones. An object is slow once it has taken `_SLOW` seconds.
 Then another thread takes the place of its thread, which ends with the object. Up to `_MOST_SLOW` threads are slow at a
 time. A chunk that waits only for slow objects leaves its slot to another (`workers.chunks.slots`).
 
@@ -13,11 +13,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from workers.pipeline.fair_queue import FairQueue
 from workers.pipeline.ticket import Ticket
-from workers.settings import Settings
 from workers.storage.reading import GivenUp, Objects, Reading
 from workers.testing import crash_points
 
@@ -43,11 +42,11 @@ class FetchStage:
     """Daemon threads behind a fair queue. `out` gets each ticket with its data, or with the error that it met."""
 
     def __init__(
-        self, settings: Settings, s3: Any, stop: threading.Event, out: Callable[[Ticket, BaseException | None], None]
+        self, objects: Objects, threads: int, stop: threading.Event, out: Callable[[Ticket, BaseException | None], None]
     ) -> None:
         self._queue = FairQueue()
-        self._objects = Objects(s3, settings)
-        self._threads = settings.fetch_threads
+        self._objects = objects
+        self._threads = threads
         self._most_slow = _MOST_SLOW
         self._stop = stop
         self._out = out

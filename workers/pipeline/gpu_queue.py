@@ -1,4 +1,4 @@
-"""The queue before the GPU: batches of one model, interactive images before bulk, chunks in turn."""
+"""The queue before the GPU: batches of one model, interactive images before bulk ones, chunks in turn."""
 
 import threading
 
@@ -19,16 +19,19 @@ class GpuQueue:
         self._filled.set()
 
     def take(self, timeout: float) -> list[Ticket]:
-        """The next batch: images of one model, up to its best batch size. Empty after `timeout` seconds."""
+        """The next batch: images of one model, up to its best batch size. Empty after `timeout` seconds.
+
+        A batch of interactive images has no others, which would make it take longer.
+        """
         if not self._filled.wait(timeout):
             return []
         self._filled.clear()  # cleared before looking, so that a later ticket sets it again
-        first = self._interactive.head() or self._bulk.head()
+        queue = self._interactive if self._interactive.head() is not None else self._bulk
+        first = queue.head()
         if first is None:
             return []
         batch: list[Ticket] = []
-        for queue in (self._interactive, self._bulk):
-            while len(batch) < first.model.batch_images and (ticket := queue.pop_of(first.model)) is not None:
-                batch.append(ticket)
+        while len(batch) < first.model.batch_images and (ticket := queue.pop_of(first.model)) is not None:
+            batch.append(ticket)
         self._filled.set()  # there may be more
         return batch

@@ -5,6 +5,9 @@
                                        └────────────────── slots given back ◀────────────────────┤
     ticket.sink ◀────────────────────────────── [RLE threads: model.post] ◀──────────────────────┘
 
+Interactive tickets have threads and queues of their own beside the GPU threads, so that they wait for no bulk image but
+those on the GPU. A ticket that has its data already goes to the decode threads.
+
 Every ticket comes out, as Done, Failed or Dropped. A stage that raises fails its ticket and goes on.
 """
 
@@ -21,6 +24,7 @@ from typing import Any
 from db.states import ItemReason
 from db.web_image import shown_image
 from model.errors import DeviceLost, OutOfMemory
+from model.spec import Embed
 from workers.failures import failure_of
 from workers.images import decode
 from workers.pipeline.fair_queue import FairQueue
@@ -29,16 +33,28 @@ from workers.pipeline.gate import Gate
 from workers.pipeline.gpu_queue import GpuQueue
 from workers.pipeline.metrics import BATCH_IMAGES, BATCH_SECONDS
 from workers.pipeline.prompts import answerable, empty_masks
-from workers.pipeline.ticket import Done, Dropped, Failed, Outcome, Reused, Ticket, warning
+from workers.pipeline.ticket import Done, Dropped, Embedded, Failed, Outcome, Reused, Ticket, Unchanged, warning
 from workers.settings import Settings
-from workers.storage.reading import GivenUp
+from workers.storage.reading import GivenUp, Objects
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
 
 _IDLE_TICK = 1.0
 _RLE_THREADS = 2
+INTERACTIVE_FETCHES = 8
+"""Objects fetched at a time for interactive tickets, not counting slow ones."""
 _EXIT_DEVICE_LOST = 71
+
+
+class _Lane:
+    """Queues beside the GPU's, and a limit on decoded images. Bulk and interactive tickets have one each."""
+
+    def __init__(self, fetch: FetchStage, decoded: int) -> None:
+        self.fetch = fetch
+        self.decode = FairQueue()
+        self.decoded = threading.Semaphore(decoded)
+        self.rle: SimpleQueue[Ticket] = SimpleQueue()
 
 
 class Pipeline:
@@ -48,36 +64,45 @@ class Pipeline:
         self.gate = Gate()
         self._settings = settings
         self._stop = threading.Event()
-        self._fetch = FetchStage(settings, s3, self._stop, self._fetched)
-        self._decode = FairQueue()
         self._gpu = GpuQueue()
-        self._rle: SimpleQueue[Ticket] = SimpleQueue()
+        objects = Objects(s3, settings)
         # Decoded images take the memory. There are the batches on the GPU, and one that is ready.
-        self._decoded = threading.Semaphore((batches_at_once + 1) * largest_batch + settings.decode_threads)
+        decoded = (batches_at_once + 1) * largest_batch + settings.decode_threads
+        self._bulk = _Lane(FetchStage(objects, settings.fetch_threads, self._stop, self._fetched), decoded)
+        interactive = FetchStage(objects, INTERACTIVE_FETCHES, self._stop, self._fetched)
+        self._interactive = _Lane(interactive, largest_batch + settings.decode_threads)
         self._began: list[float | None] = [None] * batches_at_once  # when each GPU thread began its batch
 
     def start(self) -> None:
-        self._fetch.start()
-        self._spawn("decode", self._settings.decode_threads, lambda: self._serve(self._decode, self._decode_one))
+        for lane in (self._bulk, self._interactive):
+            lane.fetch.start()
+            self._spawn("decode", self._settings.decode_threads, partial(self._serve, lane.decode, self._decode_one))
+            self._spawn("rle", _RLE_THREADS, partial(self._serve, lane.rle, self._rle_one))
         for i in range(len(self._began)):
             self._spawn(f"gpu-{i}", 1, partial(self._gpu_loop, i))
-        self._spawn("rle", _RLE_THREADS, lambda: self._serve(self._rle, self._rle_one))
 
     def stop(self) -> None:
         """Stop waiting on storage and take no more GPU batches. Nobody waits for the threads: they are daemons."""
         self._stop.set()
 
     def submit(self, ticket: Ticket) -> None:
-        self._fetch.put(ticket)
+        lane = self._lane(ticket)
+        if ticket.data:
+            lane.decode.put(ticket)
+        else:
+            lane.fetch.put(ticket)
 
     def has_only_slow(self, sink: object, images: int) -> bool:
         """Whether all `images` that a chunk has in flight are slow objects being fetched."""
-        return self._fetch.slow_of(sink) == images
+        return self._bulk.fetch.slow_of(sink) == images
 
     def busy_for(self) -> float:
         """Seconds since the oldest running GPU batch began. 0 between batches."""
         since = min((began for began in self._began if began is not None), default=None)
         return 0.0 if since is None else time.monotonic() - since
+
+    def _lane(self, ticket: Ticket) -> _Lane:
+        return self._interactive if ticket.interactive else self._bulk
 
     def _spawn(self, name: str, count: int, target: Callable[[], None]) -> None:
         for i in range(count):
@@ -98,14 +123,18 @@ class Pipeline:
         if error is None and ticket.earlier is not None:
             self._leave(ticket, Reused(ticket.index, ticket.earlier, ticket.timings_ms))
         elif error is None:
-            self._decode.put(ticket)
+            self._lane(ticket).decode.put(ticket)
         elif isinstance(error, GivenUp):
             self._leave(ticket, Dropped(ticket.index))
         else:
             self._fail(ticket, error)
 
     def _decode_one(self, ticket: Ticket) -> None:
-        self._decoded.acquire()
+        if ticket.is_known is not None and ticket.is_known(ticket.data):
+            self._leave(ticket, Unchanged(ticket.index))
+            return
+        decoded = self._lane(ticket).decoded
+        decoded.acquire()
         try:
             with _timed(ticket, "decode"):
                 crash_points.reach("decoding", ticket.job_id)
@@ -116,7 +145,7 @@ class Pipeline:
                 ticket.warnings += [warning(code, detail) for code, detail in upright.warnings]
                 ticket.prepared = ticket.model.pre(upright.pixels, answerable(ticket))
         except BaseException:
-            self._decoded.release()
+            decoded.release()
             raise
         self._gpu.put(ticket)
 
@@ -130,7 +159,7 @@ class Pipeline:
                 self._compute(wanted)
                 self._began[loop] = None
             for ticket in batch:
-                self._decoded.release()
+                self._lane(ticket).decoded.release()
                 if ticket not in wanted:
                     self._leave(ticket, Dropped(ticket.index))
 
@@ -157,7 +186,7 @@ class Pipeline:
             encode = min(share, raw.encode_ms)
             ticket.timings_ms |= {"encode": round(encode, 3), "mask": round(share - encode, 3)}
             ticket.prepared, ticket.raw = None, raw
-            self._rle.put(ticket)
+            self._lane(ticket).rle.put(ticket)
 
     def _compute_less(self, batch: list[Ticket], error: BaseException) -> None:
         if len(batch) == 1:
@@ -169,12 +198,19 @@ class Pipeline:
             self._compute(batch[start : start + half])
 
     def _rle_one(self, ticket: Ticket) -> None:
+        self._leave(ticket, self._embedded(ticket) if isinstance(ticket.task, Embed) else self._done(ticket))
+
+    def _embedded(self, ticket: Ticket) -> Embedded:
+        values = ticket.model.post_embedding(ticket.raw)
+        return Embedded(ticket.index, ticket.height, ticket.width, values, ticket.timings_ms)
+
+    def _done(self, ticket: Ticket) -> Done:
         with _timed(ticket, "rle"):
             crash_points.reach("encoding", ticket.job_id)
             masks = ticket.model.post(ticket.raw)
         ticket.raw = None
         ticket.warnings += empty_masks(masks)
-        done = Done(
+        return Done(
             index=ticket.index,
             height=ticket.height,
             width=ticket.width,
@@ -185,7 +221,6 @@ class Pipeline:
             warnings=ticket.warnings,
             fingerprint=ticket.fingerprint,
         )
-        self._leave(ticket, done)
 
     def _fail(self, ticket: Ticket, error: BaseException) -> None:
         failure = failure_of(error)

@@ -5,17 +5,19 @@ from typing import Any
 
 from db.states import WarningCode
 from model.masks.mask import Mask
-from model.spec import Task
+from model.spec import Embed, Wanted
 from model.tasks.bounds import cannot_be_answered, check_served, fit
 from workers.pipeline.ticket import Ticket, warning
 
 
-def answerable(ticket: Ticket) -> Task:
+def answerable(ticket: Ticket) -> Wanted:
     """The task of a decoded ticket, without the prompts that its image cannot answer.
 
     Adds a warning for each of those and for each clipped box. Raises PromptOutOfBounds where no prompt is left, and
     TaskNotServed where the model cannot do it.
     """
+    if isinstance(ticket.task, Embed):
+        return ticket.task
     check_served(ticket.task, ticket.model.tasks)
     fitted = fit(ticket.task, ticket.height, ticket.width)
     if fitted.task is None:

@@ -7,10 +7,13 @@ from queue import SimpleQueue
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
 from db.states import Depth, WarningCode
 from model.masks.mask import Mask
 from model.protocol import SegmenterProtocol
-from model.spec import Task
+from model.spec import Wanted
 from workers.failures import Failure
 
 Model = SegmenterProtocol[Any, Any]
@@ -69,8 +72,27 @@ class Dropped:
     index: int
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """The embedding of an image, float16 (C, h, w). `height` and `width` are those of the upright image."""
+
+    index: int
+    height: int
+    width: int
+    values: NDArray[np.float16]
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """The caller has what would be computed."""
+
+    index: int
+
+
 Result = Done | Reused | Failed
-Outcome = Result | Dropped
+Outcome = Result | Embedded | Unchanged | Dropped
+"""The tickets of a chunk end as Result or Dropped."""
 
 
 @dataclass(eq=False)
@@ -79,7 +101,7 @@ class Ticket:
 
     index: int
     uri: str
-    task: Task
+    task: Wanted
     model: Model
     sink: "SimpleQueue[Outcome]"
     abandoned: threading.Event
@@ -90,6 +112,8 @@ class Ticket:
     """The fingerprint of the result, from a tag that changes with the object's content."""
     find: Callable[[bytes], Earlier | None] | None = None
     """Finds an earlier result by its fingerprint. None: the item is computed in any case."""
+    is_known: Callable[[bytes], bool] | None = None
+    """Whether the caller has what is computed of these bytes. Asked before they are decoded."""
     fingerprint: bytes | None = None
     earlier: Earlier | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)

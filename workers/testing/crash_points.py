@@ -34,6 +34,8 @@ packing      an image's result becomes a row
 copying      an earlier result is to be taken over, in an open transaction
 writing      results and counts of a batch are in an open transaction
 renewing     a lease is renewed
+call_taken   a call for one image is taken from Redis
+call_done    its image is done, and the call not answered
 done         a chunk is done and committed, its job not yet finished
 """
 
@@ -47,7 +49,7 @@ NAMES: Final = (
     *("reaping", "stopping", "finishing", "filling", "marked", "announcing", "listing", "listed", "tallying"),
     *("uploading", "uploaded", "publishing", "published", "webhook_held", "webhook_sent", "removing"),
     *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "copying"),
-    *("writing", "renewing", "done"),
+    *("writing", "renewing", "call_taken", "call_done", "done"),
 )
 
 

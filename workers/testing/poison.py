@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from model.backends.null import NullPrepared, NullSegmenter
 from model.errors import DeviceLost, OutOfMemory
 from model.masks.frames import Pixels
-from model.spec import Task
+from model.spec import Wanted
 
 MARK: Final = b"MW!"
 POISONS: Final = {
@@ -53,8 +53,8 @@ class PoisonableNull(NullSegmenter):
         super().__init__(delay_s)
         self._deeds = deeds
 
-    def pre(self, image: Pixels, task: Task) -> NullPrepared:
-        prepared = super().pre(image, task)
+    def pre(self, image: Pixels, wanted: Wanted) -> NullPrepared:
+        prepared = super().pre(image, wanted)
         poison = poison_of(image)
         if poison == b"dec":
             self._write_down(poison, prepared)

@@ -33,12 +33,13 @@ def test_chunks_take_turns() -> None:
     assert order == [large[0], small[0], large[1], small[1], large[2], large[3], large[4]]
 
 
-def test_a_batch_is_of_one_model_and_interactive_first() -> None:
+def test_a_batch_is_of_one_model_and_interactive_ones_go_first_by_themselves() -> None:
     queue, one, other = GpuQueue(), NullSegmenter(), NullSegmenter()
     first, second, now = tickets(one, 3), tickets(other, 3), tickets(one, 1, interactive=True)
     for ticket in first + second + now:
         queue.put(ticket)
-    assert queue.take(1) == [*now, *first]
+    assert queue.take(1) == now
+    assert queue.take(1) == first
     assert queue.take(1) == second
     assert queue.take(0.05) == queue.take(0.05) == []
 

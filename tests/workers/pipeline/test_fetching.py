@@ -20,7 +20,7 @@ from workers.pipeline.fetching import FetchStage
 from workers.pipeline.ticket import Ticket
 from workers.settings import Settings
 from workers.storage.client import s3_client
-from workers.storage.reading import GivenUp
+from workers.storage.reading import GivenUp, Objects
 
 
 class Stage:
@@ -30,7 +30,9 @@ class Stage:
         self.out: SimpleQueue[tuple[Ticket, Exception | None]] = SimpleQueue()
         self.stop = threading.Event()
         self.client = s3_client(settings)
-        self.stage = FetchStage(settings, self.client, self.stop, lambda *left: self.out.put(left))
+        self.stage = FetchStage(
+            Objects(self.client, settings), settings.fetch_threads, self.stop, lambda *left: self.out.put(left)
+        )
         self.stage.start()
 
     def put(self, *keys: str) -> list[Ticket]:

@@ -1,0 +1,40 @@
+"""The embedding of the whole image, for clients that run the decoder themselves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.masks.frames import Frame, whole
+from model.networks.sam import Sam
+from model.sizes import Size
+from model.spec import Embed
+
+
+@dataclass(frozen=True)
+class EmbedPlan:
+    """The frame of the whole image."""
+
+    frame: Frame
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        return (self.frame,)
+
+
+def pre(_task: Embed, image: tuple[int, int], row: Size) -> EmbedPlan:
+    """The plan for an image of (H, W)."""
+    return EmbedPlan(whole(*image, row.image_size))
+
+
+def core(_sam: Sam, _plans: list[EmbedPlan], embeddings: list[list[Tensor]]) -> list[Tensor]:
+    """The embeddings (C, h, w) as float16, on the host."""
+    return [found[0].to(torch.float16).cpu() for (found,) in embeddings]
+
+
+def post(found: Tensor) -> NDArray[np.float16]:
+    """float16 (C, h, w)."""
+    values: NDArray[np.float16] = found.numpy()
+    return values
