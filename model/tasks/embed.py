@@ -9,8 +9,8 @@ from torch import Tensor
 
 from model.masks.frames import Frame, whole
 from model.networks.sam import Sam
-from model.sizes import Size
 from model.spec import Embed
+from model.tasks.sight import Sight
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class EmbedPlan:
         return (self.frame,)
 
 
-def pre(_task: Embed, image: tuple[int, int], row: Size) -> EmbedPlan:
-    """The plan for an image of (H, W)."""
-    return EmbedPlan(whole(*image, row.image_size))
+def pre(_task: Embed, sight: Sight) -> EmbedPlan:
+    """The plan for an image."""
+    return EmbedPlan(whole(*sight.size, sight.row.image_size))
 
 
 def core(_sam: Sam, _plans: list[EmbedPlan], embeddings: list[list[Tensor]]) -> list[Tensor]:

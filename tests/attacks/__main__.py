@@ -27,6 +27,7 @@ ROOMS = (
     "prompts",
     "exports",
     "outputs",
+    "calls",
     "sockets",
     "messages",
     "operators",

@@ -100,6 +100,11 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
         "test_outputs.py::test_refused_for_good",
     ),
     "dispatcher dies while it removes an old job": ("test_crashes.py::test_a_dispatcher_that_dies_while_it_removes",),
+    "a worker dies with a call for one image; Redis freezes or is killed under one": (
+        "test_instant.py::test_a_worker_that_dies_with_a_call",
+        "test_instant.py::test_redis_freezes_under_a_call",
+        "test_instant.py::test_redis_is_killed_under_a_call",
+    ),
     "dispatcher dies in the middle of a manifest": (
         "test_crashes.py::test_a_dispatcher_that_dies_in_the_middle_of_a_manifest",
     ),
