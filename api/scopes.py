@@ -28,6 +28,8 @@ SCOPES: Final[dict[tuple[str, str], Scope]] = {
     ("GET", "/v1/webhook-secrets"): Scope.WEBHOOKS,
     ("POST", "/v1/webhook-secrets"): Scope.WEBHOOKS,
     ("GET", "/v1/models"): Scope.JOBS_READ,
+    ("POST", "/v1/segment"): Scope.SEGMENT,
+    ("POST", "/v1/embeddings"): Scope.SEGMENT,
 }
 
 
