@@ -64,9 +64,10 @@ def _matched(row: Row[Any], index: int) -> dict[str, Any]:
 
 
 def fresh_mask_views(masks: Sequence[MaskRow], rle: bytes, size: list[int]) -> list[dict[str, Any]]:
-    """The same for masks that are not stored. Scores are rounded as Postgres stores them."""
+    """The same for masks that are not stored, of no text task. Scores are rounded as Postgres stores them."""
     counts = rle.decode("ascii")
-    return [_mask_view(i, _as_stored(mask), counts, size) for i, mask in enumerate(masks)]
+    unnamed = {"phrase": None, "score": None}
+    return [_mask_view(i, _as_stored(mask), counts, size) | unnamed for i, mask in enumerate(masks)]
 
 
 def _as_stored(mask: MaskRow) -> dict[str, Any]:

@@ -3,10 +3,9 @@
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
 
 from api.items.views import ItemWarning, MaskBody
-from api.jobs.schemas import PromptedTask, TextTask
+from api.jobs.schemas import PromptedTask
 from db.states import Depth
 from intake.fields import ImageURI, PlainText
 from model.spec import MAX_PROMPTS, Automatic, Prompt
@@ -28,7 +27,7 @@ class EmbeddingRequest(BaseModel):
 class SegmentRequest(EmbeddingRequest):
     """One image, and what to segment in it."""
 
-    task: Annotated[Automatic | PromptedTask | SkipJsonSchema[TextTask], Field(discriminator="type")] = Field(
+    task: Annotated[Automatic | PromptedTask, Field(discriminator="type")] = Field(
         description="`auto` segments everything, `prompted` what the prompts ask for"
     )
     prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
