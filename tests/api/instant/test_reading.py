@@ -36,7 +36,7 @@ def form(*parts: tuple[str, bytes], end: bytes = b"--b--\r\n") -> bytes:
         (NAMED | {"nonsense": 1}, "INVALID_REQUEST", "/nonsense"),
         (NAMED | {"prompts": [CLICK]}, "INVALID_REQUEST", "/prompts"),
         (NAMED | {"precision": "double"}, "INVALID_REQUEST", "/precision"),
-        (NAMED | {"task": {"type": "text", "phrases": ["cat"]}}, "INVALID_REQUEST", "/task"),
+        (NAMED | {"task": {"type": "text", "phrases": ["cat"]}}, "INVALID_REQUEST", "/task/type"),
         (NAMED | {"task": {"type": "auto", "points_per_side": 1000}}, "INVALID_REQUEST", "/task/points_per_side"),
         (PROMPTED, "INVALID_REQUEST", "/prompts"),
         (PROMPTED | {"prompts": []}, "INVALID_REQUEST", "/prompts"),
