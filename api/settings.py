@@ -26,8 +26,8 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         default=None,
-        description="Redis that carries the messages to workers, with `maxmemory-policy noeviction`. Without it the API "
-        "answers no calls for one image and limits no tenant's requests; worker and dispatcher require it",
+        description="Redis that carries the messages to workers, with `maxmemory-policy noeviction`. Without it the "
+        "API answers no calls for one image and limits no tenant's requests; worker and dispatcher require it",
     )
     key_pepper: SecretStr = Field(
         min_length=1,

@@ -39,6 +39,4 @@ class Steps(Protocol):
         ...
 
 
-TASKS: Mapping[type, Steps] = MappingProxyType(
-    {Automatic: automatic, Prompted: prompted, Text: text, Embed: embed}
-)
+TASKS: Mapping[type, Steps] = MappingProxyType({Automatic: automatic, Prompted: prompted, Text: text, Embed: embed})
