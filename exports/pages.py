@@ -102,9 +102,9 @@ def _next_rows(page: Sequence[Row[Any]], rows: int) -> int:
     return min(rows * 2, _MOST_ROWS) if held < _SMALL_PAGE else rows
 
 
-async def open_source(reader: Reader, tenant: str, job_id: UUID) -> Source:
-    """Raises NoSuchJob."""
+async def open_source(reader: Reader, tenant: str, job_id: UUID, start: int = 0, stop: int | None = None) -> Source:
+    """The results of items start ≤ index < stop. Raises NoSuchJob."""
     found = await reader.all(sql.job(tenant, job_id))
     if not found:
         raise NoSuchJob(job_id)
-    return Source(reader, tenant, job_id, Job.of(found[0]))
+    return Source(reader, tenant, job_id, Job.of(found[0]), start, stop)

@@ -4,18 +4,24 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.http.paging import index_token
 from api.http.sending import taken
 from api.http.slots import Slots
 from api.tenant import Tenant
+from exports import parquet
 from exports.format import Format
 from exports.pages import NoSuchJob, Source
 
 log = logging.getLogger("maskworks.api")
 
 _BLOCK_BYTES = 64 * 1024
+_GZIP_LEVEL = 1
+"""Masks as text hardly get smaller at higher levels, which take several times as long."""
+_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, parquet.FORMAT.media_type)
 
 
 class ExportResponse(StreamingResponse):
@@ -46,14 +52,19 @@ class ExportResponse(StreamingResponse):
             raise
         name = f"{source.job.id}.{format.suffix}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Job-State": source.job.state.value}
+        if source.stop is not None and source.stop < source.job.counts["total"]:
+            headers["X-Next-Page-Token"] = index_token(source.stop)
         resumed = _resumed(first, blocks)
         return cls(resumed, slots, tenant, stall, media_type=format.media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._state = scope.get("state", {})
         self._head = scope.get("head", False)
+        app: ASGIApp = super().__call__
+        if not self._head:
+            app = GZipMiddleware(app, 0, _GZIP_LEVEL, exclude_content_types=_COMPRESSED)
         try:
-            await super().__call__(scope, receive, send)
+            await app(scope, receive, send)
         finally:
             self._slots.give_back(self._tenant)
             await self._blocks.aclose()

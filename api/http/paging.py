@@ -29,4 +29,9 @@ def next_token(page: Sequence[object], size: int, at: UUID | int | None) -> str 
     """None if the page was not full, because the list ends there. `at` is the last job or the next index."""
     if len(page) < size or at is None:
         return None
-    return at.hex if isinstance(at, UUID) else f"{at:08x}"
+    return at.hex if isinstance(at, UUID) else index_token(at)
+
+
+def index_token(index: int) -> str:
+    """The IndexToken of a page that begins with this index."""
+    return f"{index:08x}"
