@@ -297,8 +297,15 @@ def test_each_process_serves_its_metrics(service: Stack, http: httpx.Client) -> 
     for name, metric in expected.items():
         said = " ".join(line["message"] for line in log_of(service, name))
         *_, url = re.findall(r"metrics are at (\S+)", said)  # of the process that runs: one before it was killed
-        answer = httpx.get(url)
-        assert metric in {family.name for family in text_string_to_metric_families(answer.text) if family.samples}
+        deadline = time.monotonic() + 60  # the worker may just have been killed, and the dispatcher counts those alive
+        while metric not in (found := exported(url)):
+            assert time.monotonic() < deadline, f"{name} serves {found}"
+            time.sleep(0.2)
+
+
+def exported(url: str) -> set[str]:
+    families = text_string_to_metric_families(httpx.get(url).text)
+    return {family.name for family in families if family.samples}
 
 
 def test_logs_name_the_request_and_the_chunk(service: Stack, http: httpx.Client) -> None:
