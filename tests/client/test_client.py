@@ -61,6 +61,20 @@ def test_a_file_of_results_is_what_the_server_sends(job: Job, service: Stack, tm
     assert [each.name for each in path.parent.iterdir()] == ["masks.json"]
 
 
+def test_an_interrupted_export_goes_on(job: Job, tmp_path: Path) -> None:
+    folder = job.export("jsonl", tmp_path / "parts", page_size=1)
+    files = sorted(folder.iterdir())
+    assert [path.name for path in files] == ["part-000000.jsonl", "part-000001.jsonl"]
+    first, second = (path.read_bytes() for path in files)
+    files[0].write_bytes(b"kept")
+    files[1].unlink()
+    (folder / ".next").write_text(f"/v1/jobs/{job.id}/results 1 00000001")
+    job.export("jsonl", folder, page_size=1)
+    assert [path.read_bytes() for path in files] == [b"kept", second] and not (folder / ".next").exists()
+    job.export("jsonl", folder, page_size=1)
+    assert files[0].read_bytes() == first
+
+
 def test_the_same_files_are_not_uploaded_again(client: Client, service: Stack, photos: Path, job: Job) -> None:
     before = uploaded(service)
     assert len(before) == 2

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from maskworks.aio.download import download
+from maskworks.aio.download import download, download_pages
 from maskworks.aio.runtime import sleep
 from maskworks.aio.transport import Call, Transport
 from maskworks.errors import (
@@ -23,7 +23,7 @@ from maskworks.errors import (
     TooManyRequests,
     WaitTimeout,
 )
-from maskworks.exports import default_path
+from maskworks.exports import SUFFIX, default_path
 from maskworks.masks import Mask
 from maskworks.progress import shown
 from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result
@@ -32,6 +32,7 @@ from maskworks.tables import frame
 from maskworks.yolo import YoloFolder
 
 _POLL_SECONDS = 30.0
+_RESULTS = 1000  # items of one answer: what is asked for again after a connection that broke
 _LEAST_SECONDS = 0.5  # between two polls for progress
 _OUTAGE_SECONDS = 300.0
 _HEARTBEAT_SECONDS = 30.0
@@ -203,26 +204,34 @@ class AsyncJob:
         After a connection that broke, it goes on behind the last result.
         """
         last, failures = -1, 0
+        params: dict[str, Any] = {"format": "jsonl", "page_size": _RESULTS}
         while True:
             try:
-                async with self._transport.open(self._call("GET", "/results", params={"format": "jsonl"})) as answer:
+                complete = False
+                async with self._transport.open(self._call("GET", "/results", params=params)) as answer:
+                    token = answer.headers.get("X-Next-Page-Token")
                     async for line in answer.aiter_lines():
                         if line.startswith('{"job":'):
-                            return
-                        if line and (result := msgspec.json.decode(line, type=Result)).index > last:
+                            complete = True
+                        elif line and (result := msgspec.json.decode(line, type=Result)).index > last:
                             last, failures = result.index, 0
                             yield result
-                raise ConnectionFailed(f"the results of {self.id} ended before their last line")
+                if not complete:
+                    raise ConnectionFailed(f"the results of {self.id} ended before their last line")
+                if token is None:
+                    return
+                params["page_token"] = token
             except ConnectionFailed:
                 failures += 1
                 if failures > 5:
                     raise
                 await sleep(2.0**failures / 4)
 
-    async def export(self, format: str, path: str | Path | None = None) -> Path:
+    async def export(self, format: str, path: str | Path | None = None, *, page_size: int | None = None) -> Path:
         """Write all results into a file, in a format of the server, or as `yolo` into a folder.
 
-        A file has its name only once it is complete.
+        A file has its name only once it is complete. With `page_size` it is a folder of files of at most so many items
+        each, and an export that was interrupted goes on where it ended.
         """
         target = Path(path) if path is not None else default_path(self.id, format)
         if format == "yolo":
@@ -230,8 +239,12 @@ class AsyncJob:
             async for result in self.results():
                 folder.add(result)
             folder.finish()
+            return target
+        call = self._call("GET", "/results", params={"format": format})
+        if page_size is None:
+            await download(self._transport, call, target)
         else:
-            await download(self._transport, self._call("GET", "/results", params={"format": format}), target)
+            await download_pages(self._transport, call, target, SUFFIX.get(format, format), page_size)
         return target
 
     async def to_pandas(self) -> Any:

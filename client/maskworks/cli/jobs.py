@@ -22,6 +22,9 @@ Export = Annotated[
     str | None, typer.Option(metavar="FORMAT", help="Write the results into a file: coco, jsonl, parquet, …")
 ]
 To = Annotated[Path | None, typer.Option(metavar="PATH", help="The file for --export (default: JOB.FORMAT here).")]
+PageSize = Annotated[
+    int | None, typer.Option(help="Make a folder of files of so many items; an interrupted export goes on.")
+]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be given several times.")]
 
 
@@ -167,6 +170,7 @@ def results(
     job_id: JobId,
     export: Export = None,
     to: To = None,
+    page_size: PageSize = None,
     state: Annotated[str | None, typer.Option(help="Only items in this state.")] = None,
     limit: Annotated[int, typer.Option(help="How many items at most.")] = 100,
     as_json: AsJson = False,
@@ -180,7 +184,7 @@ def results(
     with Client() as client:
         job = client.jobs.get(job_id)
         if export:
-            path = job.export(export, to)
+            path = job.export(export, to, page_size=page_size)
             if as_json:
                 show_json({"job": job.record, "path": str(path)})
             else:

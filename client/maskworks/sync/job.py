@@ -21,18 +21,19 @@ from maskworks.errors import (
     TooManyRequests,
     WaitTimeout,
 )
-from maskworks.exports import default_path
+from maskworks.exports import SUFFIX, default_path
 from maskworks.masks import Mask
 from maskworks.progress import shown
 from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result
 from maskworks.sse import EventReader
-from maskworks.sync.download import download
+from maskworks.sync.download import download, download_pages
 from maskworks.sync.runtime import sleep
 from maskworks.sync.transport import Call, Transport
 from maskworks.tables import frame
 from maskworks.yolo import YoloFolder
 
 _POLL_SECONDS = 30.0
+_RESULTS = 1000  # items of one answer: what is asked for again after a connection that broke
 _LEAST_SECONDS = 0.5  # between two polls for progress
 _OUTAGE_SECONDS = 300.0
 _HEARTBEAT_SECONDS = 30.0
@@ -204,26 +205,34 @@ class Job:
         After a connection that broke, it goes on behind the last result.
         """
         last, failures = -1, 0
+        params: dict[str, Any] = {"format": "jsonl", "page_size": _RESULTS}
         while True:
             try:
-                with self._transport.open(self._call("GET", "/results", params={"format": "jsonl"})) as answer:
+                complete = False
+                with self._transport.open(self._call("GET", "/results", params=params)) as answer:
+                    token = answer.headers.get("X-Next-Page-Token")
                     for line in answer.iter_lines():
                         if line.startswith('{"job":'):
-                            return
-                        if line and (result := msgspec.json.decode(line, type=Result)).index > last:
+                            complete = True
+                        elif line and (result := msgspec.json.decode(line, type=Result)).index > last:
                             last, failures = result.index, 0
                             yield result
-                raise ConnectionFailed(f"the results of {self.id} ended before their last line")
+                if not complete:
+                    raise ConnectionFailed(f"the results of {self.id} ended before their last line")
+                if token is None:
+                    return
+                params["page_token"] = token
             except ConnectionFailed:
                 failures += 1
                 if failures > 5:
                     raise
                 sleep(2.0**failures / 4)
 
-    def export(self, format: str, path: str | Path | None = None) -> Path:
+    def export(self, format: str, path: str | Path | None = None, *, page_size: int | None = None) -> Path:
         """Write all results into a file, in a format of the server, or as `yolo` into a folder.
 
-        A file has its name only once it is complete.
+        A file has its name only once it is complete. With `page_size` it is a folder of files of at most so many items
+        each, and an export that was interrupted goes on where it ended.
         """
         target = Path(path) if path is not None else default_path(self.id, format)
         if format == "yolo":
@@ -231,8 +240,12 @@ class Job:
             for result in self.results():
                 folder.add(result)
             folder.finish()
+            return target
+        call = self._call("GET", "/results", params={"format": format})
+        if page_size is None:
+            download(self._transport, call, target)
         else:
-            download(self._transport, self._call("GET", "/results", params={"format": format}), target)
+            download_pages(self._transport, call, target, SUFFIX.get(format, format), page_size)
         return target
 
     def to_pandas(self) -> Any:
