@@ -124,6 +124,17 @@ def test_prompts_make_a_prompted_job(client: Client, photos: Path) -> None:
     assert [mask.prompt_id for mask in result.masks] == ["cup"] and job.record.task["type"] == "prompted"
 
 
+def test_one_image_is_segmented_in_the_call(client: Client, photos: Path) -> None:
+    found = client.segment(photos / "coffee.jpg", points=[(300, 200)])
+    assert found.size == (400, 600) and len(found.masks) == 3
+    again = client.segment((photos / "coffee.jpg").read_bytes(), box=[150, 60, 450, 330])
+    assert [mask.bbox for mask in again.masks] == [(150, 60, 300, 270)]
+    assert len(client.segment(photos / "coffee.jpg").masks) > 1
+    job = client.jobs.submit(images=[photos / "coffee.jpg"]).wait(200, check=True)
+    (item,) = job.items()
+    assert [mask.area for mask in client.segment(item.image).masks] == [mask.area for mask in job.masks(0)]
+
+
 def test_a_refusal_has_its_reason_and_its_field(client: Client, config: Config) -> None:
     with pytest.raises(maskworks.InvalidRequest) as refused:
         client.jobs.submit(prefix="s3://images/a/", priority=11)

@@ -61,6 +61,16 @@ def test_from_a_folder_to_a_coco_file_in_one_line(run: Run, photos: Path) -> Non
     assert run("delete", job)[0] == 0 and run("show", job)[0] == 5
 
 
+def test_one_image_is_segmented_and_drawn(run: Run, photos: Path) -> None:
+    image = photos / "coffee.jpg"
+    code, out, err = run(
+        "segment", image, "--point", "300,200", "--background", "10,10", "--save", "over.png", "--json"
+    )
+    assert code == 0 and len(json.loads(out)["masks"]) == 1 and "1 masks in over.png" in err
+    assert Path("over.png").read_bytes().startswith(b"\x89PNG")
+    assert run("segment", image, "--box", "1,2,3")[0] == 2
+
+
 def test_exit_codes_say_what_happened(run: Run, service: Stack, photos: Path) -> None:
     bucket = f"s3://{service.bucket}"
     partial = run("submit", f"{bucket}/nothing.jpg", photos / "coffee.jpg", "--wait")
