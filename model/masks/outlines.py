@@ -19,6 +19,12 @@ Ring = NDArray[np.int64]
 """(N, 2) corners x, y in pixels of the image, without the first one again."""
 Polygon = list[Ring]
 """The outer ring, then the holes."""
+_COUNTS_PER_CORNER = 2
+"""Of noise there are fewer characters in an RLE than corners. Long level edges take more."""
+
+
+class TooManyCorners(ValueError):
+    """The outlines have more corners than were asked for, or counts so long that nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,17 @@ class _Rings:
     """The ring of each entry of `corners`."""
 
 
-def polygons(masks: Sequence[RLE]) -> list[list[Polygon]]:
+def polygons(masks: Sequence[RLE], most: int | None = None) -> list[list[Polygon]]:
     """The polygons of masks of one size, in one pass over all of them. Raises RLEError for counts that are not valid.
 
-    Shoelace areas are positive for outer rings and negative for holes, in the image's frame (y down).
+    Shoelace areas are positive for outer rings and negative for holes, in the image's frame (y down). Raises
+    TooManyCorners, before it takes much memory, where the outlines have more than `most` corners together.
     """
     found: list[list[Polygon]] = [[] for _ in masks]
     if not masks:
         return found
+    if most is not None and sum(len(rle["counts"]) for rle in masks) > most * _COUNTS_PER_CORNER:
+        raise TooManyCorners
     pitch = masks[0]["size"][1] + 1  # masks stand side by side, with an empty column after each
     runs = [_columns(rle) for rle in masks]
     tops, bottoms = (np.concatenate([run[i] for run in runs]) for i in (0, 1))
@@ -59,6 +68,8 @@ def polygons(masks: Sequence[RLE]) -> list[list[Polygon]]:
     corners = _corners(tops, bottoms, columns)
     if len(corners.x) == 0:
         return found
+    if most is not None and len(corners.x) > most:
+        raise TooManyCorners
     rings = _rings(corners)
     x, y = corners.x[rings.corners], corners.y[rings.corners]
     # The uppermost corner of each, and of those the leftmost: the pixel to its lower right is inside the ring.

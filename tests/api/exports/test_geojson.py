@@ -1,6 +1,10 @@
 """GeoJSON of a job's results."""
 
+import tracemalloc
+from typing import Any
+
 import numpy as np
+import orjson
 import pytest
 
 from db.states import ItemReason
@@ -41,3 +45,24 @@ async def test_a_job_without_masks(service: Service) -> None:
     job = (await service.submit(1))["id"]
     found = (await service.client.get(f"/v1/jobs/{job}/results?format=geojson")).json()
     assert (found["type"], found["features"], found["job"]["done"]) == ("FeatureCollection", [], False)
+
+
+async def test_a_mask_like_noise_has_no_geometry(service: Service) -> None:
+    """Its outlines would take hundreds of megabytes. The masks beside it have theirs."""
+    noise = np.random.default_rng(0).random((1500, 1500)) < 0.5
+    square = np.zeros(noise.shape, np.bool_)
+    square[10:20, 5:25] = True
+    masks = [encode(square), encode(noise), encode(square)]
+    job = (await service.submit(1))["id"]
+    service.work(job, lambda _: {**result_row(masks), "height": 1500, "width": 1500}, 1)
+    service.client.event_hooks["response"].clear()  # they read the document
+    tracemalloc.start()
+    answer = await service.client.get(f"/v1/jobs/{job}/results?format=geojson")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    features: list[dict[str, Any]] = orjson.loads(answer.content)["features"]
+    assert [feature["id"] for feature in features] == ["0/0", "0/1", "0/2"]
+    assert [feature["geometry"] is None for feature in features] == [False, True, False]
+    assert [feature["properties"].get("too_many_corners") for feature in features] == [None, True, None]
+    assert features[1]["properties"]["area"] == int(noise.sum())
+    assert peak < 40_000_000

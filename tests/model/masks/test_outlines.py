@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.masks.outlines import Polygon, Ring, polygons
+from model.masks.outlines import Polygon, Ring, TooManyCorners, polygons
 from model.masks.rle import RLEError, decode, encode
 
 
@@ -102,3 +102,12 @@ def test_a_mask_of_noise_takes_no_square_of_its_holes() -> None:
     after = np.concatenate([np.roll(ring, -1, axis=0) for polygon in found for ring in polygon])
     twice = corners[:, 0] * after[:, 1] - after[:, 0] * corners[:, 1]
     assert twice.sum() == 2 * mask.sum()
+
+
+def test_more_corners_than_asked_for_are_refused() -> None:
+    mask = np.zeros((5, 6), np.bool_)
+    mask[1:3, 2:5] = True
+    assert polygons([encode(mask)], most=4)
+    for most in (3, 1):  # 1: the counts alone are too long
+        with pytest.raises(TooManyCorners):
+            polygons([encode(mask)], most)
