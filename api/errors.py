@@ -8,7 +8,8 @@ Problem                a refusal, with a detail for the client
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
 ├─ ImageFailed         an image that was to be segmented at once; its reason decides the answer
 ├─ Unauthenticated, ScopeMissing, TooManyWrongKeys, TooManyRequests
-├─ JobNotFound, ItemNotFound, JobNotDone, NothingToRetry,
+├─ JobNotFound, ItemNotFound, JobNotDone, NothingToRetry, ItemNotSucceeded, ImageNotFound, ImageNotAllowed,
+│  ImageChanged, ImageTooLarge, StorageUnavailable, TooManyOverlays,
 │  WebhookNotFound, WebhookNotEnded, IdempotencyKeyReused, UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge,
 │  BodyTooSlow, BodiesTooLarge, TooManyOpenItems, TooManyExports, TooManyFollowers, TooManyCalls, CallsTooLarge,
 │  NoWorker, QueueUnavailable, CallTooSlow
@@ -132,6 +133,34 @@ class NothingToRetry(Problem):
     """The job has no item that a retry would take."""
 
 
+class ItemNotSucceeded(Problem):
+    """An item without masks has no overlay."""
+
+
+class ImageNotFound(Problem):
+    """The item's image is not there any more."""
+
+
+class ImageNotAllowed(Problem):
+    """The API may not read the item's image: the installation, the tenant's list or the store forbids it."""
+
+
+class ImageChanged(Problem):
+    """The item's image is not the one that was segmented."""
+
+
+class ImageTooLarge(Problem):
+    """The item's image is larger than what overlays are drawn of."""
+
+
+class StorageUnavailable(Problem):
+    """The item's image could not be read in time."""
+
+
+class TooManyOverlays(Problem):
+    """The tenant has too many overlays in progress."""
+
+
 class WebhookNotFound(Problem):
     """The job asked for no webhook."""
 
@@ -247,6 +276,15 @@ TABLE: dict[type[Exception], Kind] = {
     ItemNotFound: Kind(HTTPStatus.NOT_FOUND, "ITEM_NOT_FOUND", "There is no such item"),
     JobNotDone: Kind(HTTPStatus.CONFLICT, "JOB_NOT_DONE", "The job is not done"),
     NothingToRetry: Kind(HTTPStatus.CONFLICT, "NOTHING_TO_RETRY", "No item can be retried"),
+    ItemNotSucceeded: Kind(HTTPStatus.CONFLICT, "ITEM_NOT_SUCCEEDED", "The item has no masks to draw"),
+    ImageNotFound: Kind(HTTPStatus.NOT_FOUND, "OBJECT_NOT_FOUND", "The image is not there any more"),
+    ImageNotAllowed: Kind(HTTPStatus.FORBIDDEN, "ACCESS_DENIED", "The image may not be read"),
+    ImageChanged: Kind(HTTPStatus.CONFLICT, "IMAGE_CHANGED", "The image is not the one that was segmented"),
+    ImageTooLarge: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "IMAGE_TOO_LARGE", "The image is too large to draw on"),
+    StorageUnavailable: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE", "The image was not read in time", retry=True
+    ),
+    TooManyOverlays: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OVERLAYS", "Too many overlays", retry=True),
     WebhookNotFound: Kind(HTTPStatus.NOT_FOUND, "WEBHOOK_NOT_FOUND", "The job has no webhook"),
     WebhookNotEnded: Kind(HTTPStatus.CONFLICT, "WEBHOOK_PENDING", "The webhook is still to be sent"),
     IdempotencyKeyReused: Kind(

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from api import errors, health, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
-from api.errors import TooManyCalls, TooManyExports, TooManyFollowers
+from api.errors import TooManyCalls, TooManyExports, TooManyFollowers, TooManyOverlays
 from api.events import routes as events
 from api.events.feed import Feed
 from api.exports import routes as exports
@@ -22,7 +22,9 @@ from api.http.request_id import RequestId
 from api.http.slots import Slots
 from api.instant import routes as instant
 from api.instant.queue import CallQueue
+from api.items import overlay
 from api.items import routes as items
+from api.items.renderer import Renderer
 from api.jobs import routes as jobs
 from api.jobs.links import Signer
 from api.rate_limit import RateLimit
@@ -54,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     _open(app, settings)
-    for module in (jobs, events, items, exports, webhooks, models, instant):
+    for module in (jobs, events, items, overlay, exports, webhooks, models, instant):
         app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])
@@ -88,6 +90,8 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.event_slots = Slots(settings.events_per_tenant, TooManyFollowers)
     app.state.call_slots = Slots(settings.calls_per_tenant, TooManyCalls)
     app.state.calls = CallQueue(settings)
+    app.state.overlay_slots = Slots(settings.overlays_per_tenant, TooManyOverlays)
+    app.state.renderer = Renderer(settings)
     app.state.feed = Feed(app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
@@ -112,6 +116,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         log.warning("MASKWORKS_REDIS_URL is not set: the requests of tenants are not limited")
     yield
     stop_metrics()
+    app.state.renderer.close()
     await app.state.feed.close()
     await app.state.calls.close()
     await app.state.keys.close()

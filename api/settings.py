@@ -56,8 +56,8 @@ class Settings(BaseSettings):
     )
     s3_access_key: SecretStr | None = Field(
         default=None,
-        description="S3 access key; unset: the ambient credentials (role, profile). The API only signs links with it, "
-        "and gives none without",
+        description="S3 access key; unset: the ambient credentials (role, profile). The API signs links with it, "
+        "and gives none without; worker and API read images with it",
     )
     s3_secret_key: SecretStr | None = Field(default=None, description="S3 secret key")
     s3_region: str | None = Field(
@@ -70,6 +70,10 @@ class Settings(BaseSettings):
         description="Where the bucket's name goes: `path`, `virtual` (into the host name), or `auto`; "
         "unset: the AWS profile, else `auto`, which is `path` with an endpoint of your own",
     )
+    s3_requester_pays: bool = Field(
+        default=False, description="Accept the charges of requester-pays buckets, for listing and for reading"
+    )
+    s3_unsigned: bool = Field(default=False, description="Send no credentials: public buckets only")
     link_endpoint_url: str | None = Field(
         default=None,
         pattern="^https?://",
@@ -143,6 +147,17 @@ class Settings(BaseSettings):
         default=60.0,
         gt=0,
         description="A download whose client takes nothing for so many seconds is cut off",
+    )
+    max_image_bytes: int = Field(default=64 * 2**20, gt=0, description="An object larger than this is not fetched")
+    max_overlay_pixels: int = Field(
+        default=16_777_216, gt=0, description="Overlays are drawn of images of so many pixels at most"
+    )
+    overlay_threads: int = Field(default=2, gt=0, le=64, description="Overlays drawn at a time, per process")
+    overlay_seconds: float = Field(default=20, gt=0, description="Time to read an image and draw its overlay, else 503")
+    overlays_per_tenant: int = Field(
+        default=4,
+        ge=1,
+        description="Overlays that a tenant may have under way at a time, per process; more get 429",
     )
     events_per_tenant: int = Field(
         default=500,

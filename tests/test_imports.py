@@ -15,10 +15,13 @@ ALLOWED = {
     "exports": {"exports", "db", "model.masks.rle", "model.masks.outlines"},
     "intake": {"intake", "db", "model.spec"},
     "workers": {"workers", "exports", "intake", "model", "db"},
-    "api": {"api", "exports", "intake", "db", "model.spec", "model.masks.rle"},
+    "api": {
+        *("api", "exports", "intake", "db", "model.spec", "model.masks.rle"),
+        *("workers.failures", "workers.images", "workers.storage"),  # for overlays; they know nothing of Celery
+    },
     "deploy": {
         *("deploy", "db", "api.settings", "workers.settings", "workers.dispatcher.settings"),
-        *("workers.pipeline.models", "model.errors", "model.masks.rle"),
+        *("workers.pipeline.models", "workers.images.drawing", "model.errors", "model.masks.rle"),
     },
     "training": {"training", "model"},
     "evaluation": {"evaluation", "training", "model"},
@@ -52,7 +55,7 @@ ROOMS: dict[str, set[str]] = {
         *("api.auth", "api.errors", "api.http", "api.items.views", "api.jobs.schemas", "api.jobs.submission"),
         *("api.settings", "api.tenant"),
     },
-    "api.items": {"api.auth", "api.database", "api.errors", "api.http", "api.tenant"},
+    "api.items": {"api.auth", "api.database", "api.errors", "api.http", "api.settings", "api.tenant"},
     "api.webhooks": {"api.auth", "api.database", "api.errors", "api.http", "api.settings", "api.tenant"},
     "api.events": {
         *("api.auth", "api.database", "api.errors", "api.http", "api.jobs.views", "api.tenant"),
@@ -84,6 +87,7 @@ ROOMS: dict[str, set[str]] = {
     "db.own_rows": set(),
     "db.api_role": set(),
     "db.engine": {"db.own_rows", "db.url"},
+    "intake.fingerprint": set(),
     "intake.messages": set(),
     "intake.fields": set(),
     "intake.json_object": {"intake.messages"},
@@ -114,7 +118,7 @@ ROOMS: dict[str, set[str]] = {
     "model.spec": {"model.masks.rle"},
     "workers.images": {"workers.failures"},
     "workers.outbound": set(),
-    "workers.storage": {"workers.failures", "workers.outbound", "workers.shared_settings", "workers.settings"},
+    "workers.storage": {"workers.failures", "workers.outbound"},
     "workers.gpu": set(),
     "workers.testing": set(),
     "workers.pipeline": {

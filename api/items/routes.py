@@ -5,21 +5,16 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Path, Query, Response
-from sqlalchemy import Row
+from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.auth import CurrentTenant
 from api.database import JobId, Reads
-from api.errors import ItemNotFound, JobNotFound
 from api.http.paging import IndexToken, PageSize, next_token, read_index
 from api.http.problems import NOT_FOUND, PROBLEMS
+from api.items.lookup import ItemId, check_job, item_index, one_item
 from api.items.views import Item, ItemPage, MaskPage
-from api.tenant import Tenant
-from db.ids import show_job_id
 from db.statements import items as sql
-from db.statements.bound import Bound
-from db.statements.jobs import job_state
 from db.states import ItemState
 from exports.views import item_view, mask_views
 
@@ -28,28 +23,6 @@ router = APIRouter(prefix="/v1/jobs/{job_id:job}", tags=["results"], responses={
 
 class _JSON(Response):
     media_type = "application/json"
-
-
-async def _check_job(connection: AsyncConnection, tenant: Tenant, job_id: UUID) -> None:
-    if (await connection.execute(*job_state(tenant.id, job_id))).first() is None:
-        raise JobNotFound(show_job_id(job_id))
-
-
-ItemId = Annotated[str, Path(description="The item's index", json_schema_extra={"pattern": "^(0|[1-9][0-9]{0,9})$"})]
-
-
-def _item_index(item_id: str) -> int:
-    if not (item_id.isascii() and item_id.isdigit() and len(item_id) < 11 and int(item_id) < 2**31):
-        raise ItemNotFound(f"{item_id!r} is not the index of an item")
-    return int(item_id)
-
-
-async def _one(connection: AsyncConnection, tenant: Tenant, job_id: UUID, index: int, query: Bound) -> Row[Any]:
-    await _check_job(connection, tenant, job_id)
-    row: Row[Any] | None = (await connection.execute(*query)).first()
-    if row is None:
-        raise ItemNotFound(f"the job has no item with index {index}")
-    return row
 
 
 @router.get("/items", response_model=ItemPage)
@@ -63,7 +36,7 @@ async def list_items(
 ) -> Response:
     """List a job's items by index."""
     async with reads.connect() as connection:
-        await _check_job(connection, tenant, job_id)
+        await check_job(connection, tenant, job_id)
         rows = await _item_page(connection, job_id, state, read_index(page_token), page_size)
     token = next_token(rows, page_size, rows[-1].item_index + 1 if rows else None)
     return _page("items", [item_view(row) for row in rows], token)
@@ -87,9 +60,9 @@ def _page(name: str, entries: list[dict[str, Any]], token: str | None) -> Respon
 @router.get("/items/{item_id}", response_model=Item)
 async def get_item(tenant: CurrentTenant, reads: Reads, job_id: JobId, item_id: ItemId) -> Response:
     """Read one item: its state, and the reason if it failed."""
-    index = _item_index(item_id)
+    index = item_index(item_id)
     async with reads.connect() as connection:
-        row = await _one(connection, tenant, job_id, index, sql.item(job_id, index))
+        row = await one_item(connection, tenant, job_id, index, sql.item(job_id, index))
     return _JSON(orjson.dumps(item_view(row)))
 
 
@@ -103,9 +76,9 @@ async def list_masks(
     page_token: IndexToken = None,
 ) -> Response:
     """List the masks of one item, in the model's order. Empty until the item has succeeded."""
-    index = _item_index(item_id)
+    index = item_index(item_id)
     async with reads.connect() as connection:
-        row = await _one(connection, tenant, job_id, index, sql.item_with_masks(job_id, index))
+        row = await one_item(connection, tenant, job_id, index, sql.item_with_masks(job_id, index))
     start = read_index(page_token)
     masks = mask_views(row, start, start + page_size)
     more = start + page_size < (row.mask_count or 0)

@@ -34,6 +34,11 @@ def item_with_masks(job_id: UUID, index: int) -> Bound:
     return bound(_ITEM_WITH_MASKS, job_id=job_id, index=index)
 
 
+def item_with_origin(job_id: UUID, index: int) -> Bound:
+    """One item with its masks, and all that its result was made from."""
+    return bound(_ITEM_WITH_ORIGIN, job_id=job_id, index=index)
+
+
 def item_page(job_id: UUID, state: ItemState | None, *, start: int, limit: int) -> Bound:
     """Items of a job by index from `start` on, of one state or of all."""
     return bound(_PAGES[state], job_id=job_id, start=start, limit=limit)
@@ -99,6 +104,12 @@ _ITEMS: Final = select(*ITEM_COLUMNS).select_from(_items_with_results())
 _ONE: Final = and_(items.c.job_id == bindparam("job_id"), items.c.index == bindparam("index"))
 _ITEM: Final = _ITEMS.where(_ONE)
 _ITEM_WITH_MASKS: Final = _ITEMS.add_columns(*MASK_COLUMNS).where(_ONE)
+_ITEM_WITH_ORIGIN: Final = _ITEM_WITH_MASKS.add_columns(
+    results.c.fingerprint,
+    jobs.c.task,
+    func.coalesce(items.c.prompts, jobs.c.prompts).label("prompts"),
+    jobs.c.input["depth"].astext.label("depth"),
+)
 
 _IN_CHUNKS: Final[dict[ItemState, ColumnElement[bool]]] = {
     ItemState.PENDING: chunks.c.state.in_(_WAITING),

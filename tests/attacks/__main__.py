@@ -26,6 +26,7 @@ ROOMS = (
     "pictures",
     "prompts",
     "exports",
+    "overlays",
     "outputs",
     "calls",
     "sockets",

@@ -26,9 +26,10 @@ from db.engine import DATABASE_ERRORS, is_about_data
 from db.limits import MAX_INFLIGHT
 from db.statements import lease as sql
 from db.states import ItemReason
-from model.spec import TASK, Task
+from intake.fingerprint import Model as MadeBy
+from intake.fingerprint import fingerprint, task_of
+from model.spec import Task
 from workers.chunks.earlier import EarlierResults
-from workers.chunks.fingerprint import fingerprint
 from workers.chunks.lease import Claim, Item, LeaseKeeper, LeaseLost, give_back
 from workers.chunks.recorder import Recorder
 from workers.chunks.slots import StepAside
@@ -206,6 +207,7 @@ class ChunkRun:
 
     def _ticket(self, item: Item) -> Ticket:
         claim, task = self._claim, self._task(item)
+        made_by = MadeBy(self._model.name, self._model.revision_of(task.type), self._model.precision)
         check_allowed(item.image, AllowList(self._tools.settings.buckets, claim.places))
         return Ticket(
             index=item.index,
@@ -213,7 +215,7 @@ class ChunkRun:
             task=task,
             model=self._model,
             fingerprint_of=lambda tag: fingerprint(
-                tag, tenant=claim.tenant, image=item.image, model=self._model, task=task, depth=claim.depth
+                tag, tenant=claim.tenant, image=item.image, model=made_by, task=task, depth=claim.depth
             ),
             find=partial(self._tools.earlier.find, claim.tenant) if claim.reuse else None,
             sink=self._sink,
@@ -224,10 +226,7 @@ class ChunkRun:
         )
 
     def _task(self, item: Item) -> Task:
-        task = self._claim.task
-        given = self._claim.prompts if item.prompts is None else item.prompts
-        name = "exemplars" if task["type"] == "text" else "prompts"
-        return TASK.validate_python(task if given is None else task | {name: given})
+        return task_of(self._claim.task, self._claim.prompts if item.prompts is None else item.prompts)
 
     def _collect(self, more: bool = False) -> list[Result]:
         """Wait for the first result, then a little longer for others in flight.

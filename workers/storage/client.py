@@ -13,7 +13,7 @@ from db.allow_list import AllowList
 from db.object_uri import split_uri
 from db.states import ItemReason
 from workers.failures import ItemFailed
-from workers.shared_settings import SharedSettings
+from workers.storage.settings import S3Access
 
 _CONNECT_SECONDS = 5
 _SILENCE_SECONDS = 30
@@ -22,7 +22,7 @@ _WHOLE = TransferConfig(multipart_threshold=2**62)
 """Download in one request. Some servers send the checksum of the whole object with each part of it."""
 
 
-def s3_client(settings: SharedSettings, connections: int = 10) -> Any:
+def s3_client(settings: S3Access, connections: int = 10) -> Any:
     """A thread-safe client for listing, reading and downloading. It keeps `connections` of them open.
 
     Only settings that are set are passed on. For the rest boto3 follows its usual chain: AWS_* variables, the profile,
@@ -41,7 +41,7 @@ def s3_client(settings: SharedSettings, connections: int = 10) -> Any:
     return client
 
 
-def _config(settings: SharedSettings, connections: int) -> Config:
+def _config(settings: S3Access, connections: int) -> Config:
     chosen: dict[str, Any] = {}
     if settings.s3_addressing_style is not None:
         chosen["s3"] = {"addressing_style": settings.s3_addressing_style}

@@ -13,9 +13,9 @@ from db.object_uri import split_uri
 from db.states import ItemReason
 from db.web_image import is_web, web_image
 from workers.failures import ItemFailed
-from workers.settings import Settings
 from workers.storage.refusals import READ_ERRORS
 from workers.storage.s3_object import S3Object
+from workers.storage.settings import ReadLimits
 from workers.storage.source import Answer, Source
 from workers.storage.throttling import Brake
 from workers.storage.web_image import WebImage
@@ -36,7 +36,7 @@ class GivenUp(Exception):
 class Objects:
     """What the readers of a process share: the clients, and a brake for each bucket and each web server."""
 
-    def __init__(self, client: Any, settings: Settings) -> None:
+    def __init__(self, client: Any, settings: ReadLimits) -> None:
         self._client = client
         self._settings = settings
         self._brake = lru_cache(_BUCKETS)(lambda _bucket: Brake())
@@ -52,7 +52,7 @@ class Objects:
 class Reading:
     """One object, read by one thread. Another thread may ask whether it is overdue, and end it."""
 
-    def __init__(self, source: Source, settings: Settings, brake: Brake) -> None:
+    def __init__(self, source: Source, settings: ReadLimits, brake: Brake) -> None:
         self.uri = source.shown
         self.tag: str | None = None
         """Changes with the object's content. Known once the store has answered."""

@@ -16,7 +16,7 @@ from db.web_url import WebUrl
 from workers.failures import ItemFailed
 from workers.outbound.address import TargetRefused, TargetUnknown
 from workers.outbound.exchange import Patience, exchange
-from workers.settings import Settings
+from workers.storage.settings import ReadLimits
 from workers.storage.source import Answer
 
 _CONNECT_SECONDS: Final = 5.0
@@ -39,7 +39,7 @@ class _Status(OSError):
 class WebImage:
     """Implements `Source`. Only a GET tells the tag, because a presigned URL allows nothing else."""
 
-    def __init__(self, url: WebUrl, settings: Settings) -> None:
+    def __init__(self, url: WebUrl, settings: ReadLimits) -> None:
         self.shown = shown_url(url)
         self._url = url
         self._settings = settings

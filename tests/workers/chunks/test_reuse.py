@@ -9,13 +9,12 @@ from sqlalchemy import Engine, create_engine, delete, insert, text
 
 from db.states import Depth, JobState
 from db.tables import jobs, results, tenants
-from model.backends.null import NullSegmenter
+from intake.fingerprint import Model, fingerprint
 from model.spec import TASK, Automatic
 from tests.conftest import Bucket
 from tests.jobs import check_invariants, chunk_rows, job_row, picture, result_rows, submit
 from workers.chunks.chunk import End
 from workers.chunks.earlier import EarlierResults
-from workers.chunks.fingerprint import fingerprint
 from workers.pipeline.ticket import Earlier
 from workers.worker import Worker
 
@@ -164,8 +163,7 @@ def test_a_database_that_is_away_finds_nothing() -> None:
 
 
 def test_each_part_makes_another_fingerprint() -> None:
-    model, fast, newer = NullSegmenter(), NullSegmenter(), NullSegmenter()
-    fast.precision, newer.revision = "fast", "null-2"
+    model, fast, newer = Model("null", "1", "exact"), Model("null", "1", "fast"), Model("null", "2", "exact")
     same: dict[str, Any] = {"tenant": "t", "image": "s3://bucket/a", "model": model, "task": Automatic()}
     same |= {"depth": Depth.AUTO}
     changes: list[dict[str, Any]] = [

@@ -1,0 +1,105 @@
+"""The picture of an overlay: read the image as a worker does, check that it is the same, draw. Runs in a thread.
+
+`api.items.renderer` imports this at the first overlay. An API that draws none starts without decoders and boto3.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from api.errors import ImageChanged, ImageNotAllowed, ImageNotFound, Problem, StorageUnavailable
+from api.items.origin import Origin
+from api.settings import Settings
+from db.states import ItemReason
+from workers.failures import ItemFailed
+from workers.images import decode
+from workers.images.drawing import draw
+from workers.storage.client import s3_client
+from workers.storage.reading import GivenUp, Objects
+
+_ZLIB_LEVEL = 1
+"""Higher ones take several times as long, and save a tenth."""
+_REFUSED: dict[ItemReason, type[Problem]] = {
+    ItemReason.OBJECT_NOT_FOUND: ImageNotFound,
+    ItemReason.ACCESS_DENIED: ImageNotAllowed,
+    ItemReason.BUCKET_NOT_ALLOWED: ImageNotAllowed,
+    ItemReason.HOST_NOT_ALLOWED: ImageNotAllowed,
+    ItemReason.STORAGE_UNAVAILABLE: StorageUnavailable,
+    ItemReason.TIMEOUT: StorageUnavailable,
+}
+"""Any other reason has to do with its content, which a worker could read."""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The API's settings as `workers.storage` wants them."""
+
+    buckets: tuple[str, ...]
+    https_images: tuple[str, ...]
+    private_targets: bool
+    max_image_bytes: int
+    fetch_seconds: float
+    chunk_seconds: float
+    throttle_seconds: float
+    s3_access_key: str | None
+    s3_secret_key: str | None
+    s3_endpoint_url: str | None
+    s3_region: str | None
+    s3_addressing_style: Literal["auto", "path", "virtual"] | None
+    s3_requester_pays: bool
+    s3_unsigned: bool
+
+
+def open_store(settings: Settings) -> Objects:
+    """The images that the API may read."""
+    key, secret = settings.s3_access_key, settings.s3_secret_key
+    reading = _Reading(
+        buckets=settings.buckets,
+        https_images=settings.https_images,
+        private_targets=settings.private_targets,
+        max_image_bytes=settings.max_image_bytes,
+        fetch_seconds=settings.overlay_seconds,
+        chunk_seconds=settings.overlay_seconds,
+        throttle_seconds=settings.overlay_seconds,
+        s3_access_key=None if key is None else key.get_secret_value(),
+        s3_secret_key=None if secret is None else secret.get_secret_value(),
+        s3_endpoint_url=settings.s3_endpoint_url,
+        s3_region=settings.s3_region,
+        s3_addressing_style=settings.s3_addressing_style,
+        s3_requester_pays=settings.s3_requester_pays,
+        s3_unsigned=settings.s3_unsigned,
+    )
+    return Objects(s3_client(reading, settings.overlay_threads), reading)
+
+
+def png(store: Objects, origin: Origin) -> bytes:
+    """The overlay. Raises a Problem."""
+    try:
+        return _png(_pixels(store, origin), origin)
+    except ItemFailed as error:
+        raise _REFUSED.get(error.reason, ImageChanged)(error.detail) from error
+    except GivenUp as error:
+        raise StorageUnavailable("the store asks for fewer requests: try again later") from error
+
+
+def _pixels(store: Objects, origin: Origin) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    """The upright image. Bytes that no worker has decoded are refused before a decoder sees them."""
+    reading = store.open(origin.image)
+    data = reading.read()
+    if data is None or not origin.is_from(reading.tag):
+        raise ImageChanged("the image was written again after it was segmented: segment it again")
+    height, width = origin.size
+    pixels = decode(data, height * width, origin.depth).pixels
+    if pixels.shape[:2] != (height, width):
+        raise ImageChanged(f"the image is {pixels.shape[1]}×{pixels.shape[0]}, and it was {width}×{height}")
+    return np.require(pixels, requirements=["W"])
+
+
+def _png(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", origin: Origin) -> bytes:
+    draw(pixels, origin.masks)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format="PNG", compress_level=_ZLIB_LEVEL)
+    return out.getvalue()

@@ -1,0 +1,53 @@
+"""The fingerprint of a result. Two results of a tenant with the same fingerprint have the same masks."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from db.object_uri import split_uri
+from db.states import Depth
+from db.web_image import is_web, unsigned
+from model.spec import TASK, Task
+
+_RULES: Final = 1
+"""Raise it with any change that gives other masks for the same bytes, model and task, for example in a decoder."""
+_BYTES: Final = 16
+
+
+class Model(NamedTuple):
+    """What computed a result, as the result names it."""
+
+    name: str
+    revision: str
+    precision: str
+
+
+def fingerprint(
+    tag: str, *, tenant: str, image: str, model: Model, task: Task, depth: Depth, rules: int = _RULES
+) -> bytes:
+    """Of the result of an object. `tag` changes with the object's content."""
+    of = [rules, tenant, _place(image), tag, model.name, model.revision, model.precision, depth.value]
+    digest = hashlib.sha256(json.dumps(of).encode())
+    digest.update(TASK.dump_json(task))
+    return digest.digest()[:_BYTES]
+
+
+def is_of(stored: bytes, tag: str, *, tenant: str, image: str, model: Model, task: Task, depth: Depth) -> bool:
+    """Whether a stored result was made from the object with this tag, by the rules of any release."""
+    same: Any = {"tenant": tenant, "image": image, "model": model, "task": task, "depth": depth}
+    return any(fingerprint(tag, **same, rules=rules) == stored for rules in range(1, _RULES + 1))
+
+
+def task_of(task: Mapping[str, Any], given: Any) -> Task:
+    """A job's task with the prompts or exemplars of one item."""
+    name = "exemplars" if task["type"] == "text" else "prompts"
+    return TASK.validate_python(task if given is None else {**task, name: given})
+
+
+def _place(image: str) -> list[str]:
+    """The object, whichever version of it and however its URL is signed: the tag says whether it is the same."""
+    if is_web(image):
+        return [unsigned(image)]
+    stored = split_uri(image)
+    return [stored.bucket, stored.key]
