@@ -13,6 +13,7 @@ settings_env     function  dict of MASKWORKS_* for the three above, models `null
 import gc
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 # For torch, here and in the processes that tests start: several run at a time, and a second thread would only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts `pytest … &` with SIGINT ignored. The processes that tests interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 TEMPLATE = "maskworks_template"
 
 
