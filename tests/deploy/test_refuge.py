@@ -46,8 +46,10 @@ def closed_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     folder = Path("/var/tmp") / f"maskworks-test-{os.getpid()}"
+    before = os.umask(0o022)  # whoever runs the tests may close all that he makes
     folder.mkdir(mode=0o711)
     yield folder
+    os.umask(before)
     shutil.rmtree(folder)
 
 
