@@ -11,8 +11,8 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.errors import Unauthenticated
 from api.rate_limit import RateLimit
+from api.refusals import Unauthenticated
 from api.scopes import check_scope
 from api.tenant import Tenant
 from api.wrong_keys import Brake

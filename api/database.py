@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from api.errors import JobNotFound
+from api.refusals import JobNotFound
 from api.settings import Settings
 from db.ids import read_job_id
 

@@ -6,8 +6,8 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database import Reads
-from api.errors import NotReady
 from api.http.problems import ANYWHERE, DATABASE_AWAY
+from api.refusals import NotReady
 
 router = APIRouter(tags=["health"], responses=ANYWHERE)
 _REVISION = text("SELECT version_num FROM alembic_version")

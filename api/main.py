@@ -10,7 +10,6 @@ from fastapi import FastAPI
 
 from api import errors, health, models, openapi, pages
 from api.auth import NEEDS_KEY, KeyRing
-from api.errors import TooManyCalls, TooManyExports, TooManyFollowers, TooManyOverlays
 from api.events import routes as events
 from api.events.feed import Feed
 from api.exports import routes as exports
@@ -28,6 +27,7 @@ from api.items.renderer import Renderer
 from api.jobs import routes as jobs
 from api.jobs.links import Signer
 from api.rate_limit import RateLimit
+from api.refusals import TooManyCalls, TooManyExports, TooManyFollowers, TooManyOverlays
 from api.settings import Settings
 from api.webhooks import routes as webhooks
 from api.wrong_keys import Brake

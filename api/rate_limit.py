@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Closed
 from redis.exceptions import RedisError
 
-from api.errors import TooManyRequests
+from api.refusals import TooManyRequests
 from api.settings import Settings
 from api.tenant import Tenant
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import Request
 
-from api.errors import ScopeMissing
+from api.refusals import ScopeMissing
 from db.scopes import ALL, Scope
 
 _JOB = "/v1/jobs/{job_id}"

@@ -5,7 +5,7 @@ import math
 import time
 from collections import OrderedDict
 
-from api.errors import TooManyWrongKeys
+from api.refusals import TooManyWrongKeys
 
 _WINDOW_SECONDS = 60.0
 

@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line, with the ids of what a record is about. Without the setting nothing here is used."""
+"""Logs on stderr: lines for people, or JSON, one object a line, with the ids of what a record is about."""
 
 import logging
 from collections.abc import Iterator

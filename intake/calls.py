@@ -28,6 +28,8 @@ SEEN_MS: Final = 10_000
 REPLY_BYTES: Final = 4 * 2**20
 """Set aside for the answer of each call. Most take less."""
 MAX_REPLY_BYTES: Final = 32 * 2**20
+LUA_NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
+"""How a script begins that compares times: `now` is in milliseconds, by the clock of Redis."""
 
 
 def queue_key(model: str) -> str:

@@ -19,8 +19,8 @@ class SharedSettings(BaseSettings):
     )
     redis_url: str = Field(
         pattern="^(rediss?|unix)://",
-        description="Redis that carries the messages to workers, with `maxmemory-policy noeviction`. The API needs it "
-        "for calls about one image alone, and refuses them with 503 without it; worker and dispatcher require it",
+        description="Redis that carries the messages to workers, with `maxmemory-policy noeviction`. Without it the "
+        "API answers no calls for one image and limits no tenant's requests; worker and dispatcher require it",
     )
     s3_endpoint_url: str | None = Field(
         None,

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Header, Request, Response
 
 from api.auth import CurrentTenant
 from api.database import JobId, Reads
-from api.errors import JobNotFound
 from api.events.stream import EventStream
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses
 from api.jobs.views import job_view
+from api.refusals import JobNotFound
 from db.ids import show_job_id
 from db.statements import jobs as sql
 

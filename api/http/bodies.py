@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import Request
 
-from api.errors import (
+from api.refusals import (
     BodiesTooLarge,
     BodyTooLarge,
     BodyTooSlow,

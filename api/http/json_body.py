@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from api.errors import BodyTooLarge, InvalidBody
+from api.refusals import BodyTooLarge, InvalidBody
 from intake.json_object import BadObject, n_values, read_object
 
 MAX_VALUES: Final = 2_000_000

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Depends, Request
 
-from api.errors import InvalidParameter
+from api.refusals import InvalidParameter
 
 
 async def _known(request: Request) -> None:

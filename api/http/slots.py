@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from api.errors import Problem
+from api.refusals import Problem
 from api.tenant import Tenant
 
 

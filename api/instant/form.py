@@ -4,7 +4,7 @@ from typing import Final
 
 from multipart import MultipartError, PushMultipartParser, parse_options_header
 
-from api.errors import InvalidBody
+from api.refusals import InvalidBody
 
 MEDIA_TYPE: Final = "multipart/form-data"
 _PARTS: Final = ("image", "request")

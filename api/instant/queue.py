@@ -1,6 +1,6 @@
 """The API's side of calls in Redis: put one in, wait for its answer, clean up. `intake.calls` names the keys.
 
-A submit of a job needs no Redis, so only the calls for one image connect to it, at the first of them.
+It connects at the first call. A submit of a job needs no Redis.
 """
 
 import asyncio
@@ -15,11 +15,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError
 
-from api.errors import CallsTooLarge, CallTooSlow, ImageFailed, NoWorker, QueueUnavailable
+from api.refusals import CallsTooLarge, CallTooSlow, ImageFailed, NoWorker, QueueUnavailable
 from api.settings import Settings
 from db.states import ItemReason
 from intake.calls import (
     HELD,
+    LUA_NOW,
     SEEN_MS,
     BadMessage,
     Call,
@@ -36,9 +37,8 @@ from intake.calls import (
 
 _LOOK_SECONDS: Final = 1.0
 _FORGET_MS: Final = 3_600_000
-_NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 _PUT: Final = (
-    _NOW
+    LUA_NOW
     + """
 local held, queue, workers, call = unpack(KEYS)
 local name, message, wait, most, seen, forget = unpack(ARGV)
@@ -57,7 +57,7 @@ return 'OK'
 )
 """The first command that writes is one that a full Redis refuses. It would not refuse the script at a later one."""
 _LOOK: Final = (
-    _NOW
+    LUA_NOW
     + """
 local reply, taken, queue, workers = unpack(KEYS)
 local name, seen = unpack(ARGV)

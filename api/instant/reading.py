@@ -9,13 +9,13 @@ import orjson
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
-from api.errors import BodyTooLarge, UnknownModel, UnsupportedMediaType
 from api.http.bodies import body_into, media_type
 from api.http.json_body import parse_object
 from api.instant.form import MEDIA_TYPE, Form
 from api.instant.schemas import EmbeddingRequest, SegmentRequest
 from api.jobs.schemas import PromptedTask
 from api.jobs.submission import Findings, Rules, add_all, check_image
+from api.refusals import BodyTooLarge, UnknownModel, UnsupportedMediaType
 from api.settings import Settings
 from api.tenant import Tenant
 from db.states import Depth

@@ -7,7 +7,7 @@ from fastapi import Path
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.errors import ItemNotFound, JobNotFound
+from api.refusals import ItemNotFound, JobNotFound
 from api.tenant import Tenant
 from db.ids import show_job_id
 from db.statements.bound import Bound

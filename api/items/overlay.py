@@ -7,13 +7,13 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth import CurrentTenant
 from api.database import Config, JobId, Reads
-from api.errors import ImageNotAllowed, ImageTooLarge, ItemNotSucceeded
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses, problem_answer
 from api.http.sending import taken
 from api.http.slots import Slots
 from api.items.lookup import ItemId, item_index, one_item
 from api.items.origin import Origin
 from api.items.renderer import Renderer
+from api.refusals import ImageNotAllowed, ImageTooLarge, ItemNotSucceeded
 from api.tenant import Tenant
 from db.statements.items import item_with_origin
 from db.states import ItemState

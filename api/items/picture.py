@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from api.errors import ImageChanged, ImageNotAllowed, ImageNotFound, Problem, StorageUnavailable
 from api.items.origin import Origin
+from api.refusals import ImageChanged, ImageNotAllowed, ImageNotFound, Problem, StorageUnavailable
 from api.settings import Settings
 from db.states import ItemReason
 from workers.failures import ItemFailed

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
-from api.errors import StorageUnavailable
 from api.items.origin import Origin
+from api.refusals import StorageUnavailable
 from api.settings import Settings
 
 

@@ -8,7 +8,7 @@ from typing import IO, Final
 import numpy as np
 import orjson
 
-from api.errors import BodiesTooLarge
+from api.refusals import BodiesTooLarge
 from intake.item import ItemRow
 
 _BUFFER: Final = 256 * 1024

@@ -8,10 +8,10 @@ from typing import Final
 
 from fastapi import Request
 
-from api.errors import BodyTooSlow
 from api.http.bodies import BodyRoom, has_lines, json_body, line_pieces
 from api.jobs.streamed import StreamedSubmission
 from api.jobs.submission import DryRun, Rules, Submission, read_submission
+from api.refusals import BodyTooSlow
 from api.settings import Settings
 from api.tenant import Tenant
 from intake.json_object import n_values

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.errors import FieldError, InvalidBody, JobNotDone, JobNotFound, NothingToRetry
 from api.http.json_body import parse_object
 from api.jobs.store import MadeBefore, check_served, store_row
 from api.jobs.submission import Needs
+from api.refusals import FieldError, InvalidBody, JobNotDone, JobNotFound, NothingToRetry
 from api.settings import Settings
 from api.tenant import Tenant
 from db.ids import show_job_id

@@ -13,11 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api.auth import CurrentTenant
 from api.database import Database, JobId, Reads
-from api.errors import (
-    InvalidParameter,
-    JobNotDone,
-    JobNotFound,
-)
 from api.http.bodies import BodyRoom, json_body
 from api.http.numbers import NUMBER
 from api.http.paging import JobToken, PageSize, next_token, read_id
@@ -30,6 +25,7 @@ from api.jobs.schemas import LabelValue
 from api.jobs.store import store_job, validated
 from api.jobs.submission import DryRun
 from api.jobs.views import Job, JobPage, Validated, job_etag, job_view
+from api.refusals import InvalidParameter, JobNotDone, JobNotFound
 from api.settings import Settings
 from api.tenant import Tenant
 from db.endings import stop_job

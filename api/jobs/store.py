@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.errors import FieldError, IdempotencyKeyReused, InvalidBody, TaskNotServed, TooManyOpenItems
 from api.jobs.submission import DryRun, Needs, Submission
 from api.jobs.views import Validated
+from api.refusals import FieldError, IdempotencyKeyReused, InvalidBody, TaskNotServed, TooManyOpenItems
 from api.settings import Settings
 from api.tenant import Tenant
 from api.webhooks.schemas import WebhookRequest

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-from api.errors import FieldError, InvalidBody
 from api.jobs.item_spool import ItemSpool
 from api.jobs.schemas import JobRequest
 from api.jobs.submission import (
@@ -18,6 +17,7 @@ from api.jobs.submission import (
     read_job,
     submission,
 )
+from api.refusals import FieldError, InvalidBody
 from intake.item import Prompting
 from intake.item_lines import ItemLine, check_lines
 from intake.json_object import BadObject, read_object

@@ -12,16 +12,10 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from api.errors import (
-    MAX_ERRORS_SHOWN,
-    BucketNotAllowed,
-    FieldError,
-    HostNotAllowed,
-    InvalidBody,
-    UnknownModel,
-)
+from api.errors import MAX_ERRORS_SHOWN
 from api.http.json_body import parse_object
 from api.jobs.schemas import Input, JobRequest, OutputRequest, PromptedTask
+from api.refusals import BucketNotAllowed, FieldError, HostNotAllowed, InvalidBody, UnknownModel
 from api.webhooks.schemas import WebhookRequest
 from db.allow_list import AllowList
 from db.object_uri import UriError

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.auth import CurrentTenant
 from api.database import Database, JobId, Reads
-from api.errors import JobNotFound, WebhookNotEnded, WebhookNotFound
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses, problem_answer
+from api.refusals import JobNotFound, WebhookNotEnded, WebhookNotFound
 from api.settings import Settings
 from api.tenant import Tenant
 from api.webhooks.schemas import WebhookDelivery, WebhookSecret, WebhookSecretList, delivery_view

@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from api.errors import FieldError, InvalidBody
 from api.jobs.submission import DryRun, Rules, read_submission
+from api.refusals import FieldError, InvalidBody
 from db.allow_list import AllowList
 
 RULES = Rules(("sam_tiny",), 1000, AllowList(("bucket",)))

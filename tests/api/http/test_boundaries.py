@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from api.errors import BodyTooLarge, InvalidBody
 from api.http.json_body import MAX_VALUES, parse_object
 from api.http.numbers import NUMBER
 from api.http.paging import next_token, read_id, read_index
+from api.refusals import BodyTooLarge, InvalidBody
 from db.statements import register
 from intake.json_object import MAX_DEPTH, MAX_KEYS, n_values
 from tests.api.conftest import Service, body

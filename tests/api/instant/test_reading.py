@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from api.errors import InvalidBody
 from api.instant.form import Form
+from api.refusals import InvalidBody
 from tests.api.conftest import new_tenant
 from tests.api.instant.conftest import AUTO, NAMED, Service, refused
 

@@ -4,7 +4,6 @@ import gc
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,40 +13,12 @@ from db.states import ItemReason
 from tests.conftest import Bucket
 from tests.workers import hostile_s3
 from tests.workers.hostile_s3 import HostileS3, send, send_chunked, send_error
+from tests.workers.storage.conftest import Change, failure
 from workers.failures import ItemFailed
 from workers.settings import Settings
 from workers.storage import reading
 from workers.storage.client import s3_client
 from workers.storage.reading import GivenUp, Objects
-
-Change = Callable[..., Objects]
-
-
-@pytest.fixture
-def server() -> Iterator[HostileS3]:
-    with hostile_s3.hostile_s3() as running:
-        yield running
-
-
-@pytest.fixture
-def objects(server: HostileS3) -> Iterator[Change]:
-    """Readers of the hostile server, with settings that differ by the given ones."""
-    clients: list[Any] = []
-
-    def make(**changes: object) -> Objects:
-        changed = hostile_s3.reading_from(server, **{"max_image_bytes": 5000} | changes)
-        clients.append(s3_client(changed))
-        return Objects(clients[-1], changed)
-
-    yield make
-    for client in clients:
-        client.close()
-
-
-def failure(objects: Objects, uri: str = "s3://b/k") -> ItemFailed:
-    with pytest.raises(ItemFailed) as caught:
-        objects.open(uri).read()
-    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -364,52 +335,6 @@ def test_a_version_in_a_store_without_versions(bucket: Bucket, settings: Setting
     uri = bucket.put("a.jpg", b"12345")
     assert Objects(s3_client(settings), settings).open(f"{uri}?versionId=null").read() == b"12345"
     assert failure(Objects(s3_client(settings), settings), f"{uri}?versionId=7").reason is ItemReason.OBJECT_NOT_FOUND
-
-
-def test_an_object_that_is_known_is_not_fetched(server: HostileS3, objects: Change) -> None:
-    server.answer = lambda connection, _: send(connection, b"", 'ETag: "1"', length=5)
-    one = objects().open("s3://b/k?versionId=7")
-    assert one.read({'etag "1"'}.__contains__) is None and one.tag == 'etag "1"'
-    assert [head.split(" HTTP")[0] for head in server.heads] == ["HEAD /b/k?versionId=7"]
-
-
-@pytest.mark.parametrize(
-    ("headers", "tag"),
-    [
-        (('ETag: "2"', "x-amz-version-id: v"), 'etag "2"'),
-        (("x-amz-version-id: v",), "version v"),
-        (("x-amz-version-id: null",), None),
-        ((), None),
-    ],
-)
-def test_the_tag_is_that_of_the_object_that_was_read(
-    server: HostileS3, objects: Change, headers: tuple[str, ...], tag: str | None
-) -> None:
-    """It may have changed since it was asked for."""
-    server.answer = lambda connection, head: (
-        send(connection, b"", 'ETag: "1"') if head.startswith("HEAD") else send(connection, b"12345", *headers)
-    )
-    one = objects().open("s3://b/k")
-    assert one.read(lambda _: False) == b"12345" and one.tag == tag
-
-
-@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "503 Slow Down", "501 Not Implemented"])
-def test_where_the_tag_is_refused_the_answer_with_the_object_tells_it(
-    server: HostileS3, objects: Change, status: str
-) -> None:
-    server.answer = lambda connection, head: (
-        send(connection, b"", status=status) if head.startswith("HEAD") else send(connection, b"12345", 'ETag: "1"')
-    )
-    one = objects().open("s3://b/k")
-    assert one.read({'etag "2"'}.__contains__) == b"12345" and one.tag == 'etag "1"'
-    assert objects().open("s3://b/k").read({'etag "1"'}.__contains__) is None
-
-
-def test_the_store_gives_the_same_tag_to_both(bucket: Bucket, settings: Settings) -> None:
-    objects, uri = Objects(s3_client(settings), settings), bucket.put("a.jpg", b"12345")
-    first, again = objects.open(uri), objects.open(uri)
-    assert first.read() == b"12345" and first.tag is not None
-    assert again.read({first.tag}.__contains__) is None
 
 
 def test_a_wrong_secret(bucket: Bucket, settings: Settings) -> None:
