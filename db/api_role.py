@@ -13,19 +13,20 @@ _RIGHTS: Final = {
     "tenants": "SELECT",
     "api_keys": "SELECT, UPDATE (last_used_at)",
     "workers": "SELECT",
-    "jobs": "SELECT, INSERT, UPDATE, DELETE",
+    "jobs": "SELECT, INSERT, UPDATE",
     "chunks": "SELECT, INSERT, UPDATE",
     "tallies": "SELECT",
     "progress_samples": "SELECT",
     "outbox": "INSERT",
     "items": "SELECT, INSERT",
-    "results": "SELECT, DELETE",
+    "results": "SELECT",
     "outputs": "SELECT, INSERT",
     "output_shards": "SELECT",
     "webhooks": "SELECT, INSERT, UPDATE",
     "webhook_tries": "SELECT",
     "webhook_secrets": "SELECT, INSERT, UPDATE",
 }
+_FUNCTIONS: Final = ("open_items_of_all()", "delete_job(text, uuid)")
 # A subquery that names no column of the table is computed once for a statement.
 _OF_TENANT: Final = "tenant_id = ANY ((SELECT nullif(current_setting('maskworks.tenants', true), '')::text[])::text[])"
 # Sees the job by the policy of `jobs`. As EXISTS it might be planned as a scan of every job.
@@ -52,7 +53,8 @@ def set_up(connection: Connection, role: str) -> None:
     named = connection.dialect.identifier_preparer.quote(role)
     schema: str = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
     connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {named}"))
-    connection.execute(text(f"GRANT EXECUTE ON FUNCTION open_items_of_all() TO {named}"))
+    for function in _FUNCTIONS:
+        connection.execute(text(f"GRANT EXECUTE ON FUNCTION {function} TO {named}"))
     for table, rights in _RIGHTS.items():
         connection.execute(text(f"GRANT {rights} ON {table} TO {named}"))
     for table, condition in OWN_ROWS.items():

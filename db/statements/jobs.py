@@ -17,7 +17,6 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    delete,
     exists,
     func,
     select,
@@ -31,7 +30,7 @@ from db.statements.bound import Bound, bound
 from db.statements.register import LIVE
 from db.statements.tally import SUCCEEDED, UNTALLIED
 from db.states import FINAL_JOB_STATES, ChunkState, JobState
-from db.tables import chunks, jobs, outputs, progress_samples, results, tallies, workers
+from db.tables import chunks, jobs, outputs, progress_samples, tallies, workers
 
 
 def job(tenant: str, job_id: UUID) -> Bound:
@@ -61,15 +60,9 @@ def list_jobs(
     return bound(query if before is None else query.where(jobs.c.id < before))
 
 
-def delete_results(job_id: UUID) -> Bound:
-    """Before `delete_job`, in its transaction: no foreign key leads from results to jobs."""
-    return bound(delete(results).where(results.c.job_id == job_id))
-
-
 def delete_job(tenant: str, job_id: UUID) -> Bound:
-    """Delete a final job and everything that refers to it. No row: not a job of this tenant, or not final."""
-    mine = and_(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
-    return bound(delete(jobs).where(mine, jobs.c.state.in_(list(FINAL_JOB_STATES))).returning(jobs.c.id))
+    """Take a final job from its tenant: the leader removes its rows. False: not a job of this tenant, or not final."""
+    return bound(select(func.delete_job(tenant, job_id)))
 
 
 def _total(of: ColumnElement[int]) -> ColumnElement[int]:

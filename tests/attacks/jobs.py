@@ -1,5 +1,9 @@
 """Attacks on retries of jobs and on their event streams."""
 
+from contextlib import ExitStack
+
+import httpx
+
 from tests.attacks.attack import Target, attack, picture, problem
 from tests.attacks.tenants import new_client
 
@@ -61,3 +65,23 @@ def event_data(target: Target) -> str:
     ends = ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")
     said = [problem(target.submit({"model": "null", "input": items, "name": f"a{end}data: {{}}"}), 422) for end in ends]
     return f"{len(said)} names refused, as {said[-1]}"
+
+
+@attack("501 event streams of one tenant, all left open", "not built: 404")
+def event_streams(target: Target) -> str:
+    nobody_works = {"model": "sam_vit_b", "input": {"items": [{"image": f"s3://{target.stack.bucket}/none.png"}]}}
+    job = target.submit(nobody_works).json()["id"]
+    with ExitStack() as opened:
+        many = httpx.Limits(max_connections=None)
+        http = httpx.Client(base_url=target.http.base_url, headers=target.http.headers, timeout=60, limits=many)
+        opened.enter_context(http)
+        for _ in range(500):
+            stream = opened.enter_context(http.stream("GET", f"/v1/jobs/{job}/events"))
+            assert stream.status_code == 200, stream.status_code
+        said = problem(http.get(f"/v1/jobs/{job}/events"), 429, "TOO_MANY_FOLLOWERS")
+        with new_client(target, "calm") as calm:
+            their_job = calm.post("/v1/jobs", json=nobody_works).json()["id"]
+            with calm.stream("GET", f"/v1/jobs/{their_job}/events") as stream:
+                assert stream.status_code == 200, stream.status_code
+        assert http.post(f"/v1/jobs/{job}:cancel").status_code == 200
+    return f"{said}; another tenant's stream begins"

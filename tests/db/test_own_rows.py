@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Engine, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,6 +14,7 @@ from db.ids import new_job_id
 from db.migrate import migrate
 from db.own_rows import see, seeing
 from db.statements.clock import now
+from db.statements.jobs import delete_job
 from db.tables import items, jobs, output_shards, outputs, results, tenants, webhook_secrets, webhook_tries, webhooks
 from deploy.local.postgres import API_ROLE
 
@@ -81,11 +82,28 @@ async def test_the_api_sees_the_rows_of_its_tenant_alone(owner: Engine, api: Asy
             assert (await connection.execute(select(key))).scalars().all() == [mine]
             assert (await connection.execute(select(key).where(key == theirs))).all() == []
             assert table.name in OWN_ROWS
-        for change in ("UPDATE jobs SET name = 'x'", "UPDATE webhooks SET url = 'x'", "DELETE FROM results"):
+        for change in ("UPDATE jobs SET name = 'x'", "UPDATE webhooks SET url = 'x'"):
             assert (await connection.execute(text(change))).rowcount == 1
     with owner.connect() as connection:
         assert connection.execute(select(jobs.c.name).order_by(jobs.c.id)).scalars().all() == ["x", None]
-        assert connection.execute(select(results.c.job_id)).scalars().all() == [theirs]
+
+
+async def test_the_api_deletes_jobs_of_its_tenant_alone(owner: Engine, api: AsyncEngine) -> None:
+    mine, theirs = fill(owner, "mine"), fill(owner, "theirs")
+    see("mine")
+    async with api.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        for tenant, job in (("mine", mine), ("mine", theirs), ("theirs", theirs)):  # not done, or not of "mine"
+            assert not (await connection.execute(*delete_job(tenant, job))).scalar_one(), (
+                "not done, or not of this tenant"
+            )
+        with owner.begin() as ended:
+            ended.execute(update(jobs).values(state="cancelled", ended_at=now()))
+        assert [(await connection.execute(*delete_job("mine", mine))).scalar_one() for _ in range(2)] == [True, False]
+        assert not (await connection.execute(*delete_job("theirs", theirs))).scalar_one()
+    with owner.connect() as connection:
+        for table, left in ((jobs, {mine, theirs}), (outputs, {theirs}), (webhooks, {theirs})):
+            key = table.c.id if table is jobs else table.c.job_id
+            assert set(connection.execute(select(key)).scalars()) == left
 
 
 @pytest.mark.parametrize(
@@ -94,6 +112,9 @@ async def test_the_api_sees_the_rows_of_its_tenant_alone(owner: Engine, api: Asy
         "INSERT INTO items (job_id, index, custom_id, image) VALUES (:theirs, 1, '1', 's3://b/1')",
         "INSERT INTO webhook_secrets (tenant_id, seed) VALUES ('theirs', decode(repeat('00', 32), 'hex'))",
         "UPDATE jobs SET tenant_id = 'theirs'",
+        "UPDATE jobs SET tenant_id = NULL",
+        "DELETE FROM jobs",
+        "DELETE FROM results",
         "SELECT * FROM masks",
         "SELECT * FROM results_default",
         "SET ROLE maskworks; SELECT * FROM leader",

@@ -40,9 +40,9 @@ LEADER = 2.0
 AUDIT = """
 CREATE TABLE IF NOT EXISTS audit_jobs (job_id uuid, state job_state, at timestamptz DEFAULT clock_timestamp());
 CREATE TABLE IF NOT EXISTS audit_stale (job_id uuid, index integer, fence bigint, held bigint, state chunk_state);
-CREATE OR REPLACE FUNCTION audit_job() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION audit_job() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN INSERT INTO audit_jobs VALUES (NEW.id, NEW.state); RETURN NULL; END $$;
-CREATE OR REPLACE FUNCTION audit_result() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION audit_result() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
   INSERT INTO audit_stale SELECT NEW.job_id, NEW.index, NEW.fence, c.fence, c.state FROM chunks c
   WHERE c.job_id = NEW.job_id AND c.lo <= NEW.index AND NEW.index < c.hi

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, func, select, text, update
 
 from db.partitions import first_uuid
 from db.statements.clock import now
+from db.statements.jobs import delete_job
 from db.tables import chunks, items, jobs, results
 from tests.conftest import Bucket
 from tests.workers.dispatcher.output.written import ended_job
@@ -51,12 +52,13 @@ def test_old_jobs_are_removed_and_others_stay(engine: Engine, bucket: Bucket, le
 
 
 def test_without_the_setting_nothing_goes(engine: Engine, bucket: Bucket, lead: Callable[..., None]) -> None:
-    """But what was taken from its tenant before is removed by whoever leads next."""
+    """But what a tenant deleted is removed by whoever leads next."""
     old, half = (ended_job(engine, f"s3://{bucket.name}/out/", n=20) for _ in range(2))
     for job in (old, half):
         age(engine, job, 4000)
     with engine.begin() as connection:
-        connection.execute(update(jobs).where(jobs.c.id == half).values(tenant_id=None))
+        tenant = connection.execute(select(jobs.c.tenant_id).where(jobs.c.id == half)).scalar_one()
+        assert connection.execute(*delete_job(tenant, half)).scalar_one()
     lead()
     wait_for(lambda: rows(engine, half) == [0, 0, 0, 0])
     assert rows(engine, old)[0] == 20
