@@ -74,6 +74,7 @@ jobs = Table(
     Column("labels", JSONB, nullable=False, server_default="{}"),
     Column("model", Text, nullable=False),
     Column("precision", Text),
+    Column("protocol", SmallInteger, nullable=False, server_default="1"),  # `db.queues`
     Column("priority", SmallInteger, nullable=False, server_default="5"),
     Column("task", JSONB, nullable=False),
     # {"items": n}, {"manifest"} or {"prefix", "glob"}, and "depth" and the number of "prompts" if given
@@ -276,6 +277,7 @@ workers = Table(
     Column("precision", Text, nullable=False),
     Column("slots", Integer, nullable=False),  # chunks it works on at a time
     Column("tasks", ARRAY(Text), nullable=False, server_default="{auto,prompted}"),  # that it serves with this model
+    Column("protocol", SmallInteger, nullable=False, server_default="1"),  # the newest one that it knows
     Column("loaded_at", _TIME, nullable=False),
     Column("seen_at", _TIME, nullable=False),
 )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from db.queues import text_queue
+from db.queues import queues
 from model.sizes import SIZES
 from workers.shared_settings import SharedSettings, split_names
 from workers.testing.settings import CrashSettings, NullSettings
@@ -84,9 +84,8 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues that a worker takes chunks from (`db.queues`)."""
-        return self.models + tuple(
-            text_queue(model) for model in self.models if self.text is not None or model == "null"
-        )
+        serves_text = self.text is not None
+        return tuple(name for model in self.models for name in queues(model, text=serves_text or model == "null"))
 
     @field_validator("models", "https_images", mode="before")
     @classmethod

@@ -5,10 +5,13 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from db.queues import TEXT_SUFFIX
+from db.queues import PROTOCOL_SUFFIX, TEXT_SUFFIX
 from db.statements.bound import Bound, bound
 
-_QUEUE: Final = f"j.model || CASE WHEN j.task->>'type' = 'text' THEN '{TEXT_SUFFIX}' ELSE '' END"
+_QUEUE: Final = (
+    f"j.model || CASE WHEN j.task->>'type' = 'text' THEN '{TEXT_SUFFIX}' ELSE '' END"
+    f" || CASE WHEN j.protocol > 1 THEN '{PROTOCOL_SUFFIX}' || j.protocol ELSE '' END"
+)
 """The queue of a job `j` (`db.queues`)."""
 
 
@@ -21,11 +24,11 @@ _WINDOWS: Final[TextClause] = text(
     f"""
     SELECT q.queue,
       (SELECT coalesce(sum(w.slots), 0) FROM workers w
-        WHERE w.model = q.model AND (NOT q.is_text OR 'text' = ANY(w.tasks))
+        WHERE w.model = q.model AND (NOT q.is_text OR 'text' = ANY(w.tasks)) AND w.protocol >= q.protocol
           AND w.seen_at > clock_timestamp() - make_interval(secs => :alive)) AS slots,
       (SELECT count(*) FROM chunks c JOIN jobs j ON j.id = c.job_id
         WHERE c.state = 'dispatched' AND {_QUEUE} = q.queue) AS dispatched
-    FROM (SELECT DISTINCT {_QUEUE} AS queue, j.model, j.task->>'type' IS NOT DISTINCT FROM 'text' AS is_text
+    FROM (SELECT DISTINCT {_QUEUE} AS queue, j.model, j.protocol, j.task->>'type' IS NOT DISTINCT FROM 'text' AS is_text
       FROM jobs j WHERE j.state IN ('pending', 'running')) q
     """
 )

@@ -114,7 +114,16 @@ def _failures() -> ColumnElement[Any]:
 
 
 _HIDDEN: Final = frozenset(
-    {"request_sha256", "idempotency_key", "ingest_cursor", "ingest_token", "ingest_pages", "ingest_mark", "prompts"}
+    {
+        "request_sha256",
+        "idempotency_key",
+        "ingest_cursor",
+        "ingest_token",
+        "ingest_pages",
+        "ingest_mark",
+        "prompts",
+        "protocol",
+    }
 )
 
 
@@ -135,7 +144,8 @@ def _jobs_with_counts() -> Select[Any]:
     unfinished = jobs.c.state.not_in(list(FINAL_JOB_STATES))
     expired = jobs.c.state == JobState.EXPIRED
     given_up = and_(~unfinished, ~expired)
-    seen = exists().where(workers.c.model == jobs.c.model, jobs.c.task["type"].astext == any_(workers.c.tasks), LIVE)
+    serves = and_(jobs.c.task["type"].astext == any_(workers.c.tasks), workers.c.protocol >= jobs.c.protocol)
+    seen = exists().where(workers.c.model == jobs.c.model, serves, LIVE)
     shown = [c for c in jobs.c if c.name not in _HIDDEN]
     return select(
         *shown,

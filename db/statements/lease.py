@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from db.queues import PROTOCOL
 from db.statements.bound import Bound, bound
 from db.statements.clock import now, seconds
 from db.statements.leader import WAKE_CHANNEL
@@ -73,9 +74,12 @@ _START_JOB: Final = (
 )
 
 
-def claim(job_id: UUID, chunk_no: int, *, worker: str, lease_seconds: float) -> Bound:
-    """ready | dispatched → leased, `fence + 1`, one attempt charged. One row: everything the worker needs."""
-    return bound(_CLAIM, of_job=job_id, of_chunk=chunk_no, by_worker=worker, lease=lease_seconds)
+def claim(job_id: UUID, chunk_no: int, *, worker: str, lease_seconds: float, knows: int = PROTOCOL) -> Bound:
+    """ready | dispatched → leased, `fence + 1`, one attempt charged. One row: everything the worker needs.
+
+    No row for a job of a protocol that the worker does not know.
+    """
+    return bound(_CLAIM, of_job=job_id, of_chunk=chunk_no, by_worker=worker, lease=lease_seconds, knows=knows)
 
 
 _CLAIM: Final = (
@@ -88,6 +92,7 @@ _CLAIM: Final = (
         jobs.c.id == chunks.c.job_id,
         jobs.c.state.in_(OPEN_JOB_STATES),
         (jobs.c.deadline.is_(None)) | (jobs.c.deadline > now()),
+        jobs.c.protocol <= bindparam("knows", type_=Integer),
     )
     .values(
         state=ChunkState.LEASED,

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import ARRAY, ColumnElement, Text, TextClause, bindparam, select, text
 
+from db.queues import PROTOCOL
 from db.statements.bound import Bound, bound
 from db.statements.clock import now, seconds
 from db.tables import workers
@@ -16,7 +17,7 @@ LIVE: Final[ColumnElement[bool]] = workers.c.seen_at > now() - seconds(30)
 
 @dataclass(frozen=True)
 class Registration:
-    """A model that a worker has loaded, how many chunks it works on at a time, and which tasks it serves."""
+    """A model that a worker has loaded, how many chunks it works on at a time, and what it knows of tasks."""
 
     id: str
     model: str
@@ -25,6 +26,7 @@ class Registration:
     precision: str
     slots: int
     tasks: list[str]
+    protocol: int = PROTOCOL
 
 
 def sign(loaded: list[Registration]) -> Bound:
@@ -34,8 +36,8 @@ def sign(loaded: list[Registration]) -> Bound:
 
 _SIGN: Final[TextClause] = text(
     """
-    INSERT INTO workers (id, model, model_revision, device, precision, slots, tasks)
-    VALUES (:id, :model, :model_revision, :device, :precision, :slots, :tasks)
+    INSERT INTO workers (id, model, model_revision, device, precision, slots, tasks, protocol)
+    VALUES (:id, :model, :model_revision, :device, :precision, :slots, :tasks, :protocol)
     ON CONFLICT (id, model) DO UPDATE SET seen_at = clock_timestamp(), tasks = excluded.tasks
     """
 )

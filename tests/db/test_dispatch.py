@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, select
 
 from db.engine import single_statements, sync_engine
-from db.statements import dispatch, lease
-from db.tables import tenants
+from db.queues import queues
+from db.statements import dispatch, lease, register
+from db.tables import chunks, tenants
 from tests.jobs import submit
 
 
@@ -76,3 +77,26 @@ def test_only_a_chunk_that_still_waits_is_announced_again(engine: Engine) -> Non
         connection.execute(*lease.claim(job, 1, worker="w", lease_seconds=60)).one()
         again = connection.execute(*dispatch.announce_again(job, [0, 1, 9])).all()
     assert [(row.job_id, row.chunk_no) for row in again] == [(job, 0)]
+
+
+def test_a_worker_leaves_a_newer_protocol_to_others(engine: Engine) -> None:
+    newer = submit(engine, ["s3://b/0"], protocol=2)
+    assert fill(engine, 8) == []
+    signed = [register.Registration(f"knows {n}", "null", "1", "cpu", "float32", n, ["auto"], n) for n in (1, 2)]
+    with engine.begin() as connection:
+        connection.execute(*register.sign(signed))
+        ((queue, slots),) = [(row.queue, row.slots) for row in connection.execute(*dispatch.windows(alive_seconds=9))]
+        assert slots == 2
+        assert queue in queues("null", text=False, protocol=2) and queue not in queues("null", text=True, protocol=1)
+        ((job, chunk),) = [row[:2] for row in connection.execute(*dispatch.fill_window(queue, room=8, job_room=8))]
+        connection.execute(*lease.start_job(job))
+        # Even if its message comes to a worker that does not know it.
+        assert connection.execute(*lease.claim(job, chunk, worker="1", lease_seconds=60, knows=1)).all() == []
+        assert connection.execute(select(chunks.c.attempts, chunks.c.state)).one() == (0, "dispatched")
+        taken = connection.execute(*lease.claim(job, chunk, worker="2", lease_seconds=60, knows=2)).one()
+        assert (taken.job_id, taken.attempts) == (newer, 1)
+
+
+def test_the_queues_of_a_worker() -> None:
+    assert queues("m", text=False, protocol=1) == ("m",)
+    assert queues("m", text=True, protocol=3) == ("m", "m.v2", "m.v3", "m.text", "m.text.v2", "m.text.v3")

@@ -3,6 +3,11 @@
 import time
 from uuid import uuid4
 
+from sqlalchemy import update
+
+from db.ids import show_job_id
+from db.statements.leader import wake_dispatcher
+from db.tables import jobs
 from tests.faults import hostile, outputs
 from tests.faults.cluster import LEADER, LEASE, Cluster, until
 from tests.faults.oracle import outcome
@@ -54,6 +59,24 @@ def test_doubled_messages_are_worked_off_once(cluster: Cluster) -> None:
     cluster.wait_done(job)
     assert outcome(cluster, job) == {"ok": 24}
     assert cluster.ask("SELECT sum(attempts) FROM chunks WHERE job_id = :job", job=job) == 6
+
+
+def test_a_job_of_a_newer_protocol_waits_uncharged(cluster: Cluster) -> None:
+    """It has a queue of its own, which nobody serves here. Messages come to workers of this release all the same."""
+    job = cluster.submit(24, size=4, protocol=2)
+    for chunk in range(6):
+        cluster.redis.lpush(list_name("null", 0), message(job, chunk))
+    until("the workers drop them", 10, lambda: cluster.queued() == 0)
+    with cluster.stack.client() as client:
+        shown = client.get(f"/v1/jobs/{show_job_id(job)}").json()
+    assert (shown["state"], shown["waiting_for"]) == ("pending", "NO_WORKER")
+    untouched = "SELECT count(*) FROM chunks WHERE job_id = :job AND state IN ('ready', 'dispatched') AND attempts = 0"
+    assert cluster.ask(untouched, job=job) == 6
+    with cluster.engine.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job).values(protocol=1))
+        connection.execute(*wake_dispatcher())
+    cluster.wait_done(job)
+    assert outcome(cluster, job) == {"ok": 24}
 
 
 def test_flushed_redis_is_announced_again(cluster: Cluster) -> None:

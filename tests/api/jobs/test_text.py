@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, delete
 
-from db.queues import text_queue
+from db.queues import TEXT_SUFFIX
 from db.statements import dispatch, register
 from db.tables import workers
 from exports.table import FORMATS
@@ -74,10 +74,10 @@ async def test_its_chunks_have_a_queue_that_other_workers_do_not_read(service: S
     with service.engine.begin() as connection:
         rows = connection.execute(*dispatch.windows(alive_seconds=60)).all()
         slots = {row.queue: row.slots for row in rows}
-        assert (slots["null"], slots[text_queue("null")]) == (4, 2)
-        (filled,) = connection.execute(*dispatch.fill_window(text_queue("null"), room=9, job_room=9)).all()
+        assert (slots["null"], slots["null" + TEXT_SUFFIX]) == (4, 2)
+        (filled,) = connection.execute(*dispatch.fill_window("null" + TEXT_SUFFIX, room=9, job_room=9)).all()
         (lost,) = connection.execute(*dispatch.announced_chunks(age_seconds=0)).all()
-        assert (lost.job_id, lost.queue) == (filled.job_id, text_queue("null"))
+        assert (lost.job_id, lost.queue) == (filled.job_id, "null" + TEXT_SUFFIX)
 
 
 async def test_every_export_has_phrases_and_scores(service: Service) -> None:
