@@ -28,6 +28,7 @@ WORDS: Final = {
     "aiter_lines": "iter_lines",
     "AsyncClient": "Client",
     "AsyncJobs": "Jobs",
+    "AsyncWebhookSecrets": "WebhookSecrets",
     "AsyncJob": "Job",
 }
 _ANY: Final = re.compile("|".join(rf"\b{re.escape(word)}" for word in WORDS))

@@ -152,6 +152,7 @@ class ModelWorker(Struct, frozen=True):
     device: str
     precision: str
     revision: str
+    tasks: list[str] = field(default_factory=list)
 
 
 class Model(Struct, frozen=True):

@@ -1,12 +1,15 @@
 """The client against the running service: from pictures on this machine to masks in other libraries."""
 
 import asyncio
+import io
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from pycocotools import mask as pycoco
 from pycocotools.coco import COCO
 
@@ -133,6 +136,32 @@ def test_one_image_is_segmented_in_the_call(client: Client, photos: Path) -> Non
     job = client.jobs.submit(images=[photos / "coffee.jpg"]).wait(200, check=True)
     (item,) = job.items()
     assert [mask.area for mask in client.segment(item.image).masks] == [mask.area for mask in job.masks(0)]
+
+
+def test_an_image_is_embedded_once(client: Client, photos: Path) -> None:
+    embedding = client.embed(photos / "coffee.jpg")
+    assert embedding.size == (400, 600) and embedding.to_numpy().shape == embedding.shape
+    assert client.embed(photos / "coffee.jpg", known=embedding) is embedding
+    assert client.embed(photos / "more" / "cat.png", known=embedding).etag != embedding.etag
+
+
+def test_the_server_draws_an_item(job: Job) -> None:
+    assert Image.open(io.BytesIO(job.overlay(1))).size == (451, 300)
+    with pytest.raises(maskworks.NotFound, match="ITEM_NOT_FOUND"):
+        job.overlay(2)
+
+
+def test_a_webhook_is_followed_and_sent_again(client: Client, service: Stack, job: Job) -> None:
+    assert (made := client.webhook_secrets.create()).secret
+    assert made.id in {each.id for each in client.webhook_secrets.list()}
+    with pytest.raises(maskworks.NotFound, match="WEBHOOK"):
+        job.webhook()
+    webhook = {"url": "https://hooks.example.com/", "events": ["job.expired"]}
+    other = client.jobs.submit(items=[{"image": f"s3://{service.bucket}/nothing.jpg"}], webhook=webhook).wait(200)
+    until = time.monotonic() + 60
+    while other.webhook().state != "skipped":
+        assert time.monotonic() < until
+    assert other.redeliver_webhook().url == webhook["url"]
 
 
 def test_a_refusal_has_its_reason_and_its_field(client: Client, config: Config) -> None:

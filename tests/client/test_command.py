@@ -58,6 +58,8 @@ def test_from_a_folder_to_a_coco_file_in_one_line(run: Run, photos: Path) -> Non
         "coffee.jpg",
         "more/cat.png",
     ]
+    assert run("overlay", job, "1")[:2] == (0, f"{job}.1.png\n") and Path(f"{job}.1.png").stat().st_size > 1000
+    assert run("webhook", job)[0] == 5 and run("webhook-secrets", "--create")[1].startswith("whsec_")
     assert run("delete", job)[0] == 0 and run("show", job)[0] == 5
 
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from maskworks.aio.download import download, download_pages
+from maskworks.aio.results import read_results
 from maskworks.aio.runtime import sleep
 from maskworks.aio.transport import Call, Transport
 from maskworks.errors import (
@@ -29,10 +30,10 @@ from maskworks.progress import shown
 from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result
 from maskworks.sse import EventReader
 from maskworks.tables import frame
+from maskworks.webhooks import WebhookDelivery
 from maskworks.yolo import YoloFolder
 
 _POLL_SECONDS = 30.0
-_RESULTS = 1000  # items of one answer: what is asked for again after a connection that broke
 _LEAST_SECONDS = 0.5  # between two polls for progress
 _OUTAGE_SECONDS = 300.0
 _HEARTBEAT_SECONDS = 30.0
@@ -198,34 +199,20 @@ class AsyncJob:
                 return
             params["page_token"] = page.next_page_token
 
+    async def overlay(self, item_id: str | int) -> bytes:
+        """A PNG of an item's image with its masks drawn over it, upright and in full size. The server draws it.
+
+        Raises Conflict unless the item has succeeded.
+        """
+        return (await self._transport.send(self._call("GET", f"/items/{item_id}/overlay.png"))).content
+
     async def results(self) -> AsyncIterator[Result]:
         """The final items with their masks, by index, in constant memory.
 
         After a connection that broke, it goes on behind the last result.
         """
-        last, failures = -1, 0
-        params: dict[str, Any] = {"format": "jsonl", "page_size": _RESULTS}
-        while True:
-            try:
-                complete = False
-                async with self._transport.open(self._call("GET", "/results", params=params)) as answer:
-                    token = answer.headers.get("X-Next-Page-Token")
-                    async for line in answer.aiter_lines():
-                        if line.startswith('{"job":'):
-                            complete = True
-                        elif line and (result := msgspec.json.decode(line, type=Result)).index > last:
-                            last, failures = result.index, 0
-                            yield result
-                if not complete:
-                    raise ConnectionFailed(f"the results of {self.id} ended before their last line")
-                if token is None:
-                    return
-                params["page_token"] = token
-            except ConnectionFailed:
-                failures += 1
-                if failures > 5:
-                    raise
-                await sleep(2.0**failures / 4)
+        async for result in read_results(self._transport, self._call("GET", "/results")):
+            yield result
 
     async def export(self, format: str, path: str | Path | None = None, *, page_size: int | None = None) -> Path:
         """Write all results into a file, in a format of the server, or as `yolo` into a folder.
@@ -266,6 +253,14 @@ class AsyncJob:
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         call = self._call("POST", ":retry", headers=headers, json=body or None)
         return type(self)(self._transport, await self._transport.read(call, JobRecord))
+
+    async def webhook(self) -> WebhookDelivery:
+        """How far the delivery of the job's webhook is, and its last tries. Raises NotFound where it has none."""
+        return await self._transport.read(self._call("GET", "/webhook"), WebhookDelivery)
+
+    async def redeliver_webhook(self) -> WebhookDelivery:
+        """Send the event of a job that is done again, with the same id. Raises Conflict while it is being sent."""
+        return await self._transport.read(self._call("POST", "/webhook:redeliver"), WebhookDelivery)
 
     async def delete(self) -> None:
         """Delete the job and its results. It must be done. Raises Conflict."""

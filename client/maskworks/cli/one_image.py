@@ -1,10 +1,11 @@
-"""Commands beside jobs: segment and models."""
+"""Commands about one image: segment and overlay; and models."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from maskworks.cli.jobs import JobId
 from maskworks.cli.output import AsJson, say, show_json, show_table
 from maskworks.cli.submitting import prompts_of, task_of
 from maskworks.overlay import drawn
@@ -56,6 +57,22 @@ def segment(
         show_table(("id", "prompt", "area", "x", "y", "width", "height", "iou", "stability"), rows)
 
 
+def overlay(
+    job_id: JobId,
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="An item's id: its index.")] = "0",
+    save: Annotated[Path | None, typer.Option(metavar="PNG", help="The file (default: JOB.ITEM.png here).")] = None,
+) -> None:
+    """Write the image of an item with its masks drawn over it. Prints the file.
+
+    \b
+      maskworks overlay JOB 7 --save masks.png
+    """
+    path = save or Path(f"{job_id}.{item}.png")
+    with Client() as client:
+        path.write_bytes(client.jobs.get(job_id).overlay(item))
+    typer.echo(path)
+
+
 def numbers(text: str, n: int) -> list[float]:
     """`500,375` → numbers. Raises typer.BadParameter."""
     try:
@@ -79,7 +96,10 @@ def models(as_json: AsJson = False) -> None:
         show_json(found)
         return
     rows = [
-        (m.name, "yes" if m.default else "", "yes" if m.loaded else "no", m.parameters, m.licence, len(m.workers))
+        (
+            *(m.name, "yes" if m.default else "", "yes" if m.loaded else "no", m.parameters, m.licence, len(m.workers)),
+            " ".join(sorted({task for worker in m.workers for task in worker.tasks})) or None,
+        )
         for m in found
     ]
-    show_table(("name", "default", "loaded", "parameters", "licence", "workers"), rows)
+    show_table(("name", "default", "loaded", "parameters", "licence", "workers", "tasks"), rows)

@@ -8,15 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from msgspec import Struct
 
 from maskworks.config import Config
+from maskworks.embedding import Embedding, embedding_of
 from maskworks.records import Model, Segmented
 from maskworks.submission import Task, encoded, segment_request, upload_of
 from maskworks.sync.jobs import Jobs
 from maskworks.sync.runtime import in_thread
 from maskworks.sync.transport import Call, Transport
+from maskworks.sync.webhook_secrets import WebhookSecrets
 
 
 class _Models(Struct, frozen=True):
@@ -44,6 +45,7 @@ class Client:
         self.config = config or Config.find(url, api_key, uploads)
         self._transport = Transport(self.config, retries, timeout)
         self.jobs = Jobs(self._transport, self.config)
+        self.webhook_secrets = WebhookSecrets(self._transport)
 
     def close(self) -> None:
         self._transport.close()
@@ -76,6 +78,7 @@ class Client:
         task: Task | None = None,
         model: str | None = None,
         precision: str | None = None,
+        depth: str | None = None,
     ) -> Segmented:
         """Segment one image in this call: a URI, a local file, or the bytes of one.
 
@@ -83,11 +86,37 @@ class Client:
         Without either, everything is segmented.
         """
         one = {"points": points, "labels": labels, "box": box, "multimask": multimask}
-        request = segment_request(one, prompts, task, {"model": model, "precision": precision})
+        request = segment_request(one, prompts, task, {"model": model, "precision": precision, "depth": depth})
+        call = self._call("/v1/segment", image, request)
+        return self._transport.read(call, Segmented)
+
+    def embed(
+        self,
+        image: str | Path | bytes,
+        *,
+        known: Embedding | None = None,
+        model: str | None = None,
+        precision: str | None = None,
+        depth: str | None = None,
+    ) -> Embedding:
+        """Embed one image in this call, for programs that run the decoder themselves.
+
+        `known` is an earlier embedding. It is given back where it is still right, and then nothing is computed.
+        """
+        fields = {"model": model, "precision": precision, "depth": depth}
+        request = {name: value for name, value in fields.items() if value is not None}
+        headers = {"If-None-Match": known.etag} if known is not None else {}
+        answer = self._transport.send(self._call("/v1/embeddings", image, request, headers))
+        if known is not None and answer.status_code == 304:
+            return known
+        return embedding_of(answer.headers, answer.content)
+
+    def _call(
+        self, path: str, image: str | Path | bytes, request: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> Call:
+        """A call about one image, which is named or sent along."""
         if isinstance(image, str) and "://" in image:
-            call = Call("POST", "/v1/segment", json={"image": image, **request})
-        else:
-            upload = in_thread(lambda: upload_of(image))
-            files = {"image": upload, "request": (None, encoded(request), "application/json")}
-            call = Call("POST", "/v1/segment", files=files)
-        return msgspec.json.decode((self._transport.send(call)).content, type=Segmented)
+            return Call("POST", path, headers=headers or {}, json={"image": image, **request})
+        upload = in_thread(lambda: upload_of(image))
+        files = {"image": upload, "request": (None, encoded(request), "application/json")}
+        return Call("POST", path, headers=headers or {}, files=files)

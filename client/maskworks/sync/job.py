@@ -27,13 +27,14 @@ from maskworks.progress import shown
 from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result
 from maskworks.sse import EventReader
 from maskworks.sync.download import download, download_pages
+from maskworks.sync.results import read_results
 from maskworks.sync.runtime import sleep
 from maskworks.sync.transport import Call, Transport
 from maskworks.tables import frame
+from maskworks.webhooks import WebhookDelivery
 from maskworks.yolo import YoloFolder
 
 _POLL_SECONDS = 30.0
-_RESULTS = 1000  # items of one answer: what is asked for again after a connection that broke
 _LEAST_SECONDS = 0.5  # between two polls for progress
 _OUTAGE_SECONDS = 300.0
 _HEARTBEAT_SECONDS = 30.0
@@ -199,34 +200,20 @@ class Job:
                 return
             params["page_token"] = page.next_page_token
 
+    def overlay(self, item_id: str | int) -> bytes:
+        """A PNG of an item's image with its masks drawn over it, upright and in full size. The server draws it.
+
+        Raises Conflict unless the item has succeeded.
+        """
+        return (self._transport.send(self._call("GET", f"/items/{item_id}/overlay.png"))).content
+
     def results(self) -> Iterator[Result]:
         """The final items with their masks, by index, in constant memory.
 
         After a connection that broke, it goes on behind the last result.
         """
-        last, failures = -1, 0
-        params: dict[str, Any] = {"format": "jsonl", "page_size": _RESULTS}
-        while True:
-            try:
-                complete = False
-                with self._transport.open(self._call("GET", "/results", params=params)) as answer:
-                    token = answer.headers.get("X-Next-Page-Token")
-                    for line in answer.iter_lines():
-                        if line.startswith('{"job":'):
-                            complete = True
-                        elif line and (result := msgspec.json.decode(line, type=Result)).index > last:
-                            last, failures = result.index, 0
-                            yield result
-                if not complete:
-                    raise ConnectionFailed(f"the results of {self.id} ended before their last line")
-                if token is None:
-                    return
-                params["page_token"] = token
-            except ConnectionFailed:
-                failures += 1
-                if failures > 5:
-                    raise
-                sleep(2.0**failures / 4)
+        for result in read_results(self._transport, self._call("GET", "/results")):
+            yield result
 
     def export(self, format: str, path: str | Path | None = None, *, page_size: int | None = None) -> Path:
         """Write all results into a file, in a format of the server, or as `yolo` into a folder.
@@ -267,6 +254,14 @@ class Job:
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         call = self._call("POST", ":retry", headers=headers, json=body or None)
         return type(self)(self._transport, self._transport.read(call, JobRecord))
+
+    def webhook(self) -> WebhookDelivery:
+        """How far the delivery of the job's webhook is, and its last tries. Raises NotFound where it has none."""
+        return self._transport.read(self._call("GET", "/webhook"), WebhookDelivery)
+
+    def redeliver_webhook(self) -> WebhookDelivery:
+        """Send the event of a job that is done again, with the same id. Raises Conflict while it is being sent."""
+        return self._transport.read(self._call("POST", "/webhook:redeliver"), WebhookDelivery)
 
     def delete(self) -> None:
         """Delete the job and its results. It must be done. Raises Conflict."""

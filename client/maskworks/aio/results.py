@@ -1,0 +1,42 @@
+"""The results of a job, read line by line, across answers and broken connections."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from maskworks.aio.runtime import sleep
+from maskworks.aio.transport import Call, Transport
+from maskworks.errors import ConnectionFailed
+from maskworks.records import Result
+
+_ITEMS = 1000  # of one answer: what is asked for again after a connection that broke
+_TRIES = 6
+
+
+async def read_results(transport: Transport, call: Call) -> AsyncIterator[Result]:
+    """Each result once, by index. Raises APIError, and ConnectionFailed after some tries."""
+    last, failures = -1, 0
+    params: dict[str, Any] = {"format": "jsonl", "page_size": _ITEMS}
+    while True:
+        try:
+            complete = False
+            async with transport.open(replace(call, params=params)) as answer:
+                token = answer.headers.get("X-Next-Page-Token")
+                async for line in answer.aiter_lines():
+                    if line.startswith('{"job":'):
+                        complete = True
+                    elif line and (result := msgspec.json.decode(line, type=Result)).index > last:
+                        last, failures = result.index, 0
+                        yield result
+            if not complete:
+                raise ConnectionFailed(f"the answer to {call.path} ended before its last line")
+            if token is None:
+                return
+            params["page_token"] = token
+        except ConnectionFailed:
+            failures += 1
+            if failures == _TRIES:
+                raise
+            await sleep(2.0**failures / 4)
