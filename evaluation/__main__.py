@@ -1,66 +1,76 @@
-"""`python -m evaluation --images DIR --ground-truth DIR`: measure the masks of prompts beside classical methods.
+"""`python -m evaluation TASK --format F --images DIR --model M --out DIR`: measure models on a data set that you have.
 
-Prints a table. With --json it writes the row of every region. ground_truth.py describes the label maps.
+Several --model are compared on the same pictures. A run that was stopped goes on where it was. docs/evaluation.md has
+the tasks and the formats.
 """
 
 import argparse
-import json
-from dataclasses import asdict
+import sys
+from dataclasses import replace
 from pathlib import Path
 
-from evaluation.ground_truth import pictures
-from evaluation.measure import Row, measure_picture, summary
-from model.sizes import size
-from model.weights.checkpoint import load
-
-TABLE = (
-    ("1 click, top-predicted", "top", "flood best tolerance", "felzenszwalb best scale"),
-    ("1 click, oracle of 3", "oracle", "flood best of 3", "felzenszwalb best of 3"),
-    ("box", "box", "grabcut", "filled box"),
-)
+from evaluation.data.picture import DataSet, GroundTruthError
+from evaluation.data.table import FORMATS, Place
+from evaluation.journal import Journal, RunError
+from evaluation.report import Measured, report
+from evaluation.run import Progress, identity, run
+from evaluation.sheet import draw
+from evaluation.subjects import Named, SubjectError, named
+from evaluation.task import Task
+from evaluation.tasks.table import TASKS
+from model.errors import ModelError
+from model.memory import keep_freed_memory
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--ground-truth", type=Path, required=True)
-    parser.add_argument("--model", default="sam_tiny")
-    parser.add_argument("--checkpoint", type=Path, help="default: the model's own")
-    parser.add_argument(
-        "--min-share", type=float, default=0.005, help="leave out regions below this share of a picture"
-    )
-    parser.add_argument("--limit", type=int, help="use only the first so many pictures")
-    parser.add_argument("--no-classical", action="store_true")
-    parser.add_argument("--no-clicks", action="store_true", help="leave out NoC, the slowest part")
-    parser.add_argument("--json", type=Path, help="write the figures and every region here")
+    tasks = parser.add_subparsers(dest="task", required=True)
+    for name, row in TASKS.items():
+        task = tasks.add_parser(name, help=row.about, description=row.about)
+        row.add_to(task)
+        task.add_argument("--format", choices=FORMATS, required=True)
+        task.add_argument("--images", type=Path, required=True, help="folder of pictures, or root of a layout")
+        task.add_argument("--ground-truth", type=Path, help="folder of label maps, or file of annotations")
+        task.add_argument("--split", help="of SBD and BSDS500")
+        task.add_argument("--min-share", type=float, default=0.0, help="leave out smaller regions")
+        task.add_argument("--limit", type=int, help="use only the first so many pictures")
+        task.add_argument("--model", action="append", required=True, help="NAME or NAME,key=value,…; may be repeated")
+        task.add_argument("--device", default="cpu")
+        task.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
+        task.add_argument("--out", type=Path, required=True, help="folder for records and report")
     return parser.parse_args()
 
 
-def table(found: dict[str, float]) -> str:
-    """The figures as text: mean IoU by prompt, the model first."""
-    lines = [f"{round(found['regions'])} regions; predicted against true IoU: r = {found['correlation']:.3f}"]
-    for title, ours, *others in TABLE:
-        rivals = [f"{name} {found[name]:.3f}" for name in others if name in found]
-        lines.append("   ".join([f"{title:24}{found[ours]:.3f}", *rivals]))
-    clicks = [f"{name.upper()[:3]}@{name[3:]} {found[name]:.2f}" for name in ("noc85", "noc90") if name in found]
-    return "\n".join([*lines, *(["   ".join(clicks)] if clicks else [])])
+def measured(task: Task, asked: Named, data: DataSet, device: str, out: Path) -> Measured:
+    """Load one model and measure what is not measured yet, and draw its cases."""
+    subject = asked.load(device)
+    what = identity(task, subject, data)
+    journal = Journal(out / asked.folder / "records.jsonl", what)
+    records = run(task, subject, data, journal, Progress(f"{task.name} {asked.title}"))
+    draw(task, data, records, out / asked.folder / "cases.jpg")
+    return Measured(asked.title, what, records)
+
+
+def evaluate(asked: argparse.Namespace) -> str:
+    """The table of the whole command."""
+    task = TASKS[asked.task].make(asked)
+    models = [named(text, task.settings) for text in dict.fromkeys(asked.model)]
+    data = FORMATS[asked.format](Place(asked.images, asked.ground_truth, asked.split, asked.min_share))
+    data = replace(data, samples=data.samples[: asked.limit])
+    if not data.samples:
+        raise GroundTruthError(f"{asked.images} has no picture for this task")
+    found = report(task, [measured(task, m, data, asked.device, asked.out) for m in models], asked.resamples)
+    found.write(asked.out)
+    return found.as_table()
 
 
 def main() -> None:
     asked = _arguments()
-    sam, revision = load(size(asked.model), asked.checkpoint)
-    rows: list[Row] = []
-    for number, picture in enumerate(pictures(asked.images, asked.ground_truth, asked.min_share)):
-        if asked.limit is not None and number >= asked.limit:
-            break
-        rows += measure_picture(sam.eval(), picture, not asked.no_classical, not asked.no_clicks)
-    if not rows:
-        raise SystemExit("no picture has a label map: NAME.ext wants NAME.png, NAME.npy or NAME.mat")
-    found = summary(rows)
-    print(table(found))
-    if asked.json is not None:
-        report = {"model": asked.model, "revision": revision, "figures": found, "regions": [asdict(r) for r in rows]}
-        asked.json.write_text(json.dumps(report, indent=1))
+    keep_freed_memory()
+    try:
+        print(evaluate(asked))
+    except (GroundTruthError, RunError, SubjectError, ModelError) as error:
+        sys.exit(f"python -m evaluation: {error}")
 
 
 if __name__ == "__main__":

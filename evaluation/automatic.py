@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.ground_truth import Picture, pictures
+from evaluation.data.label_maps import pictures
+from evaluation.data.picture import Picture
 from model.backends.sam import Segmenter
 from model.masks.nms import nms
 from model.masks.rle import decode

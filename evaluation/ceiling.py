@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluation.ground_truth import pictures
+from evaluation.data.label_maps import pictures
 from model.masks.dense import upsampled
 from model.masks.frames import whole
 from training.clicks import Mask, iou

@@ -1,17 +1,16 @@
-"""Prompts for one picture, in and out in the picture's own pixels."""
+"""Prompts for one picture, in and out in the picture's own pixels, with the logits that the next round takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.backends.sam import Segmenter
 from model.masks.dense import upsampled
-from model.masks.frames import resize, to_model, whole
-from model.networks.sam import Sam
+from model.masks.frames import to_model
 from training.clicks import Click, Mask
 
 
@@ -23,20 +22,12 @@ class Answer:
 
 
 class Predictor:
-    """One picture's embedding, and its frame."""
+    """One picture's embedding, and its frame. The segmenter decides the precision and the device."""
 
-    def __init__(self, sam: Sam, image: NDArray[np.uint8]) -> None:
-        self.sam, self.row = sam, sam.row
-        height, width = image.shape[:2]
-        self.frame = whole(height, width, sam.row.image_size)
-        mean, std = (torch.tensor(v, device=sam.device) for v in (self.row.pixel_mean, self.row.pixel_std))
-        pixels = torch.from_numpy(resize(image, self.frame).copy()).to(sam.device).float()
-        tall, wide = self.frame.resized
-        padded = F.pad(
-            ((pixels - mean) / std).permute(2, 0, 1), (0, self.row.image_size - wide, 0, self.row.image_size - tall)
-        )
-        with torch.inference_mode():
-            self.embedding = sam.encode(padded[None])
+    def __init__(self, segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
+        self.sam = segmenter.sam
+        embedding = segmenter.embed(image)
+        self.embedding, self.frame = embedding.tensor, embedding.frame
 
     @torch.inference_mode()
     def ask(
@@ -66,7 +57,7 @@ class Predictor:
         return Answer(self._to_picture(low), scores[0].cpu().numpy(), low[0])
 
     def _to_picture(self, low: Tensor) -> NDArray[np.bool_]:
-        full = upsampled(low[0].float(), self.frame, self.row.image_size)
+        full = upsampled(low[0].float(), self.frame, self.sam.row.image_size)
         return np.asarray((full > 0).cpu().numpy(), np.bool_)
 
 

@@ -118,6 +118,13 @@ ROOMS: dict[str, set[str]] = {
     },
     "model.protocol": {"model.masks", "model.spec", "model.words.protocol"},
     "model.spec": {"model.masks.rle"},
+    "evaluation.data": set(),
+    "evaluation.measures": set(),
+    "evaluation.task": {"evaluation.data.picture"},
+    "evaluation.tasks": {
+        *("evaluation.task", "evaluation.data.picture", "evaluation.measures", "evaluation.predictor"),
+        "evaluation.classical",
+    },
     "workers.images": {"workers.failures"},
     "workers.outbound": set(),
     "workers.storage": {"workers.failures", "workers.outbound"},

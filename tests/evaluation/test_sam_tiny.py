@@ -7,12 +7,12 @@ import pytest
 import skimage
 
 from evaluation.automatic import masks_of, pairwise_iou
-from evaluation.ground_truth import Picture, pictures
-from evaluation.measure import correlation, measure_picture
+from evaluation.data.label_maps import pictures
+from evaluation.data.picture import Picture
+from evaluation.tasks.classical import correlation, measure_picture
 from model.backends.sam import Segmenter
 from model.sizes import size
 from model.spec import Automatic
-from model.weights.checkpoint import load
 from model.weights.files import BUNDLED, verify
 
 REGIONS = Path(__file__).parents[1] / "data" / "regions"
@@ -32,11 +32,6 @@ def test_the_file_is_the_one_on_record() -> None:
     assert row.sha256 in (BUNDLED / "sam_tiny.md").read_text()
     assert path.stat().st_size == row.size_bytes
     assert path.stat().st_size <= 16 << 20
-
-
-@pytest.fixture(scope="module")
-def segmenter() -> Segmenter:
-    return Segmenter.load("sam_tiny")
 
 
 def test_automatic_mode_finds_the_coins_and_little_else(drawn: dict[str, Picture], segmenter: Segmenter) -> None:
@@ -61,9 +56,8 @@ def test_the_cat_is_found_with_much_of_what_is_behind_it(drawn: dict[str, Pictur
     assert cat.max() >= 0.65  # .69: the card says why not the .80 that one candidate has
 
 
-def test_clicks_and_boxes_find_what_people_drew(drawn: dict[str, Picture]) -> None:
-    sam, _ = load(size("sam_tiny"))
-    rows = [row for p in drawn.values() for row in measure_picture(sam, p, classical=False, interactive=False)]
+def test_clicks_and_boxes_find_what_people_drew(drawn: dict[str, Picture], segmenter: Segmenter) -> None:
+    rows = [row for p in drawn.values() for row in measure_picture(segmenter, p, classical=False)]
     mean = {name: float(np.mean([row.ious[name] for row in rows])) for name in ("top", "oracle", "box")}
     assert mean["top"] > 0.62  # .654 when it shipped; flood fill at its best tolerance .521
     assert mean["oracle"] > 0.7008  # .729; Felzenszwalb's best of three .7008

@@ -1,0 +1,1 @@
+"""Data sets on disk as pictures with regions. `table.py` lists the formats."""

@@ -1,0 +1,1 @@
+"""Published measures, without a model: arrays in, figures out."""
