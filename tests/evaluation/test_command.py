@@ -12,6 +12,7 @@ from evaluation import __main__ as command
 from evaluation.bootstrap import differences, intervals, resampled, samples
 from evaluation.journal import Journal, RunError
 from evaluation.subjects import SubjectError, named
+from evaluation.task import Figures
 from model.backends.sam import Segmenter
 from tests.evaluation.drawn import disc, save
 from training.export import export
@@ -104,8 +105,14 @@ def test_differences_are_paired() -> None:
     rng = np.random.default_rng(0)
     values = rng.uniform(0, 1, 40)
     index = samples(40, 200)
-    tallies = [lambda i, add=add: {"mean": float(values[i].mean() + add)} for add in (0.0, 0.01)]
-    both = [(tally(np.arange(40)), resampled(tally, index)) for tally in tallies]
+
+    def figures(add: float) -> tuple[Figures, list[Figures]]:
+        def tally(chosen: np.ndarray) -> Figures:
+            return {"mean": float(values[chosen].mean() + add)}
+
+        return tally(np.arange(40)), resampled(tally, index)
+
+    both = figures(0), figures(0.01)
     alone = intervals(*both[0])["mean"]
     assert alone.low < alone.value < alone.high and alone.high - alone.low > 0.1
     apart = differences(both[0], both[1])["mean"]

@@ -118,12 +118,14 @@ def test_the_previous_logits_are_a_prompt(segmenter: Segmenter) -> None:
     image, mask = scene()
     seen: list[tuple[int, bool, bool]] = []
 
-    class Watched(Predictor):
-        def ask(self, clicks, box=None, previous=None, multimask=True):  # type: ignore[no-untyped-def]
-            seen.append((len(clicks), previous is None, multimask))
-            return super().ask(clicks, box, previous, multimask)
+    predictor = Predictor(segmenter, image)
 
-    trace(Watched(segmenter, image), mask & (np.arange(60) % 2 == 0), None, 3, 0)
+    class Watched:
+        def ask(self, clicks: list[Click], *, previous: Tensor | None = None, multimask: bool = True) -> Answer:
+            seen.append((len(clicks), previous is None, multimask))
+            return predictor.ask(clicks, previous=previous, multimask=multimask)
+
+    trace(Watched(), mask & (np.arange(60) % 2 == 0), None, 3, 0)
     assert seen == [(1, True, True), (2, False, False), (3, False, False)]
 
 
