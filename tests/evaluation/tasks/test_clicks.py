@@ -84,9 +84,9 @@ def cases() -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
     for _ in range(50):
         right = np.zeros((26, 26), np.bool_)
         for _ in range(rng.integers(2, 5)):
-            right |= disc(26, *rng.uniform(3, 23, 2), rng.uniform(2, 7))
-        right &= ~disc(26, *rng.uniform(3, 23, 2), rng.uniform(0, 3))
-        band = disc(26, *rng.uniform(0, 26, 2), rng.uniform(0, 5))
+            right |= disc(26, rng.uniform(3, 23), rng.uniform(3, 23), rng.uniform(2, 7))
+        right &= ~disc(26, rng.uniform(3, 23), rng.uniform(3, 23), rng.uniform(0, 3))
+        band = disc(26, rng.uniform(0, 26), rng.uniform(0, 26), rng.uniform(0, 5))
         yield right & ~band, band & (rng.random() < 0.5), float(rng.uniform(1.5, 8))
 
 
