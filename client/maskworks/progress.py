@@ -1,5 +1,6 @@
-"""A job's progress for people, on stderr."""
+"""A job's progress for people: a bar on stderr, or a line in a notebook."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ def shown(visible: bool) -> Iterator[Callable[[JobRecord], None]]:
     """A function that takes each state of the job; a bar while the block runs, where it is to be visible."""
     if not visible:
         yield _hidden
+        return
+    if "ipykernel" in sys.modules:
+        yield _in_notebook()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -30,6 +34,20 @@ def shown(visible: bool) -> Iterator[Callable[[JobRecord], None]]:
 
 def _hidden(record: JobRecord) -> None:
     """Show nothing."""
+
+
+def _in_notebook() -> Callable[[JobRecord], None]:
+    """One output of the cell, which each state replaces. A bar of rich would need ipywidgets."""
+    from IPython.display import display
+
+    place = display({"text/plain": "…"}, raw=True, display_id=True)
+
+    def show(record: JobRecord) -> None:
+        counts = record.counts
+        ended = counts.total - counts.pending - counts.running
+        place.update({"text/plain": f"{record.state} {ended}/{counts.total}  {more(record)}"}, raw=True)
+
+    return show
 
 
 def more(record: JobRecord) -> str:

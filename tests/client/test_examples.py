@@ -3,38 +3,51 @@
 Airflow, Prefect, Dagster, Label Studio and CVAT are too heavy to install here.
 """
 
+import base64
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from PIL import Image
 
 from deploy.local.stack import Stack
 from maskworks import Client
+from tools import notebook
 
 pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
 
-def test_the_cells_of_the_notebook_run(
+def test_the_notebook_runs_and_shows_masks(
     service: Stack, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MASKWORKS_STACK", str(service.folder.stack_file))
+    for name, value in {
+        "MASKWORKS_STACK": service.folder.stack_file,
+        "PYTHONPATH": ROOT / "client",
+        "IPYTHONDIR": tmp_path / "ipython",
+    }.items():
+        monkeypatch.setenv(name, str(value))
     (tmp_path / "photos").symlink_to(photos)
-    cells = json.loads((EXAMPLES / "quickstart.ipynb").read_text())["cells"]
-    names: dict[str, Any] = {}
-    for cell in cells:
-        if cell["cell_type"] == "code":
-            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
-    names["client"].close()
-    assert names["pixels"].shape == (400, 600) and names["picture"].size == (600, 400)
-    assert {path.name for path in tmp_path.iterdir()} == {"photos", "masks.json", "yolo"}
-    assert (tmp_path / "yolo/labels/more/cat.txt").read_text().count("\n") == len(names["results"][1].masks)
+    shown = [cell.get("outputs", []) for cell in notebook.run(tmp_path).cells]
+    assert "succeeded 2/2" in shown[5][0].data["text/plain"]
+    sizes = [Image.open(io.BytesIO(base64.b64decode(shown[n][0].data["image/png"]))).size for n in (9, 14)]
+    assert sizes == [(600, 400), (451, 300)]
+    assert json.loads((tmp_path / "masks.json").read_text())["annotations"]
+    assert (tmp_path / "yolo/labels/more/cat.txt").read_text()
+
+
+def test_the_outputs_that_the_notebook_keeps_are_of_its_cells() -> None:
+    text = notebook.PATH.read_text()
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert len(outputs) == len(cells) and {each["output_type"] for each in outputs} == {"execute_result"}
+    assert len(text) < 400_000
 
 
 def test_the_cron_script_makes_one_job_a_day(service: Stack, client: Client, photos: Path, tmp_path: Path) -> None:
