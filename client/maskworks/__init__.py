@@ -1,7 +1,7 @@
 """Segment every image in a bucket: the client of a maskworks server."""
 
-from maskworks.aio.client import AsyncClient
-from maskworks.aio.job import AsyncJob
+from typing import TYPE_CHECKING
+
 from maskworks.config import Config
 from maskworks.embedding import Embedding
 from maskworks.errors import (
@@ -27,6 +27,22 @@ from maskworks.sync.client import Client
 from maskworks.sync.job import Job
 from maskworks.version import VERSION as __version__
 from maskworks.webhooks import WebhookDelivery, WebhookSecret
+
+if TYPE_CHECKING:
+    from maskworks.aio.client import AsyncClient
+    from maskworks.aio.job import AsyncJob
+else:
+
+    def __getattr__(name: str) -> object:
+        """The asynchronous client is loaded where it is asked for. It takes as long as everything else here."""
+        if name == "AsyncClient":
+            from maskworks.aio.client import AsyncClient as found
+        elif name == "AsyncJob":
+            from maskworks.aio.job import AsyncJob as found
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return found
+
 
 __all__ = [
     "RLE", "APIError", "AsyncClient", "AsyncJob", "Client", "Config", "ConfigError", "Conflict", "ConnectionFailed",

@@ -9,7 +9,6 @@ A key that stands beside a URL is sent to that URL alone.
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +75,10 @@ def read_file(env: Mapping[str, str]) -> dict[str, Any]:
     """The file of settings; empty where there is none."""
     path = file_path(env)
     try:
-        return tomllib.loads(path.read_text())
+        text = path.read_text()
+        import tomllib
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         if "MASKWORKS_CONFIG" in env:
             raise ConfigError(f"MASKWORKS_CONFIG names {path}, which does not exist.") from None

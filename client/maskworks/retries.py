@@ -3,7 +3,6 @@
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -50,6 +49,8 @@ def read_retry_after(text: str | None) -> float | None:
         return max(0.0, float(text))
     except ValueError:
         pass
+    from email.utils import parsedate_to_datetime
+
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):

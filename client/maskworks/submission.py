@@ -2,7 +2,6 @@
 
 import io
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -106,6 +105,8 @@ def _json(body: Mapping[str, Any]) -> Body:
 
 
 def _lines(head: dict[str, Any], items: Iterable[Mapping[str, Any]]) -> Body:
+    import tempfile
+
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the body closes it
     if not head["input"]:
         del head["input"]

@@ -5,6 +5,7 @@ done = MaskworksJobSensor(task_id="done", job_id=submit.output)
 """
 
 from collections.abc import AsyncIterator, Sequence
+from hashlib import sha256
 from typing import Any
 
 from airflow.exceptions import AirflowException
@@ -14,14 +15,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from maskworks import AsyncClient, Client
 
 
-def submit_folder(prefix: str, run_id: str) -> str:
-    """A job's id. Airflow fills in `run_id`: a task that is run again finds the job that it made before."""
+def submit_folder(prefix: str, ti: Any) -> str:
+    """A job's id. Airflow fills in `ti`: a task that is tried again finds the job that it made before."""
+    key = sha256(f"{ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index}".encode()).hexdigest()
     with Client() as client:
-        return client.jobs.submit(prefix=prefix, labels={"dag_run": run_id[:255]}, idempotency_key=_key(run_id)).id
-
-
-def _key(run_id: str) -> str:
-    return "airflow-" + "".join(letter if letter.isalnum() else "-" for letter in run_id)[:200]
+        return client.jobs.submit(prefix=prefix, labels={"dag": ti.dag_id[:63]}, idempotency_key=f"airflow-{key}").id
 
 
 class MaskworksJobTrigger(BaseTrigger):

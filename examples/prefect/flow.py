@@ -18,16 +18,21 @@ async def submit(prefix: str) -> str:
 
 
 @task(retries=3, retry_delay_seconds=60)
-async def masks(job_id: str, path: Path) -> Path:
-    """Waiting again costs nothing: the job goes on by itself."""
+async def masks(job_id: str, path: Path) -> str:
+    """The state in which the job ended. Waiting again costs nothing: the job goes on by itself."""
     async with AsyncClient() as client:
-        job = await (await client.jobs.get(job_id)).wait(check=True)
-        return await job.export("coco", path)
+        job = await (await client.jobs.get(job_id)).wait()
+        await job.export("coco", path)
+        return job.state
 
 
-@flow(log_prints=True)
+@flow
 async def segment(prefix: str, path: Path = Path("masks.json")) -> Path:
-    return await masks(await submit(prefix), path)
+    job_id = await submit(prefix)
+    state = await masks(job_id, path)
+    if state != "succeeded":
+        raise RuntimeError(f"{job_id} {state}: see `maskworks results {job_id} --state failed`")
+    return path
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as pycoco
 
+import maskworks
 from maskworks import Client, Config, ConfigError, ConnectionFailed, Mask
 from maskworks.masks import RLE
 from maskworks.records import Result
@@ -126,14 +127,23 @@ def test_events_that_come_twice_are_read_once() -> None:
     assert last is not None and last.data == "c"
 
 
-def test_importing_it_is_light() -> None:
-    code = "import sys, maskworks; print(*sys.modules)"
-    command = [sys.executable, "-c", code]
+def loaded_by(module: str) -> set[str]:
+    command = [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"]
     environment = {"PYTHONPATH": str(PACKAGE.parent)}
-    loaded = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    modules = set(loaded.stdout.split())
-    heavy = {"torch", "httpx", "numpy", "boto3", "rich", "typer", "pydantic", "anyio", "api", "db", "model", "deploy"}
-    assert "maskworks.sync.client" in modules and modules & heavy == set()
+    return set(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout.split())
+
+
+def test_importing_it_is_light() -> None:
+    heavy = {"torch", "httpx", "numpy", "boto3", "rich", "pydantic", "anyio", "asyncio", "maskworks.aio.client"}
+    heavy |= {"logging", "email", "tempfile", "tomllib", "api", "db", "model", "deploy"}
+    assert "maskworks.sync.client" in loaded_by("maskworks") and loaded_by("maskworks") & heavy == set()
+    assert loaded_by("maskworks.cli.main") & heavy - {"logging", "tempfile"} == set()
+
+
+def test_the_asynchronous_client_is_loaded_where_it_is_asked_for() -> None:
+    assert [name for name in maskworks.__all__ if not hasattr(maskworks, name)] == []
+    with pytest.raises(AttributeError, match="nothing"):
+        maskworks.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_version_is_that_of_the_metadata() -> None:

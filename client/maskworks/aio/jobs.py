@@ -14,7 +14,6 @@ from maskworks.aio.transport import Call, Transport
 from maskworks.config import Config
 from maskworks.records import JobRecord, Validation
 from maskworks.submission import Body, Image, Input, JobFields, Task, body_of
-from maskworks.uploads import expanded, in_s3
 
 _STREAMED_SECONDS = 600.0
 
@@ -89,6 +88,8 @@ class AsyncJobs:
         self, given: Input, task: Task | None, fields: Mapping[str, Any], on_upload: Callable[[int], object] | None
     ) -> Body:
         """Reads and uploads files, so it runs in a thread."""
+        from maskworks.uploads import expanded, in_s3
+
         items = given.all_items()
         placed = None if items is None else in_s3(expanded(items), self._config, on_upload)
         return body_of(given, task, fields, placed)

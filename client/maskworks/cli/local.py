@@ -12,7 +12,6 @@ import typer
 from maskworks.cli.exits import Exit
 from maskworks.cli.output import say
 from maskworks.config import STACK_FILE, find_stack
-from maskworks.mcp_server import run as run_mcp
 
 
 def up(
@@ -54,7 +53,9 @@ def mcp() -> None:
     \b
       claude mcp add maskworks -- maskworks mcp
     """
-    run_mcp()
+    from maskworks.mcp_server import run
+
+    run()
 
 
 def _need(module: str) -> None:

@@ -15,7 +15,6 @@ from maskworks.submission import Body, Image, Input, JobFields, Task, body_of
 from maskworks.sync.job import Job
 from maskworks.sync.runtime import in_thread
 from maskworks.sync.transport import Call, Transport
-from maskworks.uploads import expanded, in_s3
 
 _STREAMED_SECONDS = 600.0
 
@@ -90,6 +89,8 @@ class Jobs:
         self, given: Input, task: Task | None, fields: Mapping[str, Any], on_upload: Callable[[int], object] | None
     ) -> Body:
         """Reads and uploads files, so it runs in a thread."""
+        from maskworks.uploads import expanded, in_s3
+
         items = given.all_items()
         placed = None if items is None else in_s3(expanded(items), self._config, on_upload)
         return body_of(given, task, fields, placed)
