@@ -36,6 +36,7 @@ from db.engine import async_engine
 from db.logs import log_to_stderr
 from db.metrics_server import serve_metrics
 from db.migrate import head_revision
+from db.traces import start_traces
 from exports.pages import Reader
 
 log = logging.getLogger("maskworks.api")
@@ -54,6 +55,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # A redirect would go to whatever host the client names in its Host header.
         redirect_slashes=False,
         lifespan=_lifespan,
+        # FastAPI makes the spans of requests itself, and would also read the variables of OpenTelemetry.
+        telemetry={"tracing": settings.tracing, "metrics": False, "logs": False, "auto_configure": False},
     )
     _open(app, settings)
     for module in (jobs, events, items, overlay, exports, webhooks, models, instant):
@@ -110,6 +113,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     log_to_stderr(settings.log_format, "%(asctime)s %(levelname)s %(name)s: %(message)s", logging.WARNING)
     logging.getLogger("maskworks").setLevel(settings.log_level)
     stop_metrics = serve_metrics(settings.metrics_host, settings.metrics_port)
+    send_last_spans = start_traces(settings.tracing, "api")
     if settings.api_role is None:
         log.warning("MASKWORKS_API_ROLE is not set: the database does not hide other tenants' rows from the API")
     if settings.redis_url is None:
@@ -122,3 +126,4 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     await app.state.keys.close()
     await app.state.rate_limit.close()
     await app.state.engine.dispose()
+    await asyncio.to_thread(send_last_spans)

@@ -206,6 +206,11 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(
         default="text", description="`text`, or `json`: an object a line, with the ids of request, job and chunk"
     )
+    tracing: bool = Field(
+        default=False,
+        description="Send traces to the OpenTelemetry collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names; needs the "
+        "extra `tracing`",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="INFO", description="Least severity that the API logs"
     )

@@ -9,6 +9,8 @@ from typing import Final, Literal
 
 import orjson
 
+from db.traces import trace_id
+
 LogFormat = Literal["text", "json"]
 _IDS: Final[ContextVar[dict[str, str | int]]] = ContextVar("maskworks_ids", default={})  # noqa: B039  never changed
 
@@ -34,6 +36,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **_IDS.get(),
         }
+        if (trace := trace_id()) is not None:
+            said["trace"] = trace
         if record.exc_info:
             said["error"] = self.formatException(record.exc_info)
         # A lone half of a surrogate pair cannot be written as UTF-8.

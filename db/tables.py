@@ -75,6 +75,7 @@ jobs = Table(
     Column("model", Text, nullable=False),
     Column("precision", Text),
     Column("protocol", SmallInteger, nullable=False, server_default="1"),  # `db.queues`
+    Column("traceparent", Text),  # of the request that submitted it, where traces are on
     Column("priority", SmallInteger, nullable=False, server_default="5"),
     Column("task", JSONB, nullable=False),
     # {"items": n}, {"manifest"} or {"prefix", "glob"}, and "depth" and the number of "prompts" if given

@@ -12,6 +12,7 @@ from db.configuration import EXIT_CONFIGURATION, operator_errors, read_settings
 from db.engine import DATABASE_ERRORS
 from db.logs import log_to_stderr
 from db.metrics_server import serve_metrics
+from db.traces import start_traces
 from model.errors import ModelError
 from workers.app import build_app
 from workers.gpu import GpuCollector
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 with operator_errors():
     settings = read_settings(Settings)
+    send_last_spans = start_traces(settings.tracing, "worker")
 crash_points.arm(settings.crash_at)
 end_process_with_any_thread()
 app = build_app(settings)
@@ -67,6 +69,7 @@ def _stopping(**_: Any) -> None:
 def _stopped(**_: Any) -> None:
     """End the process. The slots are empty. A GPU batch that still runs would not be stored, so nobody waits for it."""
     worker.stop()
+    send_last_spans()
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)

@@ -56,6 +56,11 @@ class SharedSettings(BaseSettings):
     log_format: LogFormat = Field(
         "text", description="`text`, or `json`: an object a line, with the ids of request, job and chunk"
     )
+    tracing: bool = Field(
+        False,
+        description="Send traces to the OpenTelemetry collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names; needs the "
+        "extra `tracing`",
+    )
     metrics_port: int | None = Field(
         None,
         ge=0,

@@ -6,6 +6,8 @@ import resource
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from PIL import Image
@@ -15,6 +17,7 @@ from db.ids import show_job_id
 from db.limits import MAX_INFLIGHT
 from db.logs import about
 from db.statements import register, scaling
+from db.traces import Note, Value, span, traceparent
 from workers.chunks import attempts
 from workers.chunks.chunk import ChunkRun, End, Tools
 from workers.chunks.earlier import EarlierResults
@@ -105,10 +108,11 @@ class Worker:
         try:
             crash_points.reach("claimed", job_id)
             model = self._models.get(held.model, held.precision)
-            with self._paces.run(held.model, held.task["type"]) as pace:
+            with self._paces.run(held.model, held.task["type"]) as pace, _traced(held) as note:
                 run = ChunkRun(tools, held, model, step_aside)
                 end = run.run()
                 pace.items = run.computed
+                note(end=end.value)
         except Exception as error:
             log.exception("chunk %s failed", held.fence)
             end = attempts.failed(self._engine, held, error)
@@ -204,6 +208,22 @@ class Worker:
         if paces := self._paces.changed():
             with self._engine.begin() as connection:
                 connection.execute(*scaling.keep_paces(paces))
+
+
+@contextmanager
+def _traced(held: Claim) -> Iterator[Note]:
+    """The span of a chunk, under that of its way through the queue, under that of its job's request."""
+    ids: dict[str, Value] = {"job": show_job_id(held.fence.job_id), "chunk": held.fence.chunk_no}
+    with span("dispatch", ids, of=held.traceparent, ago_ms=held.queue_ms):
+        dispatched = traceparent()
+    work: dict[str, Value] = {
+        "attempt": held.attempt,
+        "model": held.model,
+        "task": held.task["type"],
+        "images": len(held.items),
+    }
+    with span("chunk", {**ids, **work}, of=dispatched) as note:
+        yield note
 
 
 def _rss_bytes() -> int:

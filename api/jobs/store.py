@@ -18,6 +18,7 @@ from db.ids import new_job_id, show_job_id
 from db.limits import chunk_size
 from db.statements import ingest, leader, output, register, submit, webhooks
 from db.states import JobState
+from db.traces import traceparent
 from intake.item import ItemRow
 
 log = logging.getLogger("maskworks.api")
@@ -124,6 +125,7 @@ async def store_row(
         "n_items": n_items,
         "idempotency_key": key,
         "request_sha256": values["request_sha256"] if key else None,
+        "traceparent": traceparent(),
     }
     if (await connection.execute(*submit.insert_job(row))).first() is None:
         raise MadeBefore(await _made_before(connection, tenant, key or "", values["request_sha256"]))

@@ -123,6 +123,7 @@ _HIDDEN: Final = frozenset(
         "ingest_mark",
         "prompts",
         "protocol",
+        "traceparent",
     }
 )
 

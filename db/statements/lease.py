@@ -120,6 +120,7 @@ _CLAIM: Final = (
         jobs.c.reuse,
         jobs.c.input["depth"].astext.label("depth"),
         jobs.c.created_at,
+        jobs.c.traceparent,
         jobs.c.state.label("job_state"),
         select(tenants.c.places).where(tenants.c.id == jobs.c.tenant_id).scalar_subquery().label("places"),
     )

@@ -69,8 +69,8 @@ def event_data(target: Target) -> str:
 
 @attack("501 event streams of one tenant, all left open", "not built: 404")
 def event_streams(target: Target) -> str:
-    nobody_works = {"model": "sam_vit_b", "input": {"items": [{"image": f"s3://{target.stack.bucket}/none.png"}]}}
-    job = target.submit(nobody_works).json()["id"]
+    long = {"model": "null", "input": {"items": [{"image": f"s3://{target.stack.bucket}/none.png"}] * 20_000}}
+    job = target.submit(long).json()["id"]
     with ExitStack() as opened:
         many = httpx.Limits(max_connections=None)
         http = httpx.Client(base_url=target.http.base_url, headers=target.http.headers, timeout=60, limits=many)
@@ -80,8 +80,9 @@ def event_streams(target: Target) -> str:
             assert stream.status_code == 200, stream.status_code
         said = problem(http.get(f"/v1/jobs/{job}/events"), 429, "TOO_MANY_FOLLOWERS")
         with new_client(target, "calm") as calm:
-            their_job = calm.post("/v1/jobs", json=nobody_works).json()["id"]
+            their_job = calm.post("/v1/jobs", json={"task": {"type": "auto"}} | long).json()["id"]
             with calm.stream("GET", f"/v1/jobs/{their_job}/events") as stream:
                 assert stream.status_code == 200, stream.status_code
+            assert calm.post(f"/v1/jobs/{their_job}:cancel").status_code == 200
         assert http.post(f"/v1/jobs/{job}:cancel").status_code == 200
     return f"{said}; another tenant's stream begins"

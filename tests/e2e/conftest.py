@@ -13,12 +13,20 @@ from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
 from tests.api.document import check_answer
 from tests.conftest import Bucket
+from tests.workers.dispatcher.webhooks.receiver import Receiver, receiving
 
 MAX_PIXELS = 700_000
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Stack]:
+def collector() -> Iterator[Receiver]:
+    """What the service sends to its OpenTelemetry collector."""
+    with receiving(Receiver()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def service(collector: Receiver) -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="maskworks-e2e-"))
     folder.chmod(0o711)
     env = {
@@ -26,6 +34,9 @@ def service() -> Iterator[Stack]:
         "MASKWORKS_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
         "MASKWORKS_METRICS_PORT": "0",
         "MASKWORKS_LOG_FORMAT": "json",
+        "MASKWORKS_TRACING": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.removesuffix("/hook"),
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
     try:
         with stack(folder / "data", models="sam_tiny", fast=True, env=env) as running:

@@ -26,6 +26,7 @@ from db.engine import DATABASE_ERRORS, is_about_data
 from db.limits import MAX_INFLIGHT
 from db.statements import lease as sql
 from db.states import ItemReason
+from db.traces import traceparent
 from intake.fingerprint import Model as MadeBy
 from intake.fingerprint import fingerprint, task_of
 from model.spec import Task
@@ -82,6 +83,7 @@ class ChunkRun:
         self._sink: SimpleQueue[Outcome] = SimpleQueue()
         self._abandoned = threading.Event()
         self._inflight: set[int] = set()
+        self._traceparent = traceparent()
         self._recorder = Recorder(tools.engine, tools.settings.lease_seconds, claim, model)
         self._until = time.monotonic() + tools.settings.chunk_seconds
         # Enough to keep every stage busy, and few enough that a crash makes few suspects.
@@ -221,6 +223,7 @@ class ChunkRun:
             sink=self._sink,
             abandoned=self._abandoned,
             job_id=claim.fence.job_id,
+            traceparent=self._traceparent,
             depth=claim.depth,
             timings_ms={"queue": claim.queue_ms},
         )

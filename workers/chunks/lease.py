@@ -57,6 +57,8 @@ class Claim:
     places: Sequence[str] | None
     """What the tenant may use, as its list stands now. None: whatever the installation allows."""
     reasons: dict[str, int]
+    traceparent: str | None
+    """Of the request that submitted the job. It is on the job's row, because a message that is sent again has none."""
     queue_ms: float
     items: list[Item]
     lost: threading.Event = field(default_factory=threading.Event)
@@ -85,6 +87,7 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
         reuse=row.reuse,
         places=row.places,
         reasons=dict(row.reasons),
+        traceparent=row.traceparent,
         queue_ms=max(0.0, round(waited, 3)),
         items=[Item(index, image, prompts, suspect) for index, image, prompts, suspect in found.missing],
     )

@@ -16,12 +16,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
 from db.states import ItemReason
+from db.traces import Value, span
 from db.web_image import shown_image
 from model.errors import DeviceLost, OutOfMemory
 from model.spec import Embed
@@ -169,7 +170,8 @@ class Pipeline:
         try:
             for ticket in batch:
                 crash_points.reach("computing", ticket.job_id)
-            raws = batch[0].model.core([ticket.prepared for ticket in batch])
+            with _traced(batch):
+                raws = batch[0].model.core([ticket.prepared for ticket in batch])
             if len(raws) != len(batch):
                 raise RuntimeError(f"the model gave {len(raws)} answers to {len(batch)} images")
         except DeviceLost:
@@ -247,3 +249,18 @@ def _timed(ticket: Ticket, stage: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     ticket.timings_ms[stage] = round((time.perf_counter() - started) * 1000, 3)
+
+
+def _traced(batch: list[Ticket]) -> AbstractContextManager[object]:
+    """The span of a batch, under that of its first chunk."""
+    chunks = list(dict.fromkeys(ticket.traceparent for ticket in batch if ticket.traceparent is not None))
+    if not chunks:
+        return nullcontext()
+    model = batch[0].model
+    used: dict[str, Value] = {
+        "images": len(batch),
+        "model": model.name,
+        "device": model.device,
+        "precision": model.precision,
+    }
+    return span("batch", used, of=chunks[0], also_of=chunks[1:])

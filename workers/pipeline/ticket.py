@@ -108,6 +108,8 @@ class Ticket:
     interactive: bool = False
     depth: Depth = Depth.AUTO
     job_id: UUID | None = None
+    traceparent: str | None = None
+    """Of the span of its chunk, where traces are on."""
     fingerprint_of: Callable[[str], bytes] | None = None
     """The fingerprint of the result, from a tag that changes with the object's content."""
     find: Callable[[bytes], Earlier | None] | None = None
