@@ -8,6 +8,8 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from db.roles import exists, may_create
+
 _RIGHTS: Final = {
     "alembic_version": "SELECT",
     "tenants": "SELECT",
@@ -40,17 +42,17 @@ OWN_ROWS: Final = {
 
 
 class NoSuchRole(Exception):
-    """The database has no such role."""
+    """The database has no such role, and the owner of the tables may not make it."""
 
 
 def set_up(connection: Connection, role: str) -> None:
     """Grant the role what the API needs, and hide other tenants' rows from it. Safe to run many times.
 
-    Raises NoSuchRole.
+    The role is made if it is missing. Raises NoSuchRole.
     """
-    if connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).first() is None:
-        raise NoSuchRole(f"there is no role {role!r} (MASKWORKS_API_ROLE): docs/deployment.md says how to make it")
     named = connection.dialect.identifier_preparer.quote(role)
+    if not exists(connection, role):
+        _make(connection, role, named)
     schema: str = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
     connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {named}"))
     for function in _FUNCTIONS:
@@ -59,6 +61,14 @@ def set_up(connection: Connection, role: str) -> None:
         connection.execute(text(f"GRANT {rights} ON {table} TO {named}"))
     for table, condition in OWN_ROWS.items():
         _hide(connection, table, condition, named, role)
+
+
+def _make(connection: Connection, role: str, named: str) -> None:
+    """A role without a login, which ours may take but whose rights it does not have by itself."""
+    if not may_create(connection):
+        raise NoSuchRole(f"there is no role {role!r} (MASKWORKS_API_ROLE): docs/deployment.md says how to make it")
+    connection.execute(text(f"CREATE ROLE {named}"))
+    connection.execute(text(f"GRANT {named} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE"))
 
 
 def _hide(connection: Connection, table: str, condition: str, named: str, role: str) -> None:

@@ -50,7 +50,7 @@ DatabaseUrlSecret = Annotated[SecretStr, AfterValidator(_checked_secret)]
 
 
 class DatabaseSettings(BaseSettings):
-    """The settings of `python -m db.keys` and `python -m db.tenants`."""
+    """The settings of `python -m db.keys`, `db.tenants` and `db.autoscaler`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 

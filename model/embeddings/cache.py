@@ -10,6 +10,8 @@ from torch import Tensor
 LOOKUPS: Final = Counter(
     "maskworks_embedding_cache_lookups", "Embeddings looked for in the cache, by result (hit, miss).", ["result"]
 )
+for _result in ("hit", "miss"):  # from 0 on, so that Prometheus sees the first
+    LOOKUPS.labels(_result)
 
 
 class EmbeddingCache:

@@ -10,6 +10,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from importlib.metadata import requires
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_compose_names_targets_of_the_dockerfile_and_settings_that_exist() -> No
 
     classes = (ApiSettings, WorkerSettings, DispatcherSettings)
     known = {f"MASKWORKS_{name.upper()}" for each in classes for name in each.model_fields}
-    assert set(COMPOSE["x-settings"]) <= known
+    assert all(set(each["environment"]) <= known | {"HF_HOME"} for each in SERVICES.values() if "build" in each)
     built = {name: each["build"]["target"] for name, each in SERVICES.items() if "build" in each}
     assert set(built.values()) == {"api", "worker-cpu", "worker-cuda"} <= {stage for _, stage in STAGES}
     assert all(SERVICES[name]["image"].partition(":")[0] == f"maskworks-{target}" for name, target in built.items())
@@ -110,6 +111,16 @@ def test_the_documented_file_sets_what_compose_needs(tmp_path: Path) -> None:
     needed = set(re.findall(r"\$\{(\w+):\?\}", (DEPLOY / "compose.yaml").read_text()))
     assert set(written) == needed | {"COMPOSE_PROFILES"}
     assert all(written.values()) and written["COMPOSE_PROFILES"] in ("cpu", "gpu")
+
+
+def test_programs_of_compose_exist_and_every_variable_is_documented() -> None:
+    for service in SERVICES.values():
+        match service.get("command"):
+            case ["python", "-m", module, *_]:
+                assert find_spec(module), module
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))
+    page = (DEPLOY.parent / "docs/deployment.md").read_text()
+    assert {each for each in used if not re.search(rf"\b{each}=", page)} == set()
 
 
 def _commands(service: dict[str, Any]) -> str:

@@ -165,6 +165,11 @@ def test_another_model_and_every_option_are_a_few_lines(tmp_path: Path) -> None:
     assert scaled["scaleTargetRef"]["name"] == "maskworks-worker-mobile-sam"
     assert scaled["triggers"][0]["metadata"]["query"] == "SELECT wanted_workers('mobile_sam')"
     assert ("TriggerAuthentication", scaled["triggers"][0]["authenticationRef"]["name"]) in objects
+    worker = _container(objects, ("Deployment", "maskworks-worker-mobile-sam"))
+    variables = {each["name"]: each.get("value") for each in worker["env"]}
+    assert variables["MASKWORKS_TEXT"]
+    writable = {each["mountPath"] for each in worker["volumeMounts"] if not each.get("readOnly")}
+    assert variables["HF_HOME"] in writable  # /cache is an image of weights here
     other = objects["HorizontalPodAutoscaler", "maskworks-worker-sam-vit-b"]["spec"]
     assert other["scaleTargetRef"]["name"] == "maskworks-worker-sam-vit-b"
     assert other["metrics"][0]["external"]["metric"]["selector"]["matchLabels"] == {"model": "sam_vit_b"}
@@ -184,6 +189,17 @@ def test_every_variable_is_a_setting(built: dict[str, list[Object]]) -> None:
                 assert set(each["data"]) <= known
             if kind in ("Deployment", "Job"):
                 assert {one["name"] for one in _container(objects, (kind, name)).get("env", [])} <= known
+
+
+def test_the_api_takes_the_role_that_the_migration_makes(gpu: Objects) -> None:
+    def role(name: tuple[str, str]) -> str:
+        (value,) = [e["value"] for e in _container(gpu, name)["env"] if e["name"] == "MASKWORKS_API_ROLE"]
+        return str(value)
+
+    assert role(API) == role(("Job", "maskworks-migrate"))
+    assert f"CREATE ROLE {role(API)};" in (ROOT / "docs/deployment.md").read_text()
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]
+    assert {compose[name]["environment"]["MASKWORKS_API_ROLE"] for name in ("api", "migrate")} == {role(API)}
 
 
 def test_names_and_tags_of_images_are_those_that_are_built(built: dict[str, list[Object]]) -> None:

@@ -13,10 +13,12 @@ from prometheus_client import REGISTRY
 
 from api.http import latency
 from db import counters
+from db.states import FINAL_JOB_STATES, ItemReason, WebhookState
 from model.embeddings import cache
 from tools.manifests.build import build
 from workers import gpu
 from workers.chunks import metrics as of_chunks
+from workers.chunks.chunk import End
 from workers.dispatcher import backlog
 from workers.dispatcher import metrics as of_dispatcher
 from workers.pipeline import metrics as of_pipeline
@@ -84,3 +86,21 @@ def test_both_components_build(tmp_path: Path) -> None:
     objects = {each["kind"]: each for each in build(overlay)}
     assert json.loads(objects["ConfigMap"]["data"]["maskworks.json"]) == DASHBOARD
     assert objects["PrometheusRule"]["spec"]["groups"][0]["rules"] == RULES
+
+
+def test_counters_of_known_labels_begin_at_zero() -> None:
+    """Prometheus does not see the growth of a counter that it first reads as 1."""
+    series = {
+        "maskworks_jobs_ended_total": [{"state": each} for each in FINAL_JOB_STATES],
+        "maskworks_items_total": [
+            *({"outcome": each, "reason": ""} for each in ("computed", "reused")),
+            *({"outcome": "failed", "reason": each} for each in ItemReason),
+        ],
+        "maskworks_chunks_total": [{"end": each} for each in End],
+        "maskworks_webhook_tries_total": [{"outcome": each} for each in WebhookState if each != WebhookState.SKIPPED],
+        "maskworks_embedding_cache_lookups_total": [{"result": each} for each in ("hit", "miss")],
+    }
+    missing = [
+        (n, labels) for n, all_ in series.items() for labels in all_ if REGISTRY.get_sample_value(n, labels) is None
+    ]
+    assert missing == []

@@ -28,6 +28,17 @@ def _secret(page: str) -> str:
     return found
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_keda_has_a_role_of_its_own_which_a_later_command_makes(page: str) -> None:
+    (role,) = re.findall(r"keda-connection=\"postgresql://(\w+):\$KEDA_PASSWORD@", _secret(page))
+    commands = _commands(page)
+    (made,) = [each for each in commands if "db.autoscaler" in each]
+    assert made.endswith(f'python -m db.autoscaler {role} <<< "$KEDA_PASSWORD"')
+    migrated = next(number for number, each in enumerate(commands) if "job/maskworks-migrate" in each)
+    assert commands.index(_secret(page)) < migrated < commands.index(made)
+    assert "KEDA_PASSWORD=$(openssl" in (ROOT / f"docs/{page}.md").read_text()
+
+
 def _keys(page: str) -> set[str]:
     return set(re.findall(r"--from-literal=([\w-]+)=", _secret(page)))
 
@@ -40,7 +51,7 @@ def _asked_for(value: Any) -> Iterator[tuple[str, str, bool]]:
                 references = inner if isinstance(inner, list) else [inner]
                 yield from ((each["name"], each["key"], not each.get("optional", False)) for each in references)
             assert name not in ("secretRef", "secretName"), "all keys of a Secret at once: name them here"
-            yield from _asked_for(inner)
+            yield from _asked_for(yaml.safe_load(inner) if name == "patch" else inner)
     elif isinstance(value, list):
         for inner in value:
             yield from _asked_for(inner)

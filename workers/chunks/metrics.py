@@ -10,6 +10,8 @@ from workers.pipeline.ticket import Failed, Result, Reused
 CHUNKS: Final = Counter(
     "maskworks_chunks", "Chunks that this worker has let go, by how (done, given back, lost, failed).", ["end"]
 )
+for _end in ("done", "given back", "lost", "failed"):  # from 0 on, so that Prometheus sees the first
+    CHUNKS.labels(_end)
 STAGE_SECONDS: Final = Histogram(
     "maskworks_stage_seconds",
     "Seconds of each stage (queue, fetch, decode, encode, mask, rle) of each computed image.",

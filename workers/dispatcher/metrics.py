@@ -15,5 +15,7 @@ WEBHOOK_TRIES: Final = Counter(
     "Tries to deliver a webhook, by what followed (delivered, pending: another try, failed, disabled).",
     ["outcome"],
 )
+for _outcome in ("delivered", "pending", "failed", "disabled"):  # from 0 on, so that Prometheus sees the first
+    WEBHOOK_TRIES.labels(_outcome)
 JOBS_REMOVED: Final = Counter("maskworks_jobs_removed", "Jobs removed because of their age.")
 ERRORS: Final = Counter("maskworks_dispatcher_errors", "Unexpected errors in the leader's loop.")
