@@ -90,7 +90,7 @@ def test_both_components_build(tmp_path: Path) -> None:
 
 def test_counters_of_known_labels_begin_at_zero() -> None:
     """Prometheus does not see the growth of a counter that it first reads as 1."""
-    series = {
+    series: dict[str, list[dict[str, str]]] = {
         "maskworks_jobs_ended_total": [{"state": each} for each in FINAL_JOB_STATES],
         "maskworks_items_total": [
             *({"outcome": each, "reason": ""} for each in ("computed", "reused")),
