@@ -52,14 +52,16 @@ def examine() -> Iterator[Finding]:
         return
     yield Finding("settings", True, f"{config.url} (from {config.source})")
     stack = find_stack(os.environ)
-    if is_of(stack, config.url):
-        yield from (Finding(*each) for each in local_findings(stack))
+    local = [Finding(*each) for each in local_findings(stack)] if is_of(stack, config.url) else []
+    yield from local
     with Client(config=config, retries=0, timeout=5.0) as client:
-        server = list(_server(client))
+        # The local stack holds the port also while no API runs, so that a call would wait in vain.
+        server = [] if any(each.name == "api" and not each.ok for each in local) else list(_server(client))
         yield from server
-        if all(finding.ok for finding in server):
+        serves = bool(server) and all(finding.ok for finding in server)
+        if serves:
             yield from _service(client)
-        yield _uploads(config, client)
+        yield _uploads(config, client if serves else None)
     yield _extras()
 
 
@@ -115,7 +117,7 @@ def _jobs(client: Client, has_worker: bool) -> Finding:
     return Finding("jobs", True, f"{len(open_jobs)} are waiting to begin")
 
 
-def _uploads(config: Config, client: Client) -> Finding:
+def _uploads(config: Config, client: Client | None) -> Finding:
     if not config.uploads:
         return Finding("uploads", None, "no place is set", "set MASKWORKS_UPLOADS=s3://bucket/prefix/ for local files")
     try:
@@ -124,17 +126,22 @@ def _uploads(config: Config, client: Client) -> Finding:
         return Finding("uploads", False, "boto3 is not installed", str(error))
     except MaskworksError as error:
         return Finding("uploads", False, str(error), "check that S3 runs, and the credentials for this bucket")
-    try:
-        checked = client.jobs.validate({"task": {"type": "auto"}, "input": {"items": [{"image": uri}]}})
-        refused = "" if checked.valid else checked.errors[0]["detail"]
-    except APIError as error:
-        refused = error.detail if error.reason == "BUCKET_NOT_ALLOWED" else ""
-    except MaskworksError:
-        refused = ""  # reported as the server's
+    refused = "" if client is None else _refusal(client, uri)
     if refused:
         detail = f"the server may not read {config.uploads}: {refused}"
         return Finding("uploads", False, detail, "choose another place, or add the bucket to MASKWORKS_BUCKETS")
     return Finding("uploads", True, f"{config.uploads} can be written")
+
+
+def _refusal(client: Client, uri: str) -> str:
+    """Why the server may not read an image there; empty where it may, or does not say."""
+    try:
+        checked = client.jobs.validate({"task": {"type": "auto"}, "input": {"items": [{"image": uri}]}})
+        return "" if checked.valid else checked.errors[0]["detail"]
+    except APIError as error:
+        return error.detail if error.reason == "BUCKET_NOT_ALLOWED" else ""
+    except MaskworksError:
+        return ""  # reported as the server's
 
 
 def _extras() -> Finding:

@@ -126,7 +126,7 @@ def test_doctor_says_which_dependency_is_broken_and_what_to_do(
 ) -> None:
     code, found = findings(run)
     assert code == 0 and all(each["ok"] for each in found.values()), found
-    for name in ("redis", "dispatcher", "worker-1", "s3", "postgres"):
+    for name in ("redis", "dispatcher", "worker-1", "s3", "postgres", "api"):
         service.stop_child(name, hurry=name != "dispatcher")  # which gives its lease back
         code, found = findings(run)
         service.start_child(name)
