@@ -15,21 +15,33 @@ from maskworks.submission import local_file
 
 SUFFIXES: Final = frozenset(
     (
-        *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".jp2", ".j2k"),
-        *(".heic", ".heif", ".pbm", ".pgm", ".ppm", ".pnm"),
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+        *(".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+        *(".pnm", ".ppm", ".pgm", ".pbm", ".pam"),
     )
 )
+"""Those that a server takes below a prefix."""
 _AT_ONCE: Final = 8
 _SOME: Final = 256
 
 
 def pictures(folder: Path) -> list[Path]:
     """Every picture below a folder, by name. Hidden files and folders are left out. Raises UploadError."""
-    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-    shown = [path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
-    if not shown:
+    found = [path for path in _shown(folder) if path.suffix.lower() in SUFFIXES]
+    if not found:
         raise UploadError(f"there is no picture in {folder}")
-    return shown
+    return found
+
+
+def others(folder: Path) -> list[Path]:
+    """What `pictures` leaves out, but for hidden files and folders."""
+    return [path for path in _shown(folder) if path.suffix.lower() not in SUFFIXES]
+
+
+def _shown(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def expanded(items: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -74,9 +74,11 @@ def upload(options: argparse.Namespace, console: Console) -> int:
     description = running_stack(options.data)
     access = description["s3"]
     client = s3_client(access["endpoint_url"], access["access_key"], access["secret_key"])
-    keys = put(client, access["bucket"], options.folder)
-    prefix = f"s3://{access['bucket']}/{keys[0].split('/', 1)[0]}/"
-    objects = "1 object" if len(keys) == 1 else f"{len(keys)} objects"
+    done = put(client, access["bucket"], options.folder)
+    prefix = f"s3://{access['bucket']}/{done.keys[0].split('/', 1)[0]}/"
+    for name, why in done.left_out.items():
+        console.print(f"Left out {name}: {why}.", markup=False)
+    objects = "1 object" if len(done.keys) == 1 else f"{len(done.keys)} objects"
     console.print(f"Uploaded {objects} to {prefix}. To segment all of them:\n", markup=False)
     console.print(submit_line(description["api_url"], description["api_key"], prefix), markup=False)
     return 0
@@ -143,13 +145,21 @@ def _summary(running: Stack, console: Console) -> None:
         f"  details   {running.folder.stack_file}\n\n"
     )
     console.print(
-        "Put pictures into the bucket (in another terminal):\n"
+        "Segment a folder of pictures, in another terminal:\n"
+        f"  {_found_by(running)}.venv/bin/maskworks submit photos --wait --export coco\n\n"
+        "Or put them into the bucket, and submit over REST:\n"
         f"  make put DIR=photos{running.folder.words}\n"
-        "and segment them:\n"
         + submit_line(url, key, f"s3://{running.bucket}/photos/")
         + "\n\nCtrl-C stops everything.",
         markup=False,
     )
+
+
+def _found_by(running: Stack) -> str:
+    """What the client needs to find this stack. It looks into the default folder by itself."""
+    if not running.folder.words:
+        return ""
+    return f"MASKWORKS_STACK={shlex.quote(str(running.folder.stack_file))} "
 
 
 def _parser() -> argparse.ArgumentParser:

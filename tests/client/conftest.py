@@ -47,4 +47,5 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "more").mkdir()
     Image.fromarray(skimage.data.chelsea()).save(folder / "more" / "cat.png")
     (folder / ".hidden.jpg").write_bytes(b"")
+    (folder / "notes.txt").touch()
     return folder

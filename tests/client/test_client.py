@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import os
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack
 from maskworks import AsyncClient, Client, Config, Job
 
-PAGE = Path(__file__).parents[2] / "docs" / "client.md"
+DOCS = Path(__file__).parents[2] / "docs"
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -176,16 +178,37 @@ def test_a_refusal_has_its_reason_and_its_field(client: Client, config: Config) 
     assert json.loads(json.dumps(refused.value.errors))
 
 
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.M | re.S)
+
+
+def test_results_are_read_as_the_page_says(
+    job: Job, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environment = {
+        **{"PATH": os.environ["PATH"], "MASKWORKS_URL": config.url, "JOB": job.id},
+        "AUTH": f"Authorization: Bearer {config.api_key}",
+    }
+    for commands in blocks("results.md", "bash"):
+        subprocess.run(["bash", "-c", commands], env=environment, check=True, timeout=60)
+    for example in blocks("results.md", "python"):
+        exec(compile(example, "results.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert said.count(" True\n") == sum(len(result.masks) for result in job.results())
+    assert "succeeded\n" in said and "cat.png" in said
+    assert (tmp_path / "part-0.jsonl").read_bytes() == (tmp_path / "masks.jsonl").read_bytes()
+
+
 def test_the_examples_of_the_page_run(
     service: Stack, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MASKWORKS_STACK", str(service.folder.stack_file))
     (tmp_path / "photos").symlink_to(photos)
-    examples = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S)
-    names: dict[str, Any] = {}
+    examples, names = blocks("client.md", "python"), dict[str, Any]()
     for example in examples:
-        exec(compile(example, str(PAGE), "exec"), names)
+        exec(compile(example, "client.md", "exec"), names)
     names["client"].close()
     assert len(examples) > 4 and (tmp_path / "masks.json").exists() and names["pixels"].shape == (400, 600)
     assert "422 INVALID_REQUEST" in capsys.readouterr().out

@@ -45,8 +45,9 @@ def run(service: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_from_a_folder_to_a_coco_file_in_one_line(run: Run, photos: Path) -> None:
     code, out, err = run("submit", photos, "--wait", "--export", "coco", "--label", "of=command")
+    assert "left out 1 file (no picture by name): notes.txt\n" in err
     job = out.strip()
-    assert code == 0 and f"{job} succeeded: 2 of 2 succeeded" in err and "2 files are in S3" in err
+    assert code == 0 and f"{job} succeeded: 2 of 2 succeeded" in err and "2 files in S3" in err
     assert len(json.loads(Path(f"{job}.coco.json").read_text())["images"]) == 2
     code, out, _ = run("results", job, "--export", "jsonl", "--to", "all.jsonl")
     assert (code, out) == (0, "all.jsonl\n") and len(Path("all.jsonl").read_text().splitlines()) == 3
@@ -68,7 +69,7 @@ def test_one_image_is_segmented_and_drawn(run: Run, photos: Path) -> None:
     code, out, err = run(
         "segment", image, "--point", "300,200", "--background", "10,10", "--save", "over.png", "--json"
     )
-    assert code == 0 and len(json.loads(out)["masks"]) == 1 and "1 masks in over.png" in err
+    assert code == 0 and len(json.loads(out)["masks"]) == 1 and "1 mask in over.png" in err
     assert Path("over.png").read_bytes().startswith(b"\x89PNG")
     assert run("segment", image, "--box", "1,2,3")[0] == 2
 

@@ -13,11 +13,13 @@ import pytest
 from pycocotools import mask as pycoco
 
 import maskworks
+from db.globs import KNOWN_EXTENSIONS
 from maskworks import Client, Config, ConfigError, ConnectionFailed, Mask
 from maskworks.masks import RLE
 from maskworks.records import Result
 from maskworks.retries import Retries, read_retry_after
 from maskworks.sse import EventReader
+from maskworks.uploads import SUFFIXES
 from maskworks.yolo import YoloFolder
 
 PACKAGE = Path(__file__).parents[2] / "client" / "maskworks"
@@ -96,6 +98,10 @@ def test_a_key_goes_only_to_the_server_that_it_stands_beside(tmp_path: Path, mon
         with pytest.raises(ConfigError, match="no API key"):
             Config.find(env={"MASKWORKS_URL": url, "MASKWORKS_CONFIG": str(file)})
     assert "of the" not in repr(found)
+
+
+def test_a_folder_gives_what_a_prefix_would_give() -> None:
+    assert {f".{extension}" for extension in KNOWN_EXTENSIONS} == SUFFIXES
 
 
 def test_without_a_server_it_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,9 @@ def test_put_takes_pictures_and_leaves_the_rest(bucket: Bucket, tmp_path: Path) 
     for name in ("a.JPG", "day 1/b.png", "notes.txt", ".hidden/c.png"):
         (folder / name).write_bytes(b"x")
     (folder / "link.png").symlink_to(tmp_path / "secret.png")
-    assert put(bucket.client, bucket.name, folder) == ["holiday pictures/a.JPG", "holiday pictures/day 1/b.png"]
+    done = put(bucket.client, bucket.name, folder)
+    assert done.keys == ["holiday pictures/a.JPG", "holiday pictures/day 1/b.png"]
+    assert done.left_out == {"link.png": "a link that leads outside", "notes.txt": "no picture by its name"}
     found = bucket.client.list_objects_v2(Bucket=bucket.name)
     assert [each["Key"] for each in found["Contents"]] == ["holiday pictures/a.JPG", "holiday pictures/day 1/b.png"]
 

@@ -9,7 +9,7 @@ import typer
 
 from maskworks.cli.exits import Exit, of_state
 from maskworks.cli.following import leaving, summary, wait_for
-from maskworks.cli.output import AsJson, on_terminal, say, show_fields, show_json, show_table
+from maskworks.cli.output import AsJson, counted, on_terminal, say, show_fields, show_json, show_table
 from maskworks.cli.submitting import pairs, prompts_of, source_of, task_of
 from maskworks.progress import shown
 from maskworks.sync.client import Client
@@ -80,7 +80,7 @@ def submit(
             task=task_of(task, param or []),
             prompts=prompts_of(prompts),
             idempotency_key=idempotency_key,
-            on_upload=lambda n: say(f"{n} files are in S3"),
+            on_upload=lambda n: say(f"{counted(n, 'file')} in S3"),
             **fields,
         )
         finish(job, wait, timeout, export, to, as_json)

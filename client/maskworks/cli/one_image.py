@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from maskworks.cli.jobs import JobId
-from maskworks.cli.output import AsJson, say, show_json, show_table
+from maskworks.cli.output import AsJson, counted, say, show_json, show_table
 from maskworks.cli.submitting import prompts_of, task_of
 from maskworks.overlay import drawn
 from maskworks.sync.client import Client
@@ -49,7 +49,7 @@ def segment(
         )
     if save:
         drawn(image, found.masks).save(save)
-        say(f"{len(found.masks)} masks in {save}")
+        say(f"{counted(len(found.masks), 'mask')} in {save}")
     if as_json:
         show_json(found)
     elif not save:

@@ -15,6 +15,11 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def counted(n: int, thing: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
 def show_json(value: Any) -> None:
     """Records and plain values as JSON, on one line."""
     typer.echo(msgspec.json.encode(value).decode())

@@ -7,9 +7,11 @@ from typing import Any
 
 import typer
 
+from maskworks.cli.output import counted, say
 from maskworks.submission import read_items
-from maskworks.uploads import SUFFIXES
+from maskworks.uploads import SUFFIXES, others
 
+_NAMED = 10
 _MANIFESTS = (".jsonl", ".csv", ".jsonl.gz", ".csv.gz")
 
 
@@ -33,6 +35,10 @@ def _image(word: str) -> str | Path:
         return word
     if not Path(word).exists():
         raise typer.BadParameter(f"there is no file or folder {word}")
+    if left_out := others(Path(word)):
+        names = ", ".join(path.relative_to(word).as_posix() for path in left_out[:_NAMED])
+        more = " …" if len(left_out) > _NAMED else ""
+        say(f"left out {counted(len(left_out), 'file')} (no picture by name): {names}{more}")
     return Path(word)
 
 
