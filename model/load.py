@@ -1,6 +1,7 @@
 """A segmenter by name. Torch is imported only where a model that needs it is asked for."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any, Final
 
@@ -8,20 +9,41 @@ from model.errors import ModelError, UnknownModel
 from model.protocol import DEFAULTS, Backend, Options, SegmenterProtocol
 from model.sizes import SIZES
 
-# A family of models is a row: the names of its models, and the class in `model.backends` that loads them.
-FAMILIES: Final[tuple[tuple[Collection[str], str], ...]] = (
-    (SIZES, "model.backends.sam:Segmenter"),
-    (("null",), "model.backends.null:NullSegmenter"),
+
+@dataclass(frozen=True)
+class Family:
+    """The names of some models, and the class in `model.backends` that loads them.
+
+    `knows_words`: they serve text without a model for text.
+    """
+
+    names: Collection[str]
+    place: str
+    knows_words: bool = False
+
+
+FAMILIES: Final = (
+    Family(SIZES, "model.backends.sam:Segmenter"),
+    Family(("null",), "model.backends.null:NullSegmenter", knows_words=True),
 )
 
 
 def load(name: str, options: Options = DEFAULTS) -> SegmenterProtocol[Any, Any]:
     """The segmenter of that name. Raises UnknownModel, and CheckpointError for a missing or wrong file."""
-    for names, place in FAMILIES:
-        if name in names:
-            backend: Backend = resolve_name(place)
-            return backend.load(name, options)
-    known = ", ".join(name for names, _ in FAMILIES for name in names)
+    backend: Backend = resolve_name(_family(name).place)
+    return backend.load(name, options)
+
+
+def serves_text(name: str, words: str | None) -> bool:
+    """Whether the model serves text beside this model for text, or beside none. Nothing is loaded."""
+    return words is not None or _family(name).knows_words
+
+
+def _family(name: str) -> Family:
+    for family in FAMILIES:
+        if name in family.names:
+            return family
+    known = ", ".join(name for family in FAMILIES for name in family.names)
     raise UnknownModel(f"no model is called {name!r}; there are {known}")
 
 

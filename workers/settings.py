@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from db.queues import queues
+from model.load import serves_text
 from model.sizes import SIZES
 from workers.shared_settings import SharedSettings, split_names
 from workers.testing.settings import CrashSettings, NullSettings
@@ -28,7 +29,8 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
     text: str | None = Field(
         None,
         description="The model that lets a worker serve text jobs: a folder, or `owner/name` or `owner/name@revision` "
-        "on the hub of transformers. Needs the extra `text`. Unset: text jobs are not served",
+        "on the hub of transformers, with the extra `text`; or `offline`, a weak one for demonstrations, with "
+        "the extra `offline`. Unset: text jobs are not served",
     )
     cache: Path = Field(Path("~/.cache/maskworks").expanduser(), description="Folder of fetched checkpoints")
     device: str = Field(
@@ -84,8 +86,7 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues that a worker takes chunks from (`db.queues`)."""
-        serves_text = self.text is not None
-        return tuple(name for model in self.models for name in queues(model, text=serves_text or model == "null"))
+        return tuple(name for model in self.models for name in queues(model, text=serves_text(model, self.text)))
 
     @field_validator("models", "https_images", mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """A model for text by path or hub id. transformers is imported here, and only when one is asked for."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -20,6 +20,8 @@ FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """The `model_type` in a model's config.json → the class that loads it."""
+OFFLINE: Final = "offline"
+"""Names the ranker that is made of packages from the Python index."""
 _REVISION_DIGITS: Final = 12
 
 
@@ -54,8 +56,11 @@ def load(text: str, device: str) -> Words:
         from transformers import AutoConfig
     except ImportError as error:
         raise ModelError("text jobs need the package transformers: pip install 'maskworks[text]'") from error
-    source = Source.of(text)
     try:
+        if text == OFFLINE:
+            offline: Words = resolve_name("model.words.offline:Offline").load(device)
+            return offline
+        source = Source.of(text)
         config = source.read(AutoConfig)
         family = FAMILIES.get(config.model_type)
         if family is None:
@@ -72,8 +77,13 @@ def revision_of(source: Source, config: Any) -> str:
     commit = getattr(config, "_commit_hash", None)
     if commit:
         return str(commit)[:_REVISION_DIGITS]
-    digest = hashlib.sha256()
-    for path in sorted(Path(source.place).glob("*.safetensors")):
+    return digest(sorted(Path(source.place).glob("*.safetensors")))
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """A revision made from files."""
+    whole = hashlib.sha256()
+    for path in paths:
         with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:_REVISION_DIGITS]
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()[:_REVISION_DIGITS]

@@ -4,7 +4,6 @@ The image is encoded once. Each phrase, with its exemplars, is decoded by itself
 licence that has to be accepted there.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,8 +16,9 @@ from torch import Tensor
 
 from model.masks.frames import Pixels
 from model.spec import Exemplar
-from model.words.load import Source, revision_of
+from model.words.load import Source
 from model.words.pixels import Normal, resized, settings
+from model.words.pretrained import Pretrained
 from model.words.protocol import NATIVE, Found, Instances
 
 HALF: Final = (0.5, 0.5, 0.5)
@@ -55,50 +55,38 @@ class Sam3:
     """The network samples the image under exemplars by an operation of torchvision."""
     defaults: Mapping[str, float] = MappingProxyType({"box_threshold": 0.3, "nms_threshold": 0.7})
 
-    def __init__(self, network: Any, tokenizer: Any, side: int, normal: Normal, revision: str) -> None:
-        self.name, self.revision = "sam3", revision
-        self._network = network
-        self._tokenizer = tokenizer
-        self._side = side
-        self._normal = normal
-        self._turn = threading.Lock()  # tokenizers must not be used by two threads at once
+    def __init__(self, model: Pretrained) -> None:
+        self.name, self.revision = "sam3", model.revision
+        self.model = model
 
     @classmethod
     def load(cls, source: Source, config: Any, device: str) -> "Sam3":
-        from transformers import AutoTokenizer, Sam3Model
+        from transformers import Sam3Model
 
-        given = settings(source)
-        return cls(
-            source.read(Sam3Model, dtype=torch.float32).to(device).eval(),
-            source.read(AutoTokenizer),
-            given.get("size", {}).get("height", config.image_size),
-            Normal(given.get("image_mean", HALF), given.get("image_std", HALF)),
-            revision_of(source, config),
-        )
+        side = settings(source).get("size", {}).get("height", config.image_size)
+        return cls(Pretrained.read(Sam3Model, source, config, device, Normal(HALF, HALF), side))
 
     def look(self, image: Pixels, phrases: Sequence[str], exemplars: Sequence[Exemplar]) -> Seen:
         height, width = image.shape[:2]
-        pixels = resized(image, self._side, self._side)
-        with self._turn:
-            words = self._tokenizer(
-                list(phrases), padding="max_length", truncation=True, max_length=_TOKENS, return_tensors="pt"
-            )
+        pixels = self.model.normal.tensor(resized(image, self.model.side, self.model.side))
+        words = self.model.tokenizer(phrases, _TOKENS, fill=True)
         questions = [
             Question(ids[None], mask[None], *_boxes([e for e in exemplars if e.phrase == phrase], height, width))
             for phrase, ids, mask in zip(phrases, words["input_ids"], words["attention_mask"], strict=True)
         ]
-        return Seen(self._normal.tensor(pixels), (height, width), tuple(questions))
+        return Seen(pixels, (height, width), tuple(questions))
 
     def segment(self, seen: list[Seen]) -> list[Instances]:
         return [self._segment(one) for one in seen]
 
     def _segment(self, seen: Seen) -> Instances:
-        device = next(self._network.parameters()).device
-        encoded = self._network.get_vision_features(pixel_values=seen.pixels[None].to(device))
+        network = self.model.network
+        device = network.device
+        encoded = network.get_vision_features(pixel_values=seen.pixels[None].to(device))
         height, width = seen.size
         boxes, scores, logits = [], [], []
         for i, question in enumerate(seen.questions):
-            answer = self._network(vision_embeds=encoded, **_arguments(question, device))
+            answer = network(vision_embeds=encoded, **_arguments(question, device))
             score = (answer.pred_logits[0].sigmoid() * answer.presence_logits[0].sigmoid()).float().cpu().numpy()
             scores.append(np.zeros((len(score), len(seen.questions)), np.float32))
             scores[-1][:, i] = score

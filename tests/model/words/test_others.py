@@ -12,7 +12,8 @@ from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProce
 
 from model.masks.rle import encode
 from model.spec import Exemplar
-from model.words.clip import ANYTHING, Clip, crop
+from model.words.clip import ANYTHING, Clip
+from model.words.crops import crop
 from model.words.load import load
 from model.words.owlv2 import Owlv2
 from model.words.sam3 import Sam3
@@ -33,7 +34,7 @@ def test_owlv2_gives_boxes_in_pixels_and_a_score_for_each_phrase(tmp_path: Path)
     assert isinstance(detector, Owlv2) and not detector.takes_exemplars
     seen = detector.look(IMAGE, PHRASES)
     (found,) = detector.detect([seen])
-    answer = detector._network(pixel_values=seen.pixels[None], input_ids=seen.ids, attention_mask=seen.mask)
+    answer = detector.model.network(pixel_values=seen.pixels[None], input_ids=seen.ids, attention_mask=seen.mask)
     sizes = torch.tensor([[50, 70]])
     (theirs,) = Owlv2ImageProcessorPil().post_process_object_detection(answer, threshold=0, target_sizes=sizes)
     np.testing.assert_allclose(found.boxes, theirs["boxes"].numpy(), atol=1e-3)
@@ -59,7 +60,7 @@ def test_clip_scores_a_mask_against_words_that_fit_everything(tmp_path: Path) ->
     scores = ranker.rank(IMAGE, [encode(mask) for mask in masks], PHRASES)
     network, tokenizer = CLIPModel.from_pretrained(tmp_path).eval(), CLIPTokenizer.from_pretrained(tmp_path)
     words = tokenizer([f"a photo of {p}" for p in (*PHRASES, *ANYTHING)], padding=True, return_tensors="pt")
-    pixels = torch.stack([ranker._normal.tensor(crop(IMAGE, encode(mask), 32)) for mask in masks])
+    pixels = torch.stack([ranker.model.normal.tensor(crop(IMAGE, encode(mask), 32)) for mask in masks])
     logits: Any = network(pixel_values=pixels, **words).logits_per_image
     expected = [[1 / (1 + np.exp(row[2:].max() - row[p])) for p in (0, 1)] for row in logits.numpy()]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
