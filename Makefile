@@ -26,7 +26,7 @@ MCP = mcp==2.3.0 mcp-types==2.3.0 PyJWT==2.15.1 python-multipart==0.0.34 sse-sta
 DEVELOPER = -e '.[worker,local,dev]' -e './client[all]'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up put env down reset test faults fuzz soak mutants attacks check k8s-check images bench docs lock
+.PHONY: help install demo up put env down reset test faults fuzz soak mutants attacks check k8s-check images bench docs web lock
 
 help:  ## print this list
 	@echo "maskworks: segment every image in a bucket"
@@ -94,6 +94,9 @@ bench: install  ## run the benchmarks; JSON goes into bench/results/
 docs: install  ## build the documentation as a site, in site/
 	@$(call PINNED,-e '.[docs]')
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+
+web: install  ## build the pages of web/ into api/static/pages; needs Node 20.19 or newer
+	@$(RUN) -m tools.pages
 
 lock:  ## write constraints.txt: the newest versions that pyproject.toml allows
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock

@@ -57,6 +57,7 @@ from api.refusals import (
     TooManyFollowers,
     TooManyOpenItems,
     TooManyOverlays,
+    TooManyPreviews,
     TooManyRequests,
     TooManyWrongKeys,
     Unauthenticated,
@@ -125,6 +126,7 @@ TABLE: dict[type[Exception], Kind] = {
         HTTPStatus.SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE", "The image was not read in time", retry=True
     ),
     TooManyOverlays: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OVERLAYS", "Too many overlays", retry=True),
+    TooManyPreviews: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_PREVIEWS", "Too many previews", retry=True),
     WebhookNotFound: Kind(HTTPStatus.NOT_FOUND, "WEBHOOK_NOT_FOUND", "The job has no webhook"),
     WebhookNotEnded: Kind(HTTPStatus.CONFLICT, "WEBHOOK_PENDING", "The webhook is still to be sent"),
     IdempotencyKeyReused: Kind(

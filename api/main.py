@@ -21,13 +21,14 @@ from api.http.request_id import RequestId
 from api.http.slots import Slots
 from api.instant import routes as instant
 from api.instant.queue import CallQueue
-from api.items import overlay
+from api.items import overlay, preview
 from api.items import routes as items
+from api.items.preview_cache import PreviewCache
 from api.items.renderer import Renderer
 from api.jobs import routes as jobs
 from api.jobs.links import Signer
 from api.rate_limit import RateLimit
-from api.refusals import TooManyCalls, TooManyExports, TooManyFollowers, TooManyOverlays
+from api.refusals import TooManyCalls, TooManyExports, TooManyFollowers, TooManyOverlays, TooManyPreviews
 from api.settings import Settings
 from api.webhooks import routes as webhooks
 from api.wrong_keys import Brake
@@ -59,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": settings.tracing, "metrics": False, "logs": False, "auto_configure": False},
     )
     _open(app, settings)
-    for module in (jobs, events, items, overlay, exports, webhooks, models, instant):
+    for module in (jobs, events, items, overlay, preview, exports, webhooks, models, instant):
         app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])
@@ -94,6 +95,8 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.call_slots = Slots(settings.calls_per_tenant, TooManyCalls)
     app.state.calls = CallQueue(settings)
     app.state.overlay_slots = Slots(settings.overlays_per_tenant, TooManyOverlays)
+    app.state.preview_slots = Slots(settings.previews_per_tenant, TooManyPreviews)
+    app.state.preview_cache = PreviewCache(settings.preview_cache_bytes)
     app.state.renderer = Renderer(settings)
     app.state.feed = Feed(app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)

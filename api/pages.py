@@ -1,27 +1,28 @@
-"""Pages for people: `/` redirects to `/docs`, which is Swagger UI. Everything is loaded from this service."""
+"""Pages for people: `/` for jobs and their images, `/docs` for the API. Everything is loaded from this service."""
 
 from pathlib import Path
+from typing import Final
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 router = APIRouter(include_in_schema=False)
 
 STATIC = Path(__file__).parent / "static"
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+# Pictures are shown from memory (`blob:`), because an address cannot carry the key. Swagger UI's icons are `data:`.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Swagger UI's icons are `data:` images. With `no-cache` a browser checks the ETag each time and sees updates at once.
-_HEADERS = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
+# With `no-cache` a browser checks the ETag each time and sees updates at once.
+_HEADERS: Final = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
 
 
 @router.get("/")
-async def root() -> Response:
-    """Redirect to the docs. The address is relative, so it works behind any proxy."""
-    return RedirectResponse("docs")
+async def root(request: Request) -> Response:
+    """The pages of `web/`. Their addresses are relative, so they work behind any proxy."""
+    return await _file("pages/index.html", request)
 
 
 @router.get("/docs")

@@ -10,7 +10,7 @@ Problem                a refusal, with a detail for the client
 ├─ ImageFailed         an image that was to be segmented at once; its reason decides the answer
 ├─ Unauthenticated, ScopeMissing, TooManyWrongKeys, TooManyRequests
 ├─ JobNotFound, ItemNotFound, JobNotDone, NothingToRetry, ItemNotSucceeded, ImageNotFound, ImageNotAllowed,
-│  ImageChanged, ImageTooLarge, StorageUnavailable, TooManyOverlays,
+│  ImageChanged, ImageTooLarge, StorageUnavailable, TooManyOverlays, TooManyPreviews,
 │  WebhookNotFound, WebhookNotEnded, IdempotencyKeyReused, UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge,
 │  BodyTooSlow, BodiesTooLarge, TooManyOpenItems, TooManyExports, TooManyFollowers, TooManyCalls, CallsTooLarge,
 │  NoWorker, QueueUnavailable, CallTooSlow
@@ -135,6 +135,10 @@ class StorageUnavailable(Problem):
 
 class TooManyOverlays(Problem):
     """The tenant has too many overlays in progress."""
+
+
+class TooManyPreviews(Problem):
+    """The tenant has too many previews in progress."""
 
 
 class WebhookNotFound(Problem):

@@ -23,6 +23,7 @@ SCOPES: Final[dict[tuple[str, str], Scope]] = {
     ("GET", f"{_JOB}/items/{{item_id}}"): Scope.JOBS_READ,
     ("GET", f"{_JOB}/items/{{item_id}}/masks"): Scope.JOBS_READ,
     ("GET", f"{_JOB}/items/{{item_id}}/overlay.png"): Scope.JOBS_READ,
+    ("GET", f"{_JOB}/items/{{item_id}}/preview.jpg"): Scope.JOBS_READ,
     ("GET", f"{_JOB}/results"): Scope.JOBS_READ,
     ("GET", f"{_JOB}/webhook"): Scope.JOBS_READ,
     ("POST", f"{_JOB}/webhook:redeliver"): Scope.WEBHOOKS,

@@ -150,14 +150,26 @@ class Settings(BaseSettings):
     )
     max_image_bytes: int = Field(default=64 * 2**20, gt=0, description="An object larger than this is not fetched")
     max_overlay_pixels: int = Field(
-        default=16_777_216, gt=0, description="Overlays are drawn of images of so many pixels at most"
+        default=16_777_216, gt=0, description="Overlays and previews are drawn of images of so many pixels at most"
     )
-    overlay_threads: int = Field(default=2, gt=0, le=64, description="Overlays drawn at a time, per process")
-    overlay_seconds: float = Field(default=20, gt=0, description="Time to read an image and draw its overlay, else 503")
+    overlay_threads: int = Field(
+        default=2, gt=0, le=64, description="Overlays and previews drawn at a time, per process"
+    )
+    overlay_seconds: float = Field(
+        default=20, gt=0, description="Time to read an image and draw its overlay or preview, else 503"
+    )
     overlays_per_tenant: int = Field(
         default=4,
         ge=1,
         description="Overlays that a tenant may have under way at a time, per process; more get 429",
+    )
+    previews_per_tenant: int = Field(
+        default=16,
+        ge=1,
+        description="Previews that a tenant may have under way at a time, per process; more get 429",
+    )
+    preview_cache_bytes: int = Field(
+        default=64 * 1024**2, ge=0, description="Memory for previews that were drawn, per process; 0: none are kept"
     )
     events_per_tenant: int = Field(
         default=500,

@@ -1,6 +1,8 @@
 """A limit on answers of one kind that a tenant may have in progress in this process."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from api.refusals import Problem
 from api.tenant import Tenant
@@ -18,6 +20,15 @@ class Slots:
         if self._taken[tenant.id] >= self._most:
             raise self._refusal(f"{self._most} are in progress: end one or try again later")
         self._taken[tenant.id] += 1
+
+    @contextmanager
+    def taken(self, tenant: Tenant) -> Iterator[None]:
+        """A slot for as long as the block lasts. Raises the refusal."""
+        self.take(tenant)
+        try:
+            yield
+        finally:
+            self.give_back(tenant)
 
     def give_back(self, tenant: Tenant) -> None:
         self._taken[tenant.id] -= 1

@@ -1,7 +1,7 @@
-"""What a result was made from, and what it says: all that an overlay needs of an item."""
+"""What a result was made from, and what it says: all that a picture of it needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -41,6 +41,10 @@ class Origin:
             prompts=row.prompts,
             fingerprint=row.fingerprint,
         )
+
+    def without_masks(self) -> "Origin":
+        """The image alone. The masks are no part of what it was made from."""
+        return replace(self, masks=[])
 
     def is_from(self, tag: str | None) -> bool:
         """Whether the object with this tag was segmented. Also true where nobody can know."""

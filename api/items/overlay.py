@@ -7,16 +7,13 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth import CurrentTenant
 from api.database import Config, JobId, Reads
-from api.http.problems import NOT_FOUND, PROBLEMS, Responses, problem_answer
+from api.http.problems import NOT_FOUND, PROBLEMS, Responses
 from api.http.sending import taken
 from api.http.slots import Slots
-from api.items.lookup import ItemId, item_index, one_item
-from api.items.origin import Origin
-from api.items.renderer import Renderer
-from api.refusals import ImageNotAllowed, ImageTooLarge, ItemNotSucceeded
+from api.items.drawable import REFUSED, drawable
+from api.items.lookup import ItemId, item_index
+from api.items.renderer import CurrentRenderer
 from api.tenant import Tenant
-from db.statements.items import item_with_origin
-from db.states import ItemState
 
 router = APIRouter(prefix="/v1/jobs/{job_id:job}", tags=["results"], responses={**PROBLEMS, **NOT_FOUND})
 
@@ -26,9 +23,7 @@ _RESPONSES: Responses = {
         "description": "The picture",
         "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
     },
-    403: problem_answer("The key lacks the scope of this call, or the image may not be read"),
-    404: problem_answer("Unknown, or another tenant's, or the image is not there any more"),
-    409: problem_answer("The item has not succeeded, or its image was changed since"),
+    **REFUSED,
 }
 
 
@@ -53,11 +48,6 @@ class OverlayResponse(Response):
             self._slots.give_back(self._tenant)
 
 
-async def _renderer(request: Request) -> Renderer:
-    renderer: Renderer = request.app.state.renderer
-    return renderer
-
-
 async def _slots(request: Request) -> Slots:
     slots: Slots = request.app.state.overlay_slots
     return slots
@@ -67,7 +57,7 @@ async def _slots(request: Request) -> Slots:
 async def get_overlay(
     tenant: CurrentTenant,
     reads: Reads,
-    renderer: Annotated[Renderer, Depends(_renderer)],
+    renderer: CurrentRenderer,
     slots: Annotated[Slots, Depends(_slots)],
     config: Config,
     job_id: JobId,
@@ -77,18 +67,8 @@ async def get_overlay(
     index = item_index(item_id)
     slots.take(tenant)
     try:
-        async with reads.connect() as connection:
-            row = await one_item(connection, tenant, job_id, index, item_with_origin(job_id, index))
-        if row.state != ItemState.SUCCEEDED:
-            raise ItemNotSucceeded(f"the item is {row.state}")
-        most = config.max_overlay_pixels
-        if row.height * row.width > most:
-            raise ImageTooLarge(
-                f"{row.width}×{row.height} is {row.width * row.height} pixels; at most {most} are drawn"
-            )
-        if why := tenant.allow_list(config.buckets).refusal(row.image):
-            raise ImageNotAllowed(why)
-        return OverlayResponse(await renderer.png(Origin.of(tenant, row)), slots, tenant, config.export_stall_seconds)
+        origin = await drawable(tenant, reads, config, job_id, index)
+        return OverlayResponse(await renderer.png(origin), slots, tenant, config.export_stall_seconds)
     except BaseException:
         slots.give_back(tenant)
         raise

@@ -1,6 +1,6 @@
-"""The picture of an overlay: read the image as a worker does, check that it is the same, draw. Runs in a thread.
+"""The picture of an item: read the image as a worker does, check that it is the same, draw. Runs in a thread.
 
-`api.items.renderer` imports this at the first overlay. An API that draws none starts without decoders and boto3.
+`api.items.renderer` imports this at the first picture. An API that draws none starts without decoders and boto3.
 """
 
 import io
@@ -22,6 +22,7 @@ from workers.storage.reading import GivenUp, Objects
 
 _ZLIB_LEVEL = 1
 """Higher ones take several times as long, and save a tenth."""
+_JPEG_QUALITY = 85
 _REFUSED: dict[ItemReason, type[Problem]] = {
     ItemReason.OBJECT_NOT_FOUND: ImageNotFound,
     ItemReason.ACCESS_DENIED: ImageNotAllowed,
@@ -76,13 +77,31 @@ def open_store(settings: Settings) -> Objects:
 
 
 def png(store: Objects, origin: Origin) -> bytes:
-    """The overlay. Raises a Problem."""
+    """The overlay in full size. Raises a Problem."""
+    pixels = _drawn(store, origin)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format="PNG", compress_level=_ZLIB_LEVEL)
+    return out.getvalue()
+
+
+def jpeg(store: Objects, origin: Origin, side: int) -> bytes:
+    """The overlay, its longer side at most `side` pixels. Raises a Problem."""
+    picture = Image.fromarray(_drawn(store, origin))
+    picture.thumbnail((side, side), reducing_gap=3.0)
+    out = io.BytesIO()
+    picture.save(out, format="JPEG", quality=_JPEG_QUALITY)
+    return out.getvalue()
+
+
+def _drawn(store: Objects, origin: Origin) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     try:
-        return _png(_pixels(store, origin), origin)
+        pixels = _pixels(store, origin)
     except ItemFailed as error:
         raise _REFUSED.get(error.reason, ImageChanged)(error.detail) from error
     except GivenUp as error:
         raise StorageUnavailable("the store asks for fewer requests: try again later") from error
+    draw(pixels, origin.masks)
+    return pixels
 
 
 def _pixels(store: Objects, origin: Origin) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
@@ -96,10 +115,3 @@ def _pixels(store: Objects, origin: Origin) -> "np.ndarray[tuple[int, ...], np.d
     if pixels.shape[:2] != (height, width):
         raise ImageChanged(f"the image is {pixels.shape[1]}×{pixels.shape[0]}, and it was {width}×{height}")
     return np.require(pixels, requirements=["W"])
-
-
-def _png(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", origin: Origin) -> bytes:
-    draw(pixels, origin.masks)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, format="PNG", compress_level=_ZLIB_LEVEL)
-    return out.getvalue()

@@ -10,10 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.auth import CurrentTenant
 from api.database import JobId, Reads
+from api.http.numbers import INTEGER
 from api.http.paging import IndexToken, PageSize, next_token, read_index
 from api.http.problems import NOT_FOUND, PROBLEMS
 from api.items.lookup import ItemId, check_job, item_index, one_item
 from api.items.views import Item, ItemPage, MaskPage
+from api.refusals import InvalidParameter
 from db.statements import items as sql
 from db.states import ItemState
 from exports.views import item_view, mask_views
@@ -33,11 +35,14 @@ async def list_items(
     state: Annotated[ItemState | None, Query(description="Only items in this state")] = None,
     page_size: PageSize = 100,
     page_token: IndexToken = None,
+    start: Annotated[int, Query(ge=0, le=2**31 - 1, description="The first index; not with `page_token`"), INTEGER] = 0,
 ) -> Response:
     """List a job's items by index."""
+    if page_token is not None and start:
+        raise InvalidParameter("start", "is not given with page_token, which says where the page begins")
     async with reads.connect() as connection:
         await check_job(connection, tenant, job_id)
-        rows = await _item_page(connection, job_id, state, read_index(page_token), page_size)
+        rows = await _item_page(connection, job_id, state, max(start, read_index(page_token)), page_size)
     token = next_token(rows, page_size, rows[-1].item_index + 1 if rows else None)
     return _page("items", [item_view(row) for row in rows], token)
 

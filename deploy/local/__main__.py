@@ -139,6 +139,7 @@ def _summary(running: Stack, console: Console) -> None:
     url, key = running.api_url, running.api_key
     console.print(
         f"\n[bold green]maskworks is up[/]   {url}\n"
+        f"  pages     {url}/#key={key}\n"
         f"  docs      {url}/docs\n"
         f"  API key   {key}\n"
         f"  logs      {running.folder.logs}\n"

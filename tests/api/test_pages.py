@@ -1,5 +1,6 @@
 """`/` and `/docs`: everything comes from the service itself, under the strictest policy."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from api.pages import STATIC
 from tests.api.conftest import Service
 from tests.api.processes import served
+from tools.pages import WEB, read_stamp, stamp
 
 pytestmark = pytest.mark.anyio
 CHROMIUM = next((p for p in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if p.exists()), None)
@@ -19,7 +21,7 @@ POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
     "style-src": "'self'",
-    "img-src": "'self' data:",
+    "img-src": "'self' blob: data:",
     "connect-src": "'self'",
     "base-uri": "'none'",
     "form-action": "'none'",
@@ -43,19 +45,23 @@ class Page(HTMLParser):
             self.inline.append(self.get_starttag_text() or tag)
 
 
-async def test_the_root_leads_to_the_docs(service: Service) -> None:
-    answer = await service.client.get("/", follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (307, "docs")
-    followed = await service.client.get("/", follow_redirects=True)
-    assert followed.url.path == "/docs" and followed.headers["content-type"].startswith("text/html")
+def test_the_built_pages_are_those_of_the_sources() -> None:
+    assert read_stamp() == stamp(), "run `make web`, which needs Node"
 
 
-async def test_a_page_loads_nothing_from_elsewhere(service: Service) -> None:
-    answer = await service.client.get("/docs")
+def test_the_lock_file_names_no_registry() -> None:
+    packages = json.loads((WEB / "package-lock.json").read_text())["packages"]
+    assert packages and [name for name, facts in packages.items() if "resolved" in facts] == []
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_a_page_loads_nothing_from_elsewhere(service: Service, path: str) -> None:
+    answer = await service.client.get(path)
+    assert answer.headers["content-type"].startswith("text/html")
     page = Page(answer.text)
     assert len(page.addresses) >= 4 and page.inline == []
     for address in page.addresses:
-        there = urljoin(f"{SITE}/docs", address)
+        there = urljoin(f"{SITE}{path}", address)
         assert there.startswith(f"{SITE}/") and not urlsplit(address).netloc
         assert (await service.client.get(there)).status_code == 200, there
 
@@ -69,7 +75,7 @@ def test_styles_load_nothing_from_elsewhere() -> None:
 
 
 async def test_pages_have_a_policy_without_a_hole(service: Service) -> None:
-    for path in ("/docs", "/static/docs.js", "/static/swagger-ui/swagger-ui-bundle.js", "/favicon.ico"):
+    for path in ("/", "/docs", "/static/pages/app.js", "/static/swagger-ui/swagger-ui-bundle.js", "/favicon.ico"):
         answer = await service.client.get(path)
         policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
         assert (answer.status_code, policy) == (200, POLICY), path
@@ -116,7 +122,7 @@ def test_a_browser_shows_the_docs_without_a_complaint(module_database: str) -> N
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("response", lambda answer: complaints.append(answer.url) if answer.status >= 400 else None)
         page.set_default_timeout(60_000)
-        page.goto(f"{site}/")
+        page.goto(f"{site}/docs")
         page.locator(".opblock-summary-control").first.click()
         page.get_by_role("button", name="Authorize").first.click()
         page.locator(".close-modal").click()

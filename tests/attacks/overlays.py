@@ -1,4 +1,4 @@
-"""Attacks on overlays: images that are not the tenant's, not there, or not what was segmented."""
+"""Attacks on overlays and previews: images that are not the tenant's, not there, or not what was segmented."""
 
 import io
 
@@ -46,4 +46,20 @@ def changed(target: Target) -> str:
 
 @attack("an item of an image in a place that the tenant lost", "no such route")
 def place(_target: Target) -> str:
+    return by_test("tests/api/items/test_overlay.py::test_a_place_that_the_tenant_lost")
+
+
+@attack("previews of every size, and one of 100,000 pixels a side", "no such route")
+def preview_sizes(target: Target) -> str:
+    _, job = segmented(target)
+    path = f"/v1/jobs/{job}/items/0/preview.jpg"
+    said = [problem(target.http.get(path, params={"side": side}), 422) for side in (0, 31, 2049, 100_000, -1, "1e3")]
+    for side in range(32, 160):
+        assert target.http.get(path, params={"side": side}).status_code == 200
+    target.works()
+    return said[-1]
+
+
+@attack("a preview of an item of an image in a place that the tenant lost", "no such route")
+def preview_place(_target: Target) -> str:
     return by_test("tests/api/items/test_overlay.py::test_a_place_that_the_tenant_lost")

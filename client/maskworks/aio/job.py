@@ -206,6 +206,14 @@ class AsyncJob:
         """
         return (await self._transport.send(self._call("GET", f"/items/{item_id}/overlay.png"))).content
 
+    async def preview(self, item_id: str | int, *, side: int = 256, masks: bool = True) -> bytes:
+        """A JPEG of an item's image made small, with or without its masks. `side` is the most pixels of its longer side.
+
+        Raises Conflict unless the item has succeeded.
+        """
+        params = {"side": side, "masks": "true" if masks else "false"}
+        return (await self._transport.send(self._call("GET", f"/items/{item_id}/preview.jpg", params=params))).content
+
     async def results(self) -> AsyncIterator[Result]:
         """The final items with their masks, by index, in constant memory.
 

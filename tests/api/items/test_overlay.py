@@ -1,4 +1,4 @@
-"""Overlays of items that a worker segmented, on real stores. The null model's masks are masks like any other."""
+"""Overlays and previews of items that a worker segmented, on real stores. The null model's masks serve as well."""
 
 import io
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy import Engine, update
 
+from api.items.preview_cache import PreviewCache
 from api.tenant import Tenant
 from db.ids import read_job_id
 from db.states import ItemReason
@@ -146,12 +147,14 @@ async def test_a_result_without_a_fingerprint_knows_its_size_alone(segmented: Se
 
 async def test_a_place_that_the_tenant_lost(segmented: Segmented) -> None:
     engine, tenant = segmented.service.engine, segmented.service.tenant
+    preview = f"/v1/jobs/{segmented.job}/items/0/preview.jpg"
+    assert (await segmented.service.client.get(preview)).status_code == 200
     with engine.begin() as connection:
         places = [f"s3://{segmented.bucket.name}/elsewhere/"]
         connection.execute(update(tenants).where(tenants.c.id == tenant).values(places=places))
     async with serving(segmented.service.client.app.state.settings, segmented.service.key) as client:
-        answer = await segmented.overlay(client)
-    assert (answer.status_code, answer.json()["reason"]) == (403, "ACCESS_DENIED")
+        for answer in (await segmented.overlay(client), await client.get(preview)):
+            assert (answer.status_code, answer.json()["reason"]) == (403, "ACCESS_DENIED")
 
 
 async def test_items_without_an_overlay(on_s3: Service, bucket: Bucket) -> None:
@@ -175,3 +178,38 @@ async def test_large_images_and_many_overlays_are_refused(segmented: Segmented) 
     for _ in range(state.settings.overlays_per_tenant):
         state.overlay_slots.take(tenant)
     assert await segmented.refusal() == (429, "TOO_MANY_OVERLAYS")
+
+
+async def test_a_preview_is_small_and_drawn_once(segmented: Segmented) -> None:
+    client, path = segmented.service.client, f"/v1/jobs/{segmented.job}/items/0/preview.jpg"
+    drawn = await client.get(path, params={"side": 32})
+    assert (drawn.status_code, drawn.headers["content-type"]) == (200, "image/jpeg"), drawn.text
+    assert pixels(drawn.content).shape == (19, 32, 3)  # of 24 × 40
+    bare = await client.get(path, params={"side": 2048, "masks": "false"})
+    image = pixels(picture(24, 40, kind="PNG"))
+    assert pixels(bare.content).shape == image.shape  # never enlarged
+    again = await client.get(path, params={"side": 32}, headers={"If-None-Match": drawn.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    segmented.put(picture(24, 40, seed=1, kind="PNG"))
+    assert (await client.get(path, params={"side": 32})).content == drawn.content
+    fresh = await client.get(path, params={"side": 33})
+    assert (fresh.status_code, fresh.json()["reason"]) == (409, "IMAGE_CHANGED")
+
+
+async def test_many_previews_are_refused(segmented: Segmented) -> None:
+    state, path = segmented.service.client.app.state, f"/v1/jobs/{segmented.job}/items/0/preview.jpg"
+    for _ in range(state.settings.previews_per_tenant):
+        state.preview_slots.take(Tenant(segmented.service.tenant))
+    answer = await segmented.service.client.get(path)
+    assert (answer.status_code, answer.json()["reason"]) == (429, "TOO_MANY_PREVIEWS")
+
+
+def test_the_cache_of_previews_keeps_the_latest_within_its_bytes() -> None:
+    cache = PreviewCache(10)
+    for name in ("a", "b"):
+        cache.put(name, b"12345")
+    assert cache.get("a") is not None  # used last
+    cache.put("c", b"123")
+    assert [cache.get(name) for name in ("a", "b", "c")] == [b"12345", None, b"123"]
+    cache.put("large", b"12345678901")
+    assert cache.get("large") is None and cache.get("a") is not None

@@ -41,6 +41,10 @@ async def test_items_come_in_pages_by_index(service: Service) -> None:
     second = (await service.client.get(url, params={"page_size": 3, "page_token": first["next_page_token"]})).json()
     assert [i["index"] for i in first["items"] + second["items"]] == [0, 1, 2, 3, 4]
     assert "next_page_token" not in second
+    third = (await service.client.get(url, params={"page_size": 1, "start": 3})).json()
+    assert [i["index"] for i in third["items"]] == [3]
+    both = {"start": 3, "page_token": first["next_page_token"]}
+    assert (await service.client.get(url, params=both)).json()["reason"] == "INVALID_PARAMETER"
     job_token = (await service.client.get(url, params={"page_token": "80000000"})).json()
     assert job_token["reason"] == "INVALID_PARAMETER"
 

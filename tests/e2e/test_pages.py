@@ -1,0 +1,210 @@
+"""The pages in a real browser, on the whole service with sam_tiny."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import httpx
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from deploy.local.stack import Stack
+from model.masks.rle import decode
+from tests.conftest import Bucket
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+CHROMIUM = next((p for p in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if p.exists()), None)
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium"),
+]
+AUTO = {"type": "auto", "points_per_side": 6, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+MOST_SCRIPT = 200_000
+
+
+@dataclass
+class Browser:
+    """A page of the service. `complaints` has each line of the console, each error, and each request to elsewhere."""
+
+    page: "Page"
+    site: str
+    script: dict[str, int] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+
+    def go(self, fragment: str) -> None:
+        self.page.evaluate("there => { location.hash = there }", fragment)
+
+    def watch(self) -> None:
+        self.page.on("console", lambda line: self.complaints.append(line.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._asked(request.url))
+        self.page.on("response", lambda answer: self._answered(answer))
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((f"{self.site}/", f"blob:{self.site}/", "data:")):
+            self.complaints.append(f"asks {url}")
+
+    def _answered(self, answer: Any) -> None:
+        if answer.url.endswith(".js"):
+            self.script[answer.url] = len(answer.body())
+
+
+@pytest.fixture(scope="module")
+def browser(service: Stack) -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        page = chromium.new_page(viewport={"width": 1100, "height": 800})
+        page.set_default_timeout(60_000)
+        opened = Browser(page, service.api_url)
+        opened.watch()
+        page.goto(f"{service.api_url}/#key={service.api_key}")
+        page.get_by_role("heading", name="Jobs").wait_for()
+        yield opened
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def photographs(pictures: Bucket) -> str:
+    """A prefix with two of them, upright and of different sizes."""
+    for name, pixels in {"cat": skimage.data.chelsea(), "coffee": skimage.data.coffee()}.items():
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, format="PNG")
+        pictures.put(f"pages/{name}.png", out.getvalue())
+    return f"s3://{pictures.name}/pages/"
+
+
+@pytest.fixture(scope="module")
+def job(browser: Browser, service: Stack, photographs: str) -> str:
+    """Followed in the browser from its submit to its end, without a reload."""
+    images = [f"{photographs}{name}.png" for name in ("cat", "coffee", "missing")]
+    body = {"name": "three", "task": AUTO, "input": {"items": [{"image": image} for image in images]}}
+    with service.client() as http:
+        submitted: str = http.post("/v1/jobs", json=body).json()["id"]
+    browser.page.get_by_role("link", name="three").first.click()
+    browser.page.locator(".title .state", has_text="partially succeeded").wait_for()
+    return submitted
+
+
+def shows(locator: "Locator", count: int) -> None:
+    from playwright.sync_api import expect
+
+    expect(locator).to_have_count(count, timeout=60_000)
+
+
+def checked(page: "Page") -> list[str]:
+    """What axe-core finds wrong."""
+    spec = find_spec("axe_playwright_python")
+    assert spec is not None and spec.origin is not None
+    page.evaluate((Path(spec.origin).parent / "axe.min.js").read_text())
+    found = page.evaluate("axe.run()")
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]
+
+
+def masks_of(service: Stack, job: str) -> list[dict[str, Any]]:
+    with service.client() as http:
+        found: list[dict[str, Any]] = http.get(f"/v1/jobs/{job}/items/0/masks").json()["masks"]
+    return found
+
+
+def test_a_link_signs_in_and_leaves_the_address(browser: Browser, service: Stack) -> None:
+    assert service.api_key not in browser.page.url
+
+
+def test_a_job_is_followed_to_its_images(browser: Browser, job: str) -> None:
+    page = browser.page
+    shows(page.locator(".thumb img"), 2)
+    assert page.locator(".thumbnail.failed").inner_text().startswith("OBJECT_NOT_FOUND")
+    page.get_by_role("link", name="OBJECT_NOT_FOUND", exact=True).click()
+    shows(page.locator(".cell"), 1)
+    page.get_by_text("Submit again with Python").click()
+    assert "client.jobs.submit(" in page.get_by_label("Python", exact=True).inner_text()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="jsonl").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert len(lines) == 4 and job in download.value.suggested_filename
+
+
+def test_the_masks_in_the_browser_are_those_of_the_api(browser: Browser, service: Stack, job: str) -> None:
+    """The layer that the browser decodes, pixel by pixel."""
+    page, masks = browser.page, masks_of(service, job)
+    browser.go(f"#/jobs/{job}/items/0")
+    page.locator(".layers canvas").nth(2).wait_for()
+    shows(page.locator(".masks li"), len(masks))
+    alpha = page.evaluate(
+        "() => { const c = document.querySelectorAll('.layers canvas')[1]; const d = c.getContext('2d').getImageData("
+        "0, 0, c.width, c.height).data; return Array.from({length: d.length / 4}, (_, i) => d[4 * i + 3] ? 1 : 0) }"
+    )
+    expected = np.any([decode(mask["segmentation"]) for mask in masks], axis=0)
+    assert (np.array(alpha, dtype=bool).reshape(expected.shape) == expected).all()
+
+
+def test_a_mask_is_pointed_at_filtered_and_linked(browser: Browser, service: Stack, job: str) -> None:
+    page, masks = browser.page, masks_of(service, job)
+    smallest = min(masks, key=lambda mask: mask["area"])
+    rows, columns = np.nonzero(decode(smallest["segmentation"]))
+    height, width = smallest["segmentation"]["size"]
+    box = page.locator(".layers").bounding_box()
+    assert box is not None
+    at = (box["x"] + (columns[0] + 0.5) * box["width"] / width, box["y"] + (rows[0] + 0.5) * box["height"] / height)
+    page.mouse.move(*at)
+    page.get_by_text(f"Mask {smallest['id']}: area {smallest['area']:,} px").wait_for()
+    page.mouse.click(*at)
+    assert page.url.endswith(f"?mask={smallest['id']}")
+    page.mouse.move(0, 0)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.get_by_text("Mask 0: area").wait_for()
+    page.get_by_label("Area from").fill("3")
+    left = sum(mask["area"] >= 1000 for mask in masks)
+    page.get_by_role("heading", name=f"{left} of {len(masks)} masks").wait_for()
+
+
+def test_a_grid_has_only_the_cells_in_view(browser: Browser, service: Stack) -> None:
+    page = browser.page
+    with service.client() as http:
+        items = [{"image": f"s3://{service.bucket}/nothing/{i}.png"} for i in range(3000)]
+        many = http.post("/v1/jobs", json={"task": AUTO, "input": {"items": items}}).json()["id"]
+        http.post(f"/v1/jobs/{many}:cancel")
+    browser.go(f"#/jobs/{many}")
+    page.get_by_text("0.png", exact=True).wait_for()
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    page.get_by_text("2999.png", exact=True).wait_for()
+    assert page.locator(".cell").count() < 100
+
+
+@pytest.mark.parametrize(("width", "colours"), [(1100, "light"), (375, "dark")])
+def test_pages_are_accessible_and_fit(
+    browser: Browser, job: str, width: int, colours: Literal["light", "dark"]
+) -> None:
+    page = browser.page
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=colours)
+    ready: dict[str, Callable[[], None]] = {
+        "#/jobs": page.get_by_role("link", name="three").first.wait_for,
+        f"#/jobs/{job}": page.locator(".thumb img").first.wait_for,
+        f"#/jobs/{job}/items/0": page.locator(".masks li").first.wait_for,
+        "#/workers": page.get_by_role("heading", name="sam_tiny").wait_for,
+    }
+    for fragment, wait in ready.items():
+        browser.go(fragment)
+        wait()
+        assert checked(page) == [], fragment
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, fragment
+
+
+def test_no_page_complained_and_scripts_are_small(browser: Browser, service: Stack) -> None:
+    """After all the tests above. A missing image is answered without an error, because it is not asked for."""
+    with httpx.Client() as http:
+        policy = http.get(f"{service.api_url}/").headers["content-security-policy"]
+    assert "unsafe" not in policy and browser.complaints == []
+    assert browser.script and sum(browser.script.values()) <= MOST_SCRIPT, json.dumps(browser.script)

@@ -1,0 +1,82 @@
+// The models that jobs may name, and the workers that have them loaded.
+
+import { useEffect, useState } from "preact/hooks";
+
+import { read, told } from "../api";
+import { count } from "../format";
+
+interface Worker {
+  device: string;
+  precision: string;
+  revision: string;
+  tasks: string[];
+}
+
+interface Model {
+  name: string;
+  default: boolean;
+  parameters: number | null;
+  licence: string | null;
+  loaded: boolean;
+  workers: Worker[];
+}
+
+const PAUSE = 5000;
+
+export function WorkersPage() {
+  const [models, setModels] = useState<Model[] | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  useEffect(() => {
+    const stop = new AbortController();
+    const load = async () => {
+      if (document.hidden) return;
+      try {
+        setModels((await read<{ models: Model[] }>("v1/models", { signal: stop.signal })).models);
+        setError(null);
+      } catch (failed) {
+        if (!stop.signal.aborted) setError(told(failed));
+      }
+    };
+    void load();
+    const timer = setInterval(load, PAUSE);
+    return () => {
+      stop.abort();
+      clearInterval(timer);
+    };
+  }, []);
+  return (
+    <>
+      <div class="title"><h1>Workers</h1></div>
+      {error && <p class="notice bad" role="alert">{error}</p>}
+      {models === null && !error && <p class="empty" role="status">Reading …</p>}
+      <ul class="jobs">{models?.map((model) => <Row key={model.name} model={model} />)}</ul>
+    </>
+  );
+}
+
+function Row({ model }: { model: Model }) {
+  return (
+    <li class="card">
+      <div class="line">
+        <h2>{model.name}{model.default && <span class="dim small"> default</span>}</h2>
+        <span class={`state ${model.loaded ? "succeeded" : "pending"}`}>{model.loaded ? "loaded" : "no worker"}</span>
+      </div>
+      <p class="small dim">{[model.parameters && `${count(model.parameters)} parameters`, model.licence].filter(Boolean).join(" · ")}</p>
+      {grouped(model.workers).map(({ n, worker }) => (
+        <dl class="facts" key={JSON.stringify(worker)}>
+          <dt>Workers</dt><dd>{n}</dd>
+          <dt>Device</dt><dd>{worker.device}</dd>
+          <dt>Precision</dt><dd>{worker.precision}</dd>
+          <dt>Tasks</dt><dd>{worker.tasks.join(", ")}</dd>
+          <dt>Revision</dt><dd><code>{worker.revision}</code></dd>
+        </dl>
+      ))}
+    </li>
+  );
+}
+
+/** Workers that are alike, together. */
+function grouped(workers: Worker[]): { n: number; worker: Worker }[] {
+  const groups = Map.groupBy(workers, (worker) => JSON.stringify(worker));
+  return [...groups.values()].map((alike) => ({ n: alike.length, worker: alike[0]! }));
+}

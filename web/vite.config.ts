@@ -1,0 +1,22 @@
+// Builds into the API's static files. Names have no hash: the API sends each file with an ETag, and git shows a change.
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  base: "./",
+  build: {
+    outDir: "../api/static/pages",
+    emptyOutDir: true,
+    target: "es2023",
+    cssTarget: "chrome123",
+    modulePreload: false,
+    assetsInlineLimit: 0,
+    rolldownOptions: {
+      input: "src/app.tsx",
+      output: {
+        entryFileNames: "[name].js",
+        chunkFileNames: "[name].js",
+        assetFileNames: "[name][extname]",
+      },
+    },
+  },
+});
