@@ -149,6 +149,7 @@ def test_an_image_is_embedded_once(client: Client, photos: Path) -> None:
 
 def test_the_server_draws_an_item(job: Job) -> None:
     assert Image.open(io.BytesIO(job.overlay(1))).size == (451, 300)
+    assert Image.open(io.BytesIO(job.preview(1, side=100))).size == (100, 67)
     with pytest.raises(maskworks.NotFound, match="ITEM_NOT_FOUND"):
         job.overlay(2)
 

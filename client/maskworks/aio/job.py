@@ -207,7 +207,7 @@ class AsyncJob:
         return (await self._transport.send(self._call("GET", f"/items/{item_id}/overlay.png"))).content
 
     async def preview(self, item_id: str | int, *, side: int = 256, masks: bool = True) -> bytes:
-        """A JPEG of an item's image made small, with or without its masks. `side` is the most pixels of its longer side.
+        """A JPEG of an item's image made small, with or without its masks: `side` pixels at most on a side.
 
         Raises Conflict unless the item has succeeded.
         """
