@@ -11,7 +11,10 @@ from torch import Tensor
 from model.backends.sam import Segmenter
 from model.masks.dense import upsampled
 from model.masks.frames import to_model
+from model.masks.upsample import stable
 from training.clicks import Click, Mask
+
+POINTS = 64  # decoded at a time
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Predictor:
     def ask(
         self,
         clicks: Sequence[Click] = (),
-        box: tuple[int, int, int, int] | None = None,
+        box: tuple[float, float, float, float] | None = None,
         previous: Tensor | None = None,
         multimask: bool = True,
     ) -> Answer:
@@ -54,11 +57,28 @@ class Predictor:
             None if previous is None else previous.view(1, 1, *previous.shape[-2:]),
             multimask,
         )
-        return Answer(self._to_picture(low), scores[0].cpu().numpy(), low[0])
+        return Answer(self.at_full_size(low[0]) > 0, scores[0].cpu().numpy(), low[0])
 
-    def _to_picture(self, low: Tensor) -> NDArray[np.bool_]:
-        full = upsampled(low[0].float(), self.frame, self.sam.row.image_size)
-        return np.asarray((full > 0).cpu().numpy(), np.bool_)
+    @torch.inference_mode()
+    def grid(self, side: int) -> tuple[Tensor, NDArray[np.float32], NDArray[np.int64]]:
+        """Three masks for each point of a grid of side x side: logits (M, 4h, 4w), predicted IoU (M,), boxes (M, 4)."""
+        height, width = self.frame.size
+        y, x = np.mgrid[0:side, 0:side]
+        at = np.stack([(x.ravel() + 0.5) / side * width, (y.ravel() + 0.5) / side * height], 1)
+        points = torch.from_numpy(to_model(at, self.frame)).float().to(self.sam.device)[:, None]
+        parts = []
+        for part in torch.split(points, POINTS):
+            labels = torch.ones(len(part), 1, dtype=torch.long, device=part.device)
+            parts.append(self.sam.decode(self.embedding, torch.zeros(len(part), dtype=torch.long), part, labels))
+        low = torch.cat([logits.flatten(0, 1) for logits, _ in parts])
+        scores = torch.cat([iou.flatten() for _, iou in parts]).cpu().numpy()
+        return low, scores, stable(low, self.frame, self.sam.row.image_size, 0.0, 0.0).boxes
+
+    @torch.inference_mode()
+    def at_full_size(self, low: Tensor) -> NDArray[np.float32]:
+        """Logits (M, 4h, 4w) → (M, H, W)."""
+        full = upsampled(low.float(), self.frame, self.sam.row.image_size)
+        return np.asarray(full.cpu().numpy(), np.float32)
 
 
 def single(answer: Answer) -> Mask:

@@ -123,7 +123,7 @@ ROOMS: dict[str, set[str]] = {
     "model.protocol": {"model.masks", "model.spec", "model.words.protocol"},
     "model.spec": {"model.masks.rle"},
     "evaluation.data": set(),
-    "evaluation.measures": set(),
+    "evaluation.measures": {"evaluation.data.picture"},
     "evaluation.task": {"evaluation.data.picture"},
     "evaluation.tasks": {
         *("evaluation.task", "evaluation.data.picture", "evaluation.measures", "evaluation.predictor"),

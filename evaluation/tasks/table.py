@@ -3,12 +3,18 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from evaluation.measures.boundaries import THRESHOLDS
 from evaluation.task import Task
 from evaluation.tasks.classical import Classical
 from evaluation.tasks.clicks import Clicks
+from evaluation.tasks.edges import EdgeDetection
+from evaluation.tasks.instances import Boxes, Instances
+from evaluation.tasks.proposals import Proposals
+from evaluation.tasks.text import Phrases
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,22 @@ TASKS: Final[Mapping[str, Row]] = MappingProxyType(
             lambda asked: Clicks(asked.most),
             {"--most": {"type": int, "default": 20, "help": "clicks for a region, default 20"}},
         ),
+        "edges": Row(
+            "edges from masks: ODS, OIS, AP, R50",
+            lambda asked: EdgeDetection(thresholds=asked.thresholds),
+            {"--thresholds": {"type": int, "default": THRESHOLDS, "help": "of edge strength, default 99 as published"}},
+        ),
+        "proposals": Row(
+            "average recall of automatic masks, by size",
+            lambda asked: Proposals(asked.most),
+            {"--most": {"type": int, "default": 1000, "help": "masks of an image, default 1000"}},
+        ),
+        "instances": Row(
+            "a detector's boxes as masks: COCO's average precision",
+            lambda asked: Instances(Boxes.read(asked.boxes)),
+            {"--boxes": {"type": Path, "required": True, "help": "a file of COCO results with boxes"}},
+        ),
+        "text": Row("names of categories as phrases: IoU and average precision", lambda _: Phrases()),
         "classical": Row("one click and one box, beside classical methods", lambda _: Classical()),
     }
 )
