@@ -55,6 +55,8 @@ class Config:
             raise ConfigError(
                 "There is no server. Set MASKWORKS_URL and MASKWORKS_API_KEY, or start a local one with `maskworks up`."
             )
+        if not chosen.startswith(("http://", "https://")):
+            raise ConfigError(f"The server's URL begins with http:// or https://, and not as {chosen}.")
         places = [("file", file, "url"), ("stack", stack, "api_url")]
         beside = [(name, found) for name, found, at in places if _same(found.get(at), chosen)]
         keys = [found["api_key"] for _, found in beside if found.get("api_key")]
@@ -63,7 +65,7 @@ class Config:
             raise ConfigError(f"There is no API key for {chosen}. Set MASKWORKS_API_KEY.")
         access = stack["s3"] if ("stack", stack) in beside else {}
         return cls(
-            url=chosen.rstrip("/"),
+            url=_bare(chosen),
             api_key=key,
             uploads=uploads or env.get("MASKWORKS_UPLOADS") or file.get("uploads") or _bucket(access),
             s3=S3Access(*(access.get(name) for name in ("endpoint_url", "access_key", "secret_key", "region"))),
@@ -110,7 +112,12 @@ def find_stack(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _same(one: str | None, other: str) -> bool:
-    return one is not None and one.rstrip("/") == other.rstrip("/")
+    return one is not None and _bare(one) == _bare(other)
+
+
+def _bare(url: str) -> str:
+    """Without the `/v1` that each call adds."""
+    return url.rstrip("/").removesuffix("/v1")
 
 
 def _bucket(access: Mapping[str, Any]) -> str | None:

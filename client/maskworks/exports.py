@@ -13,6 +13,9 @@ SUFFIX: Final = {
 }
 
 
+FORMATS: Final = (*SUFFIX, "yolo")
+
+
 def default_path(job_id: str, format: str) -> Path:
     """`job_….coco.json` in this folder. YOLO is a folder."""
     return Path(f"{job_id}.{SUFFIX.get(format, format)}")

@@ -37,6 +37,9 @@ class Failure(Struct, frozen=True):
     reason: str
     detail: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
 
 class OutputLink(Struct, frozen=True):
     url: str

@@ -80,7 +80,9 @@ def test_exit_codes_say_what_happened(run: Run, service: Stack, photos: Path) ->
     assert partial[0] == 3 and "1 OBJECT_NOT_FOUND" in partial[2]
     assert run("watch", partial[1].strip())[0] == 3
     assert run("retry", partial[1].strip(), "--wait")[0] == 4
-    assert run("submit", "nowhere")[0] == 2
+    assert f"results {partial[1].strip()} --state failed" in partial[2]
+    for words in (["submit", "nowhere"], ["segment", "nowhere"], ["submit", photos, "--export", "cocoo"]):
+        assert run(*words)[0] == 2
     code, _, said = run("submit", f"{bucket}/photos/", "--priority", "11")
     assert code == 5 and "INVALID_REQUEST" in said and "/priority" in said
     assert run("models", MASKWORKS_API_KEY="mw_wrong")[0] == 5
@@ -94,13 +96,18 @@ def test_an_interrupted_wait_says_how_to_return(service: Stack, client: Client, 
     lines = ({"image": f"s3://{service.bucket}/nothing/{i}.jpg"} for i in range(20_000))
     items.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     environment = {**os.environ, "MASKWORKS_STACK": str(service.folder.stack_file), "PYTHONPATH": str(PACKAGE)}
-    words = [sys.executable, "-m", "maskworks.cli", "submit", str(items), "--wait"]
+    words = [sys.executable, "-m", "maskworks.cli", "submit", str(items), "--export", "coco"]
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         job = client.jobs.get(process.stdout.readline().strip())
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
-    assert process.returncode == 130 and f"maskworks watch {job.id}" in said and not job.refresh().done
+    assert (
+        process.returncode == 130
+        and f"maskworks watch {job.id}" in said
+        and "--export coco" in said
+        and not job.refresh().done
+    )
     assert job.cancel().state == "cancelled"
 
 

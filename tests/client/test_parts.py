@@ -108,8 +108,14 @@ def test_without_a_server_it_says_what_to_set(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="MASKWORKS_URL"):
         Config.find(env={"HOME": "/nowhere"})
-    with Client("http://127.0.0.1:9", "key", retries=1) as client, pytest.raises(ConnectionFailed, match="127"):
+    with pytest.raises(ConfigError, match="http://"):
+        Config.find("127.0.0.1:8000", "key", env={"HOME": "/nowhere"})
+    assert Config.find("http://there/v1/", "key", env={"HOME": "/nowhere"}).url == "http://there"
+    said: list[str] = []
+    client = Client("http://127.0.0.1:9", "key", retries=1, on_retry=lambda why, _: said.append(why))
+    with client, pytest.raises(ConnectionFailed, match="127"):
         client.models()
+    assert len(said) == 1 and "cannot be reached" in said[0]
 
 
 def test_a_server_is_asked_again_when_it_wants_to_be() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,11 +38,12 @@ class AsyncClient:
         uploads: str | None = None,
         retries: int = 8,
         timeout: float = 60.0,
+        on_retry: Callable[[str, float], object] | None = None,
         config: Config | None = None,
     ) -> None:
-        """Raises ConfigError."""
+        """`on_retry` is told why a call is tried again, and after how many seconds. Raises ConfigError."""
         self.config = config or Config.find(url, api_key, uploads)
-        self._transport = Transport(self.config, retries, timeout)
+        self._transport = Transport(self.config, retries, timeout, on_retry)
         self.jobs = AsyncJobs(self._transport, self.config)
         self.webhook_secrets = AsyncWebhookSecrets(self._transport)
 

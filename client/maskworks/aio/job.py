@@ -142,7 +142,7 @@ class AsyncJob:
             return self
         reasons = ", ".join(f"{each.count} {each.reason}" for each in self.record.failures)
         error = self.record.error
-        detail = f"{error.reason}: {error.detail}" if error else reasons or f"{self.counts.succeeded} succeeded"
+        detail = str(error) if error else reasons or f"{self.counts.succeeded} succeeded"
         raise JobUnsuccessful(self.id, self.state, detail)
 
     async def events(self) -> AsyncIterator[Event]:

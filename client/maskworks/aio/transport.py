@@ -1,6 +1,6 @@
 """Calls over HTTP: sent, tried again where that may help, and refused with an exception."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,11 +37,13 @@ class Call:
 class Transport:
     """One connection pool to one server."""
 
-    def __init__(self, config: Config, retries: int, timeout: float) -> None:
+    def __init__(
+        self, config: Config, retries: int, timeout: float, on_retry: Callable[[str, float], object] | None = None
+    ) -> None:
         # Imported here: it takes longer than everything else of this package together.
         import httpx
 
-        self._retries, self._timeout, self._url = retries, timeout, config.url
+        self._retries, self._timeout, self._url, self._on_retry = retries, timeout, config.url, on_retry
         headers = {"Authorization": f"Bearer {config.api_key}", "User-Agent": f"maskworks-client/{VERSION}"}
         self._http = httpx.AsyncClient(base_url=config.url, headers=headers)
 
@@ -77,13 +79,16 @@ class Transport:
             try:
                 answer = await self._once(call, stream)
             except httpx.TransportError as error:
-                pause = retries.pause_after_failure()
+                why, pause = f"{self._url} cannot be reached: {_text(error)}", retries.pause_after_failure()
                 if pause is None:
-                    raise ConnectionFailed(f"{self._url} cannot be reached: {_text(error)}") from error
+                    raise ConnectionFailed(why) from error
             else:
+                why = f"{self._url} answers {answer.status_code}"
                 pause = retries.pause_after(answer.status_code, answer.headers)
                 if pause is None:
                     return _checked(answer)
+            if self._on_retry is not None:
+                self._on_retry(why, pause)
             await sleep(pause)
 
     async def _once(self, call: Call, stream: bool) -> "httpx.Response":

@@ -8,18 +8,25 @@ import msgspec
 import typer
 
 from maskworks.cli.exits import Exit, of_state
-from maskworks.cli.following import leaving, summary, wait_for
+from maskworks.cli.following import ended, leaving, submitting, summary, wait_for
 from maskworks.cli.output import AsJson, counted, on_terminal, say, show_fields, show_json, show_table
-from maskworks.cli.submitting import pairs, prompts_of, source_of, task_of
+from maskworks.cli.server import connected
+from maskworks.cli.submitting import check_waiting, format_of, pairs, prompts_of, source_of, task_of
+from maskworks.exports import FORMATS
 from maskworks.progress import shown
-from maskworks.sync.client import Client
 from maskworks.sync.job import Job
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job is done.")]
 Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most; the job goes on after them.")]
 Export = Annotated[
-    str | None, typer.Option(metavar="FORMAT", help="Write the results into a file: coco, jsonl, parquet, …")
+    str | None,
+    typer.Option(
+        metavar="FORMAT",
+        help=f"Write the results into a file: {', '.join(FORMATS)}.",
+        callback=format_of,
+        autocompletion=lambda: list(FORMATS),
+    ),
 ]
 To = Annotated[Path | None, typer.Option(metavar="PATH", help="The file for --export (default: JOB.FORMAT here).")]
 PageSize = Annotated[
@@ -37,7 +44,7 @@ def submit(
     export: Export = None,
     to: To = None,
     glob: Annotated[str | None, typer.Option(help="Only keys that match, below a prefix.")] = None,
-    task: Annotated[str | None, typer.Option(help="auto (finds everything) or prompted.")] = None,
+    task: Annotated[str | None, typer.Option(help="auto (finds everything), prompted, or text.")] = None,
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the task.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="A JSON file of prompts for every image.")] = None,
     model: Annotated[str | None, typer.Option(help="One of `maskworks models`.")] = None,
@@ -72,17 +79,19 @@ def submit(
         "reuse": reuse or None,
         "output": {"uri": output, "formats": output_format or ["coco"]} if output else None,
     }
+    check_waiting(wait, timeout, export, to)
     source = source_of(sources)
-    with Client() as client:
-        job = client.jobs.submit(
-            **source,
-            glob=glob,
-            task=task_of(task, param or []),
-            prompts=prompts_of(prompts),
-            idempotency_key=idempotency_key,
-            on_upload=lambda n: say(f"{counted(n, 'file')} in S3"),
-            **fields,
-        )
+    with connected() as client:
+        with submitting():
+            job = client.jobs.submit(
+                **source,
+                glob=glob,
+                task=task_of(task, param or []),
+                prompts=prompts_of(prompts),
+                idempotency_key=idempotency_key,
+                on_upload=lambda n: say(f"{counted(n, 'file')} in S3"),
+                **fields,
+            )
         finish(job, wait, timeout, export, to, as_json)
 
 
@@ -91,7 +100,7 @@ def finish(job: Job, wait: bool, timeout: float | None, export: str | None, to: 
     if not as_json:
         typer.echo(job.id)
     try:
-        code = wait_for(job, timeout) if wait or export else Exit.OK
+        code = wait_for(job, timeout, export) if wait or export else Exit.OK
         path = job.export(export, to) if export else None
     finally:
         if as_json:
@@ -109,16 +118,14 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
     \b
       maskworks watch job_0198a3c2f0b47d21a5e94c0b6f3d8e17
     """
-    with Client() as client:
+    with connected() as client:
         job = client.jobs.get(job_id)
         with leaving(job), shown(on_terminal() and not as_json) as show:
             for event in job.events():
                 show(event.job)
                 if as_json:
                     show_json(event.job)
-        if not as_json:
-            say(summary(job))
-        raise typer.Exit(of_state(job.state))
+        raise typer.Exit(of_state(job.state) if as_json else ended(job))
 
 
 def jobs(
@@ -132,7 +139,7 @@ def jobs(
     \b
       maskworks jobs --state running --label run=7
     """
-    with Client() as client:
+    with connected() as client:
         found = client.jobs.list(state=state, labels=pairs(label or [], "--label"), page_size=min(limit, 1000) or 1)
         records = [job.record for job in islice(found, limit)]
     if as_json:
@@ -151,16 +158,16 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
     \b
       maskworks show job_0198a3c2f0b47d21a5e94c0b6f3d8e17 --json
     """
-    with Client() as client:
+    with connected() as client:
         record = client.jobs.get(job_id).record
     if as_json:
         show_json(record)
         return
     fields = msgspec.structs.asdict(record)
-    for name in ("counts", "progress", "links", "done"):
+    for name in ("counts", "progress", "links", "done", "passed_over"):
         del fields[name]
     fields["failures"] = ", ".join(f"{each.count} {each.reason}" for each in record.failures)
-    fields["error"] = record.error and f"{record.error.reason}: {record.error.detail}"
+    fields["error"] = record.error and str(record.error)
     fields["output"] = record.output and f"{record.output.state}: {record.output.uri}"
     counted = msgspec.structs.asdict(record.counts) | msgspec.structs.asdict(record.progress)
     show_fields(fields | counted)
@@ -181,7 +188,7 @@ def results(
       maskworks results JOB --export coco --to masks.json
       maskworks results JOB --state failed
     """
-    with Client() as client:
+    with connected() as client:
         job = client.jobs.get(job_id)
         if export:
             path = job.export(export, to, page_size=page_size)
@@ -213,7 +220,8 @@ def retry(
     \b
       maskworks retry JOB --include cancelled --wait
     """
-    with Client() as client:
+    check_waiting(wait, timeout, export, to)
+    with connected() as client:
         job = client.jobs.get(job_id).retry(items=item, include=include or ())
         finish(job, wait, timeout, export, to, as_json)
 
@@ -224,7 +232,7 @@ def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     \b
       maskworks cancel JOB
     """
-    with Client() as client:
+    with connected() as client:
         job = client.jobs.get(job_id).cancel()
     if as_json:
         show_json(job.record)
@@ -238,6 +246,6 @@ def delete(job_id: JobId) -> None:
     \b
       maskworks delete JOB
     """
-    with Client() as client:
+    with connected() as client:
         client.jobs.get(job_id).delete()
     say(f"{job_id} is deleted")

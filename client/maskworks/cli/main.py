@@ -59,7 +59,7 @@ def _options(
 def main() -> None:
     """Run the command. An error is a line on stderr and an exit code."""
     try:
-        app()
+        app(prog_name="maskworks")
     except MaskworksError as error:
         say(f"error: {error}")
         if isinstance(error, APIError):

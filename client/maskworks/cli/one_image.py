@@ -7,9 +7,9 @@ import typer
 
 from maskworks.cli.jobs import JobId
 from maskworks.cli.output import AsJson, counted, say, show_json, show_table
+from maskworks.cli.server import connected
 from maskworks.cli.submitting import prompts_of, task_of
 from maskworks.overlay import drawn
-from maskworks.sync.client import Client
 
 
 def segment(
@@ -34,8 +34,10 @@ def segment(
     """
     on, off = [numbers(each, 2) for each in point or []], [numbers(each, 2) for each in background or []]
     if save and "://" in image:
-        raise typer.BadParameter("--save needs a local image")
-    with Client() as client:
+        raise typer.BadParameter("--save needs a local image; `overlay` draws the items of a job")
+    if "://" not in image and not Path(image).is_file():
+        raise typer.BadParameter(f"there is no file {image}")
+    with connected() as client:
         found = client.segment(
             image,
             points=[*on, *off] or None,
@@ -68,7 +70,7 @@ def overlay(
       maskworks overlay JOB 7 --save masks.png
     """
     path = save or Path(f"{job_id}.{item}.png")
-    with Client() as client:
+    with connected() as client:
         path.write_bytes(client.jobs.get(job_id).overlay(item))
     typer.echo(path)
 
@@ -80,7 +82,7 @@ def numbers(text: str, n: int) -> list[float]:
     except ValueError:
         found = []
     if len(found) != n:
-        raise typer.BadParameter(f"{text} is not {n} numbers with commas between them")
+        raise typer.BadParameter(f"{text!r} is not {n} numbers, such as {','.join(['10', '20', '400', '300'][:n])}")
     return found
 
 
@@ -90,7 +92,7 @@ def models(as_json: AsJson = False) -> None:
     \b
       maskworks models
     """
-    with Client() as client:
+    with connected() as client:
         found = client.models()
     if as_json:
         show_json(found)

@@ -50,6 +50,8 @@ def on_terminal() -> bool:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
+    if isinstance(value, dict):
+        return msgspec.json.encode(value).decode()
     if isinstance(value, float):
         return f"{value:.3g}"
     return f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "strftime") else str(value)

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from maskworks.cli.output import counted, say
+from maskworks.exports import FORMATS
 from maskworks.submission import read_items
 from maskworks.uploads import SUFFIXES, others
 
@@ -28,6 +29,21 @@ def source_of(words: Sequence[str]) -> dict[str, Any]:
     if isinstance(path, Path) and path.suffix.lower() == ".jsonl":
         return {"items": read_items(path)}
     return {"images": [path]}
+
+
+def format_of(name: str | None) -> str | None:
+    """The value of `--export`, checked before a job runs for it. Raises typer.BadParameter."""
+    if name is not None and name not in FORMATS:
+        raise typer.BadParameter(f"{name} is none of {', '.join(FORMATS)}")
+    return name
+
+
+def check_waiting(wait: bool, timeout: float | None, export: str | None, to: Path | None) -> None:
+    """Refuse options that would do nothing. Raises typer.BadParameter."""
+    if to is not None and not export:
+        raise typer.BadParameter("--to needs --export")
+    if timeout is not None and not (wait or export):
+        raise typer.BadParameter("--timeout needs --wait or --export")
 
 
 def _image(word: str) -> str | Path:

@@ -6,7 +6,7 @@ import typer
 
 from maskworks.cli.jobs import JobId
 from maskworks.cli.output import AsJson, say, show_json, show_table
-from maskworks.sync.client import Client
+from maskworks.cli.server import connected
 
 
 def webhook(
@@ -19,7 +19,7 @@ def webhook(
     \b
       maskworks webhook JOB --redeliver
     """
-    with Client() as client:
+    with connected() as client:
         job = client.jobs.get(job_id)
         found = job.redeliver_webhook() if redeliver else job.webhook()
     if as_json:
@@ -41,7 +41,7 @@ def webhook_secrets(
     \b
       maskworks webhook-secrets --create
     """
-    with Client() as client:
+    with connected() as client:
         found = [client.webhook_secrets.create()] if create else client.webhook_secrets.list()
     if as_json:
         show_json(found)

@@ -143,7 +143,7 @@ class Job:
             return self
         reasons = ", ".join(f"{each.count} {each.reason}" for each in self.record.failures)
         error = self.record.error
-        detail = f"{error.reason}: {error.detail}" if error else reasons or f"{self.counts.succeeded} succeeded"
+        detail = str(error) if error else reasons or f"{self.counts.succeeded} succeeded"
         raise JobUnsuccessful(self.id, self.state, detail)
 
     def events(self) -> Iterator[Event]:
