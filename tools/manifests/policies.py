@@ -172,6 +172,20 @@ def scaled_by_one(objects: Objects) -> Iterator[str]:
                 yield f"ScaledObject {each['metadata']['name']}: its query is not about {model}"
 
 
+def keda_admits(objects: Objects) -> Iterator[str]:
+    """What KEDA's admission refuses beyond its schema."""
+    for each in objects.of("ScaledObject"):
+        title, spec = f"ScaledObject {each['metadata']['name']}", each["spec"]
+        least = spec.get("minReplicaCount", 0)
+        if max(least, 1) > spec.get("maxReplicaCount", 100):
+            yield f"{title}: minReplicaCount is more than maxReplicaCount"
+        if spec.get("idleReplicaCount", -1) >= least:
+            yield f"{title}: idleReplicaCount must be less than minReplicaCount"
+        kinds = {trigger.get("metricType", "AverageValue") for trigger in spec["triggers"]}
+        if "fallback" in spec and "AverageValue" not in kinds:
+            yield f"{title}: a fallback needs a trigger of AverageValue"
+
+
 def models_have_workers(objects: Objects) -> Iterator[str]:
     """Models that the API offers have workers, and these have weights."""
     offered = set(objects.settings.get("MASKWORKS_MODELS", "sam_tiny").split(","))
@@ -202,5 +216,6 @@ POLICIES: Final[tuple[Policy, ...]] = (
     closed_network,
     known_references,
     scaled_by_one,
+    keda_admits,
     models_have_workers,
 )
