@@ -21,7 +21,7 @@ def chosen(task: Task, records: list[Record]) -> list[tuple[int, int]]:
     """(picture, case) of the worst cases, then of those at the median."""
     each = [(value, i, k) for i, record in enumerate(records) for k, value in enumerate(task.worth(record))]
     ranked = sorted(each, key=lambda one: one[0])
-    middle = max(len(ranked) // 2 - ACROSS // 2, 0)
+    middle = max(len(ranked) // 2 - ACROSS // 2, ACROSS)  # with few cases none comes twice
     return [(i, k) for _, i, k in [*ranked[:ACROSS], *ranked[middle : middle + ACROSS]]]
 
 
@@ -45,8 +45,8 @@ def _tile(picture: Picture, case: Case) -> Pillow.Image:
     for rle in case.found:
         mask = _scaled(decode(rle), canvas)
         canvas[mask] = np.round(canvas[mask] * (1 - OPACITY) + np.array(MAGENTA) * OPACITY).astype(np.uint8)
-    _outline(canvas, [_scaled(decode(rle), canvas) for rle in case.found], MAGENTA, 1)
     _outline(canvas, [_scaled(decode(rle), canvas) for rle in case.wanted], GREEN, 2)
+    _outline(canvas, [_scaled(decode(rle), canvas) for rle in case.found], MAGENTA, 1)
     for x, y, foreground in case.points:
         at = round((x + 0.5) * scale), round((y + 0.5) * scale)
         cv2.circle(canvas, at, 5, GREEN if foreground else (255, 0, 0), -1)

@@ -1,7 +1,7 @@
 """Instances (SAM paper, section 7.4 and D.4): a detector's boxes become masks, measured by COCO's average precision.
 
-The boxes are a file of COCO results. Each prompts one mask, which is fed back beside the box once. A mask has the score
-and the category of its box.
+The boxes are a file of COCO results. Each prompts three masks. The one with the highest predicted IoU is fed back
+beside the box, and one mask is the answer. It has the score and the category of its box.
 """
 
 import hashlib
@@ -90,6 +90,7 @@ def clipped(xywh: Sequence[float], height: int, width: int) -> Box | None:
 
 
 def refined(predictor: Predictor, box: Box) -> RLE:
-    """The mask of a box, after one more round with its own logits."""
-    first = predictor.ask(box=box, multimask=False)
-    return encode(predictor.ask(box=box, previous=first.low[0], multimask=False).masks[0])
+    """The mask of a box, after one more round with the logits of the best of three."""
+    first = predictor.ask(box=box)
+    best = first.low[int(first.scores.argmax())]
+    return encode(predictor.ask(box=box, previous=best, multimask=False).masks[0])

@@ -93,8 +93,8 @@ def cases() -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
 def test_it_is_ritms_protocol_click_for_click() -> None:
     numbers = []
     for right, ignored, radius in cases():
-        ours = trace(Revealed(right, radius), right, ignored, 20, 0)
-        spots, scores = slow_clicks(Revealed(right, radius), right, ignored, 20)
+        ours = trace(Revealed(right | ignored, radius), right, ignored, 20, 0)
+        spots, scores = slow_clicks(Revealed(right | ignored, radius), right, ignored, 20)
         assert [(c.x, c.y, c.foreground) for c in ours.clicks] == spots
         assert ours.top == pytest.approx(scores, abs=1e-12)
         for target in (0.85, 0.9, 0.95):

@@ -64,7 +64,7 @@ def test_instances_are_the_masks_of_the_boxes_fed_back_once(
     (once,) = segmenter.run([picture.image], [Prompted((Prompt(box=box),))])[0]
     first = decode(once.rle)
     again = decode(record["found"][0]["segmentation"])
-    assert (first & again).sum() / (first | again).sum() > 0.7
+    assert (first & again).sum() / (first | again).sum() > 0.5
     whole = Instances(Boxes.read(folder / "boxes.json"))
     figures = whole.tally([whole.measure(Subject(segmenter), picture)])(ALL)
     assert 0.02 < figures["AP"] < 0.8 and figures["AP50"] > figures["AP75"]
