@@ -1,7 +1,10 @@
 """Airflow: wait for a job without holding a worker slot. Needs `maskworks-client` where the triggerer runs.
 
-submit = PythonOperator(task_id="submit", python_callable=submit_folder, op_args=["s3://images/photos/"])
-done = MaskworksJobSensor(task_id="done", job_id=submit.output)
+Put this file beside a DAG, and try it with `airflow dags test segment`:
+
+with DAG("segment", schedule=None):
+    submit = PythonOperator(task_id="submit", python_callable=submit_folder, op_args=["s3://images/photos/"])
+    done = MaskworksJobSensor(task_id="done", job_id=submit.output)
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,7 @@
-"""Dagster: the masks of a bucket as an asset. `dagster dev -f asset.py` shows it."""
+"""Dagster: the masks of a bucket as an asset.
+
+dagster asset materialize -f asset.py --select masks
+"""
 
 from dagster import AssetExecutionContext, Definitions, MaterializeResult, asset
 

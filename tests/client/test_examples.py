@@ -1,12 +1,13 @@
-"""What stands in `examples/`: the notebook and the cron script run; the others are read and their types checked.
+"""What stands in `examples/`: the notebook, the cron script and the function for CVAT run.
 
-Airflow, Prefect, Dagster, Label Studio and CVAT are too heavy to install here.
+The others are read, and their types are checked: Airflow, Prefect, Dagster and Label Studio are too heavy for that.
 """
 
 import base64
 import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,18 @@ def test_the_cron_script_makes_one_job_a_day(service: Stack, client: Client, pho
     (path,) = tmp_path.glob("*.json")
     name = f"nightly {path.stem}"
     assert json.loads(path.read_text())["images"] and [j.record.name for j in client.jobs.list()].count(name) == 1
+
+
+def test_a_click_in_cvat_is_answered(client: Client, photos: Path) -> None:
+    """What Nuclio adds around it is not installed here."""
+    names = runpy.run_path(str(EXAMPLES / "cvat/main.py"))
+    image = base64.b64encode((photos / "coffee.jpg").read_bytes()).decode()
+    mask = names["answer"](client, {"image": image, "pos_points": [[300, 200]], "neg_points": [[10, 10]]})["mask"]
+    assert (
+        len(mask) == 400 and {len(row) for row in mask} == {600} and {value for row in mask for value in row} == {0, 1}
+    )
+    mask = names["answer"](client, {"image": image, "obj_bbox": [[150, 60], [450, 330]]})["mask"]
+    assert sum(map(sum, mask)) == 300 * 270
 
 
 def test_the_others_are_python() -> None:
