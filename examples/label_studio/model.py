@@ -1,5 +1,6 @@
 """Label Studio: an ML backend that answers clicks and boxes with brush masks.
 
+    pip install git+https://github.com/HumanSignal/label-studio-ml-backend    # the release on PyPI is too old
     label-studio-ml create maskworks_backend
     cp model.py maskworks_backend/
     label-studio-ml start maskworks_backend
@@ -27,11 +28,12 @@ class MaskworksBackend(LabelStudioMLBase):
         if not context or not context.get("result"):
             return []
         prompt, size = read_prompt(context["result"])
-        name, to_name, value = self.get_first_tag_occurence("BrushLabels", "Image")
-        image = self.get_local_path(tasks[0]["data"][value], task_id=tasks[0]["id"])
+        name, to_name, field = self.get_first_tag_occurence("BrushLabels", "Image")
+        image = self.get_local_path(tasks[0]["data"][field], task_id=tasks[0]["id"])
         masks = self.client.segment(image, **prompt).masks
         best = max(masks, key=lambda mask: mask.predicted_iou)
-        label = context["result"][-1]["value"].get("keypointlabels") or ["object"]
+        value = context["result"][-1]["value"]
+        label = value.get("keypointlabels") or value.get("rectanglelabels") or ["object"]
         return [{"result": [region(best, name, to_name, label, size)], "score": best.predicted_iou}]
 
 
