@@ -9,6 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from api import errors, health, models, openapi, pages
+from api.annotations import routes as annotations
 from api.auth import NEEDS_KEY, KeyRing
 from api.events import routes as events
 from api.events.feed import Feed
@@ -60,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": settings.tracing, "metrics": False, "logs": False, "auto_configure": False},
     )
     _open(app, settings)
-    for module in (jobs, events, items, overlay, preview, exports, webhooks, models, instant):
+    for module in (jobs, events, items, overlay, preview, exports, webhooks, annotations, models, instant):
         app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
+from api.annotations.schemas import AnnotationsRequest
 from api.http.problems import RATE_LIMIT_HEADERS, ProblemBody
 from api.instant.schemas import EmbeddingRequest, SegmentRequest
 from api.jobs.retry import RetryRequest
@@ -15,6 +16,7 @@ TAGS = [
     {"name": "jobs", "description": "Segment many images by one request, in the background."},
     {"name": "results", "description": "Items, masks, and the download of all results."},
     {"name": "one image", "description": "One image now: its masks or its embedding, in the same call."},
+    {"name": "annotations", "description": "Masks with who made them, and what became of them in review."},
     {"name": "models", "description": "Models that jobs may name, and which of them are loaded."},
     {"name": "health", "description": "Probes for the cluster."},
 ]
@@ -50,7 +52,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
             _add_rate_limit(operation)
     document.setdefault("components", {})["headers"] = RATE_LIMIT_HEADERS
     schemas: dict[str, Any] = document["components"].setdefault("schemas", {})
-    for model in (JobRequest, RetryRequest, SegmentRequest, EmbeddingRequest, ProblemBody):
+    for model in (JobRequest, RetryRequest, SegmentRequest, EmbeddingRequest, AnnotationsRequest, ProblemBody):
         written = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
         _add(schemas, {**written.pop("$defs", {}), model.__name__: written})
     return document

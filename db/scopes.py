@@ -16,6 +16,10 @@ class Scope(StrEnum):
     """No route asks for it yet. Kept for calls over a single image."""
     WEBHOOKS = "webhooks"
     """The secrets that sign webhooks, and sending them again."""
+    ANNOTATIONS_READ = "annotations:read"
+    """List and export annotations."""
+    ANNOTATIONS_WRITE = "annotations:write"
+    """Store annotations."""
 
 
 ALL: Final = frozenset(Scope)

@@ -196,6 +196,28 @@ class WebhookState(StrEnum):
     """The job has ended in a state that the webhook does not ask for."""
 
 
+class AnnotationState(StrEnum):
+    """What became of a mask in review. An export for training leaves out what was rejected."""
+
+    ACCEPTED = "accepted"
+    """Right as it is."""
+    REJECTED = "rejected"
+    """Not a mask of anything."""
+    CORRECTED = "corrected"
+    """Right after a person changed it. The mask is the changed one."""
+
+
+class AnnotationStage(StrEnum):
+    """The stage of the data engine that a mask comes from."""
+
+    ASSISTED = "assisted"
+    """A person clicked, the model answered."""
+    SEMI_AUTOMATIC = "semi_automatic"
+    """A job found what it was sure of, a person the rest."""
+    AUTOMATIC = "automatic"
+    """A job found it, nobody was asked."""
+
+
 class OutputReason(StrEnum):
     """Why an output failed, or its last try: `output.error.reason` of the job."""
 

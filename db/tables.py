@@ -24,7 +24,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ENUM, JSONB, UUID
 
 from db.mask_row import MaskRows
-from db.states import ChunkState, JobState, OutputState, ResultState, WebhookState
+from db.states import (
+    AnnotationStage,
+    AnnotationState,
+    ChunkState,
+    JobState,
+    OutputState,
+    ResultState,
+    WebhookState,
+)
 
 metadata = MetaData()
 
@@ -37,6 +45,8 @@ JOB_STATE = _enum(JobState, "job_state")
 CHUNK_STATE = _enum(ChunkState, "chunk_state")
 RESULT_STATE = _enum(ResultState, "result_state")
 OUTPUT_STATE = _enum(OutputState, "output_state")
+ANNOTATION_STATE = _enum(AnnotationState, "annotation_state")
+ANNOTATION_STAGE = _enum(AnnotationStage, "annotation_stage")
 _TIME = DateTime(timezone=True)
 
 tenants = Table(
@@ -266,6 +276,27 @@ webhook_secrets = Table(
     Column("seed", LargeBinary, nullable=False),  # db/webhook_secret.py makes the secret of it
     Column("created_at", _TIME, nullable=False),
     Column("expires_at", _TIME),
+)
+
+annotations = Table(
+    "annotations",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("id", UUID(as_uuid=True), primary_key=True),  # the client may choose it, so that a repeat adds nothing
+    Column("image", Text, nullable=False),  # without the query of a presigned URL
+    Column("height", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("counts", Text, nullable=False),  # the mask's compressed run lengths
+    Column("area", Integer, nullable=False),
+    Column("bbox", ARRAY(Integer), nullable=False),  # x, y, width, height
+    Column("state", ANNOTATION_STATE, nullable=False),
+    Column("stage", ANNOTATION_STAGE, nullable=False),
+    Column("annotator", Text, nullable=False),
+    Column("clicks", Integer, nullable=False),
+    Column("job_id", UUID(as_uuid=True)),  # of the mask, where a job made it; the job may be gone
+    Column("item_index", Integer),
+    Column("mask_id", Integer),
+    Column("created_at", _TIME, nullable=False),
 )
 
 workers = Table(

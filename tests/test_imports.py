@@ -62,10 +62,14 @@ ROOMS: dict[str, set[str]] = {
     "api.events": {
         *("api.auth", "api.database", "api.refusals", "api.http", "api.jobs.views", "api.tenant"),
     },
+    "api.annotations": {
+        *("api.auth", "api.database", "api.refusals", "api.http", "api.settings", "api.tenant"),
+        *("api.exports.response", "api.items.views", "api.jobs.submission"),
+    },
     "api.exports": {"api.auth", "api.database", "api.http", "api.tenant"},
     "api.health": {"api.database", "api.refusals", "api.http"},
     "api.models": {"api.database", "api.http", "api.settings"},
-    "api.openapi": {"api.http", "api.instant.schemas", "api.jobs"},
+    "api.openapi": {"api.annotations.schemas", "api.http", "api.instant.schemas", "api.jobs"},
     "api.pages": set(),
     "db.allow_list": set(),
     "db.api_key": set(),

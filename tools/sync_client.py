@@ -28,6 +28,7 @@ WORDS: Final = {
     "aiter_lines": "iter_lines",
     "AsyncClient": "Client",
     "AsyncJobs": "Jobs",
+    "AsyncAnnotations": "Annotations",
     "AsyncWebhookSecrets": "WebhookSecrets",
     "AsyncJob": "Job",
 }

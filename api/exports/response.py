@@ -43,19 +43,31 @@ class ExportResponse(StreamingResponse):
 
         A client that takes nothing for `stall` seconds is cut off. Raises TooManyExports.
         """
-        slots.take(tenant)
-        try:
-            blocks = _blocks(format.parts(source))
-            first = await anext(blocks)
-        except BaseException:
-            slots.give_back(tenant)
-            raise
         name = f"{source.job.id}.{format.suffix}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Job-State": source.job.state.value}
         if source.stop is not None and source.stop < source.job.counts["total"]:
             headers["X-Next-Page-Token"] = index_token(source.stop)
-        resumed = _resumed(first, blocks)
-        return cls(resumed, slots, tenant, stall, media_type=format.media_type, headers=headers)
+        return await cls.begin(format.parts(source), slots, tenant, stall, format.media_type, headers)
+
+    @classmethod
+    async def begin(
+        cls,
+        parts: AsyncGenerator[bytes, None],
+        slots: Slots,
+        tenant: Tenant,
+        stall: float,
+        media_type: str,
+        headers: dict[str, str],
+    ) -> "ExportResponse":
+        """As `start`, of any file that is written in parts."""
+        slots.take(tenant)
+        try:
+            blocks = _blocks(parts)
+            first = await anext(blocks)
+        except BaseException:
+            slots.give_back(tenant)
+            raise
+        return cls(_resumed(first, blocks), slots, tenant, stall, media_type=media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._state = scope.get("state", {})

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from maskworks.masks import Mask
+from maskworks.masks import RLE, Mask
 
 
 class Counts(Struct, frozen=True):
@@ -167,6 +167,30 @@ class Model(Struct, frozen=True):
     parameters: int | None = None
     licence: str | None = None
     workers: list[ModelWorker] = field(default_factory=list)
+
+
+class AnnotationSource(Struct, frozen=True):
+    """The mask of a job that an annotation is of."""
+
+    job_id: str
+    item_index: int
+    mask_id: int
+
+
+class Annotation(Struct, frozen=True):
+    """A mask of an image, who decided about it, and how."""
+
+    id: str
+    image: str
+    segmentation: RLE
+    bbox: tuple[int, int, int, int]
+    area: int
+    state: str
+    stage: str
+    annotator: str
+    clicks: int
+    create_time: datetime
+    source: AnnotationSource | None = None
 
 
 class Validation(Struct, frozen=True):

@@ -20,6 +20,7 @@ ROOMS = (
     "submits",
     "jobs",
     "webhooks",
+    "annotations",
     "images_by_url",
     "surface",
     "globs",

@@ -154,6 +154,15 @@ def test_the_server_draws_an_item(job: Job) -> None:
         job.overlay(2)
 
 
+def test_annotations_are_stored_listed_and_exported(client: Client, tmp_path: Path) -> None:
+    mask = {"image": "s3://images/a.jpg", "segmentation": {"size": [2, 2], "counts": "04"}, "stage": "assisted"}
+    ids = client.annotations.store([{**mask, "annotator": "ann", "clicks": n} for n in range(3)])
+    found = {one.id: one for one in client.annotations.list(stage="assisted", page_size=2)}
+    assert [found[id].clicks for id in ids] == [0, 1, 2] and found[ids[0]].area == 4
+    path = client.annotations.export("sa1b", tmp_path / "masks.jsonl", image_prefix="s3://images/a")
+    assert path.read_text().count("segmentation") == 3
+
+
 def test_a_webhook_is_followed_and_sent_again(client: Client, service: Stack, job: Job) -> None:
     assert (made := client.webhook_secrets.create()).secret
     assert made.id in {each.id for each in client.webhook_secrets.list()}

@@ -15,7 +15,18 @@ from db.migrate import migrate
 from db.own_rows import see, seeing
 from db.statements.clock import now
 from db.statements.jobs import delete_job
-from db.tables import items, jobs, output_shards, outputs, results, tenants, webhook_secrets, webhook_tries, webhooks
+from db.tables import (
+    annotations,
+    items,
+    jobs,
+    output_shards,
+    outputs,
+    results,
+    tenants,
+    webhook_secrets,
+    webhook_tries,
+    webhooks,
+)
 from deploy.local.postgres import API_ROLE
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +69,9 @@ def fill(owner: Engine, tenant: str) -> UUID:
         connection.execute(
             insert(webhook_tries).values(job_id=job_id, number=1, status=500, duration_ms=1, created_at=now())
         )
+        mask = {"image": "s3://b/0", "height": 2, "width": 2, "counts": "04", "area": 4, "bbox": [0, 0, 2, 2]}
+        made = {"state": "accepted", "stage": "assisted", "annotator": "a", "clicks": 1, "created_at": now()}
+        connection.execute(insert(annotations).values(tenant_id=tenant, id=job_id, **mask, **made))
     return job_id
 
 
@@ -111,6 +125,7 @@ async def test_the_api_deletes_jobs_of_its_tenant_alone(owner: Engine, api: Asyn
     [
         "INSERT INTO items (job_id, index, custom_id, image) VALUES (:theirs, 1, '1', 's3://b/1')",
         "INSERT INTO webhook_secrets (tenant_id, seed) VALUES ('theirs', decode(repeat('00', 32), 'hex'))",
+        "UPDATE annotations SET tenant_id = 'theirs'",
         "UPDATE jobs SET tenant_id = 'theirs'",
         "UPDATE jobs SET tenant_id = NULL",
         "DELETE FROM jobs",

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from msgspec import Struct
 
+from maskworks.aio.annotations import AsyncAnnotations
 from maskworks.aio.jobs import AsyncJobs
 from maskworks.aio.runtime import in_thread
 from maskworks.aio.transport import Call, Transport
@@ -45,6 +46,7 @@ class AsyncClient:
         self.config = config or Config.find(url, api_key, uploads)
         self._transport = Transport(self.config, retries, timeout, on_retry)
         self.jobs = AsyncJobs(self._transport, self.config)
+        self.annotations = AsyncAnnotations(self._transport)
         self.webhook_secrets = AsyncWebhookSecrets(self._transport)
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from maskworks.config import Config
 from maskworks.embedding import Embedding, embedding_of
 from maskworks.records import Model, Segmented
 from maskworks.submission import Task, encoded, segment_request, upload_of
+from maskworks.sync.annotations import Annotations
 from maskworks.sync.jobs import Jobs
 from maskworks.sync.runtime import in_thread
 from maskworks.sync.transport import Call, Transport
@@ -46,6 +47,7 @@ class Client:
         self.config = config or Config.find(url, api_key, uploads)
         self._transport = Transport(self.config, retries, timeout, on_retry)
         self.jobs = Jobs(self._transport, self.config)
+        self.annotations = Annotations(self._transport)
         self.webhook_secrets = WebhookSecrets(self._transport)
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""Annotations: masks with who made them and what became of them in review."""

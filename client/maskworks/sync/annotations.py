@@ -1,0 +1,81 @@
+# Made from maskworks/aio/annotations.py by `python -m tools.documents`. Change that file.
+"""Annotations: store, list, export."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from maskworks.records import Annotation
+from maskworks.sync.download import download
+from maskworks.sync.transport import Call, Transport
+
+_MOST = 1000
+
+
+class _Page(Struct, frozen=True):
+    annotations: list[Annotation]
+    next_page_token: str | None = None
+
+
+class _Stored(Struct, frozen=True):
+    ids: list[str]
+
+
+class Annotations:
+    """`client.annotations`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def store(self, annotations: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        """Store annotations, a thousand in a call. Returns their ids.
+
+        Each gets an id here, so that a call that is tried again stores nothing twice.
+        """
+        named = [{"id": uuid.uuid4().hex, **one} for one in annotations]
+        ids: list[str] = []
+        for start in range(0, len(named), _MOST):
+            call = Call("POST", "/v1/annotations", json={"annotations": named[start : start + _MOST]})
+            ids += (self._transport.read(call, _Stored)).ids
+        return ids
+
+    def list(
+        self,
+        *,
+        state: str | None = None,
+        stage: str | None = None,
+        image_prefix: str | None = None,
+        page_size: int = 200,
+    ) -> Iterator[Annotation]:
+        """Annotations by id; further pages are read as they are needed."""
+        params = _given(state=state, stage=stage, image_prefix=image_prefix, page_size=page_size)
+        while True:
+            page = self._transport.read(Call("GET", "/v1/annotations", params), _Page)
+            for one in page.annotations:
+                yield one
+            if page.next_page_token is None:
+                return
+            params["page_token"] = page.next_page_token
+
+    def export(
+        self,
+        format: str,
+        path: str | Path,
+        *,
+        state: str | None = None,
+        stage: str | None = None,
+        image_prefix: str | None = None,
+    ) -> Path:
+        """Write `jsonl`, `coco` or `sa1b` to a file, which has its name only once it is complete."""
+        params = _given(format=format, state=state, stage=stage, image_prefix=image_prefix)
+        download(self._transport, Call("GET", "/v1/annotations/export", params), Path(path))
+        return Path(path)
+
+
+def _given(**params: Any) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}

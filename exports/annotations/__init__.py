@@ -1,0 +1,1 @@
+"""The files of annotations, one file for each format."""
