@@ -117,8 +117,9 @@ async def test_a_wrong_annotation_names_its_field_and_stores_nothing(service: Se
         answer = await service.client.post("/v1/annotations", json=body)
         assert answer.status_code == 422, (field, answer.text)
         assert f"/annotations/1/{field}" in {error["pointer"] for error in answer.json()["errors"]}, answer.text
-    for body in ({"annotations": []}, {"annotations": [whole] * 1001}, {}):
-        answer = await service.client.post("/v1/annotations", json=body)
+    lists: list[dict[str, Any]] = [{"annotations": []}, {"annotations": [whole] * 1001}, {}]
+    for sent in lists:
+        answer = await service.client.post("/v1/annotations", json=sent)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/annotations")
     assert await listed(service) == []
 
