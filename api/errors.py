@@ -158,7 +158,7 @@ TABLE: dict[type[Exception], Kind] = {
     ),
     CallTooSlow: Kind(HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", "No answer in time", retry=True),
     # Its own reason takes the place of this one.
-    ImageFailed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "IMAGE_FAILED", "The image was not segmented"),
+    ImageFailed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "IMAGE_FAILED", "The image cannot be used"),
     NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),
     ClientDisconnect: Kind(
         HTTPStatus.BAD_REQUEST,

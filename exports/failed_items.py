@@ -13,4 +13,5 @@ async def failed_items(source: Source) -> AsyncGenerator[dict[str, Any], None]:
     if source.job.counts["failed"] == 0:  # the statement would read every result to find none
         return
     async for row in source.rows(export.failed_items):
-        yield {"custom_id": row.custom_id, "image": shown_image(row.image), "reason": row.reason, "detail": row.detail}
+        named = {"item_id": str(row.item_index), "custom_id": row.custom_id, "image": shown_image(row.image)}
+        yield {**named, "reason": row.reason, "detail": row.detail}

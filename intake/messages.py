@@ -46,7 +46,7 @@ TEXTS: dict[str, str] = {
     "too_short": "must have at least {min_length} entries",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
-    "union_tag_invalid": "must be {expected_tags}",
+    "union_tag_invalid": "must be one of {expected_tags}",
     "union_tag_not_found": "is missing",
     "datetime_type": _TIME,
     "datetime_parsing": _TIME,

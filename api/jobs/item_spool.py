@@ -57,10 +57,10 @@ class ItemSpool(Collection[ItemRow]):
         # Different ids may have one hash, so the few candidates are compared by their text.
         candidates = {int(i) for i in order[equal]} | {int(i) for i in order[equal + 1]}
         seen: set[str] = set()
-        for row in self:
-            if row.item_index in candidates:
+        for position, row in enumerate(self):  # bad lines have an index, and are not here
+            if position in candidates:
                 if row.custom_id in seen:
-                    yield self._lines[row.item_index], row
+                    yield self._lines[position], row
                 seen.add(row.custom_id)
 
     def close(self) -> None:

@@ -1,10 +1,11 @@
 """Retry the unsuccessful items of a job as a new job."""
 
 import hashlib
+import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,7 +23,18 @@ from db.states import FINAL_JOB_STATES, ItemReason, ItemState, JobState
 from intake.messages import pointer, text_of
 
 MAX_NAMED = 10_000
-ItemId = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})$", examples=["17"])]
+_ITEM_ID = r"^(0|[1-9][0-9]{0,8})$"
+
+
+def _item_id(text: str) -> str:
+    if not re.fullmatch(_ITEM_ID, text, re.ASCII):
+        raise ValueError("must be the id of an item, such as 17: its index in the job, and not its custom_id")
+    return text
+
+
+ItemId = Annotated[
+    str, AfterValidator(_item_id), WithJsonSchema({"type": "string", "pattern": _ITEM_ID, "examples": ["17"]})
+]
 
 
 class RetryRequest(BaseModel):

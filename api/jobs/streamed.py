@@ -63,8 +63,7 @@ class StreamedSubmission:
             raise _first_line("is missing: it is the job without `input`")
         if self._n_items == 0:
             self._found.add("/input/items", "must not be empty: each line after the first is an item")
-        if not self._found.errors:
-            self._check_ids()
+        self._check_ids()
         if self._raw.get("validate_only") is True:
             counts = self._n_items, self._n_bad
             return dry_run(self._request, self._rules, *counts, self._found.errors, self.spool.any_prompts)
@@ -116,7 +115,7 @@ class StreamedSubmission:
             check_image(at, line.row, self._rules, self._found, f"line {line.number}: ")
         if self._found.n_errors > before:
             self._n_bad += 1
-        elif line.row is not None and not self._found.errors:
+        elif line.row is not None:
             self.spool.add(line.number, line.row)
 
     def _check_ids(self) -> None:

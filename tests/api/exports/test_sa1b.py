@@ -49,6 +49,7 @@ async def test_an_image_is_a_line_as_sa1b_has_a_file(service: Service) -> None:
     }
     assert failed == {
         "failed_item": {
+            "item_id": "1",
             "custom_id": "1",
             "image": "s3://bucket/deep/b.jpg",
             "reason": "TIMEOUT",

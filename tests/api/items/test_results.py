@@ -114,7 +114,13 @@ async def test_a_download_says_whether_the_job_was_done_and_what_failed(service:
     about = {"job_id": job, "job_state": "running", "done": False, "counts": shown["counts"]}
     assert {name: running.dataset["info"][name] for name in about} == about
     assert running.dataset["failed_items"] == [
-        {"custom_id": "tile-2", "image": "s3://bucket/2.jpg", "reason": "TIMEOUT", "detail": "it was TIMEOUT"}
+        {
+            "item_id": "2",
+            "custom_id": "tile-2",
+            "image": "s3://bucket/2.jpg",
+            "reason": "TIMEOUT",
+            "detail": "it was TIMEOUT",
+        }
     ]
     await service.client.post(f"/v1/jobs/{job}:cancel")
     ended = await coco_of(service, job, tmp_path)

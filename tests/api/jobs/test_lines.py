@@ -102,7 +102,7 @@ BAD: list[tuple[Sequence[object], str, str]] = [
     ((b'{"a":' * 100 + b"1" + b"}" * 100,), "", "line 1: is nested deeper than 64 levels"),
     ((b" " * 5000,), "", "the first line is longer than 4096 bytes"),
     ((AUTO,), "/input/items", "must not be empty"),
-    (({"task": {"type": "all"}}, image(0)), "/task/type", "must be 'auto', 'prompted', 'text'"),
+    (({"task": {"type": "all"}}, image(0)), "/task/type", "must be one of 'auto', 'prompted', 'text'"),
     (({**AUTO, "model": "other"}, image(0)), "/model", "unknown model"),
     (({**AUTO, "input": []}, image(0)), "/input", "must be a JSON object or absent"),
     (({**AUTO, "input": {"prefix": "s3://bucket/p/"}}, image(0)), "/input/prefix", "must be absent"),
@@ -153,6 +153,8 @@ async def test_validate_only_counts_and_stores_nothing(service: Service) -> None
     assert (bad.json()["valid"], bad.json()["counts"]) == (False, {"total": 4, "invalid": 2})
     twice = await send(service.client, job, image(0, custom_id="a"), image(1, custom_id="a"))
     assert (twice.json()["valid"], twice.json()["counts"]) == (False, {"total": 2, "invalid": 1})
+    both = await send(service.client, job, image(0, custom_id="a"), {}, image(2, custom_id="a"))
+    assert (both.json()["valid"], both.json()["counts"]) == (False, {"total": 3, "invalid": 2})
     assert n_jobs(service) == 0
 
 
