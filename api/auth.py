@@ -77,8 +77,8 @@ class KeyRing:
         if row.stale:
             self._note_use(key.prefix)
         places = None if row.places is None else tuple(row.places)
-        tenant = Tenant(row.tenant_id, places, row.requests_per_minute)
-        return Access(tenant, stored_scopes(row.scopes))
+        scopes = stored_scopes(row.scopes)
+        return Access(Tenant(row.tenant_id, places, row.requests_per_minute, Scope.JOBS_READ in scopes), scopes)
 
     def _note_use(self, prefix: str) -> None:
         """Write the key's last use beside the request, which does not wait for it."""

@@ -4,6 +4,7 @@ Problem                a refusal, with a detail for the client
 ├─ InvalidBody         the body's shape; carries `errors: [{pointer, detail}]`
 │  ├─ UnknownModel
 │  ├─ TaskNotServed
+│  ├─ MaskNotFound
 │  ├─ BucketNotAllowed
 │  └─ HostNotAllowed
 ├─ InvalidParameter    a query parameter or header; carries `errors` too
@@ -57,6 +58,10 @@ class UnknownModel(InvalidBody):
 
 class TaskNotServed(InvalidBody):
     """The body asks for a task that no live worker serves."""
+
+
+class MaskNotFound(InvalidBody):
+    """The body names an earlier mask that is not there, or not the caller's."""
 
 
 class BucketNotAllowed(InvalidBody):

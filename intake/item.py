@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from intake.fields import ImageURI, PlainText
 from intake.messages import pointer, text_of
+from intake.prompt import PromptRequest
 from model.spec import MAX_EXEMPLARS, MAX_PROMPTS, BoxFormat, Exemplar, Prompt, box_problem, exemplar_problem
 
 
@@ -22,7 +23,7 @@ class ItemRequest(BaseModel):
         description="The object that holds the image. `?versionId=ID` at its end names a version of it; any other `?` "
         "belongs to the key. Also `https://host/path`, where the installation allows the host"
     )
-    prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
+    prompts: Annotated[tuple[PromptRequest, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
         None,
         description="Points, boxes and masks in pixels of the upright image; of prompted jobs only. A box that reaches "
         "out of its image is clipped, a prompt that cannot be answered fails alone: see the item's `warnings`",
@@ -62,6 +63,8 @@ class Prompting:
     shared: bool = False
     """Whether the job has prompts for items that have none of their own."""
     phrases: frozenset[str] = frozenset()
+    earlier_masks: bool = False
+    """Whether prompts may name earlier masks."""
 
     @classmethod
     def of(cls, task: Mapping[str, Any], shared: bool = False) -> "Prompting":
@@ -123,8 +126,15 @@ def _prompt_faults(item: ItemRequest, prompting: Prompting) -> Iterator[Fault]:
             yield Fault("/prompts", f"an item of {_A_JOB[prompting.type]} takes no prompts")
     elif item.prompts:
         yield from prompt_faults(item.prompts, prompting.box_format)
+        yield from () if prompting.earlier_masks else _named_masks(item.prompts)
     elif item.prompts is not None or not prompting.shared:
         yield Fault("/prompts", "an item of a prompted job needs at least one prompt")
+
+
+def _named_masks(prompts: Sequence[PromptRequest]) -> Iterator[Fault]:
+    for i, prompt in enumerate(prompts):
+        if prompt.mask_from is not None:
+            yield Fault(f"/prompts/{i}/mask_from", "is for items in the body of a request: give the mask itself here")
 
 
 _A_JOB: Final = {"auto": "an automatic job", "prompted": "a prompted job", "text": "a text job"}

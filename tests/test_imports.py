@@ -51,10 +51,10 @@ ROOMS: dict[str, set[str]] = {
     "api.http": {"api.errors", "api.refusals", "api.tenant"},
     "api.jobs": {
         *("api.auth", "api.database", "api.errors", "api.refusals", "api.http", "api.settings", "api.tenant"),
-        "api.webhooks.schemas",
+        *("api.items.earlier_masks", "api.webhooks.schemas"),
     },
     "api.instant": {
-        *("api.auth", "api.refusals", "api.http", "api.items.views", "api.jobs.schemas", "api.jobs.submission"),
+        *("api.auth", "api.refusals", "api.http", "api.items", "api.jobs.schemas", "api.jobs.submission"),
         *("api.settings", "api.tenant"),
     },
     "api.items": {"api.auth", "api.database", "api.refusals", "api.http", "api.settings", "api.tenant"},
@@ -105,7 +105,8 @@ ROOMS: dict[str, set[str]] = {
     "intake.line_formats": {"intake.json_object"},
     "intake.item_lines": {"intake.item", "intake.line_formats", "intake.lines"},
     "intake.calls": set(),
-    "intake.item": {"intake.fields", "intake.messages"},
+    "intake.item": {"intake.fields", "intake.messages", "intake.prompt"},
+    "intake.prompt": set(),
     "model.masks": set(),
     "model.networks": {"model.sizes"},
     "model.weights": {"model.networks", "model.sizes", "model.errors"},

@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.auth import CurrentTenant
 from api.http.slots import Slots
@@ -12,6 +13,7 @@ from api.instant import openapi
 from api.instant.queue import CallQueue
 from api.instant.reading import reading
 from api.instant.schemas import EmbeddingRequest, Segmented, SegmentRequest
+from api.items.earlier_masks import EarlierMasks
 from api.tenant import Tenant
 from intake.calls import Reply
 
@@ -61,10 +63,20 @@ async def _answered(
     slots.take(tenant)
     try:
         async with reading(request, tenant, kind) as (call, image):
-            asked = call.model_copy(update={"etags": etags})
+            asked = call.model_copy(update={"etags": etags, "task": await _with_masks(request, tenant, call.task)})
             yield await queue.answer(asked, image, request.is_disconnected)
     finally:
         slots.give_back(tenant)
+
+
+async def _with_masks(request: Request, tenant: Tenant, task: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The task with the earlier masks that its prompts name. Raises MaskNotFound."""
+    if not any("mask_from" in prompt for prompt in (task or {}).get("prompts", ())):
+        return task
+    assert task is not None
+    reads: AsyncEngine = request.app.state.reads
+    async with reads.connect() as connection:
+        return task | {"prompts": await EarlierMasks(connection, tenant).fill(task["prompts"], "/prompts")}
 
 
 def _etags(if_none_match: str | None) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from api.items.views import ItemWarning, MaskBody
 from api.jobs.schemas import PromptedTask
 from db.states import Depth
 from intake.fields import ImageURI, PlainText
-from model.spec import MAX_PROMPTS, Automatic, Prompt
+from intake.prompt import PromptRequest
+from model.spec import MAX_PROMPTS, Automatic
 
 
 class EmbeddingRequest(BaseModel):
@@ -30,7 +31,7 @@ class SegmentRequest(EmbeddingRequest):
     task: Annotated[Automatic | PromptedTask, Field(discriminator="type")] = Field(
         description="`auto` segments everything, `prompted` what the prompts ask for"
     )
-    prompts: Annotated[tuple[Prompt, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
+    prompts: Annotated[tuple[PromptRequest, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
         None, description="Points, boxes and masks in pixels of the upright image; of a prompted task only"
     )
 

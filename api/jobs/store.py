@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.items.earlier_masks import EarlierMasks
 from api.jobs.submission import DryRun, Needs, Submission
 from api.jobs.views import Validated
 from api.refusals import FieldError, IdempotencyKeyReused, InvalidBody, TaskNotServed, TooManyOpenItems
@@ -54,7 +55,10 @@ class MadeBefore(Exception):
 async def store_job(
     connection: AsyncConnection, tenant: Tenant, job: Submission, key: str | None, digest: bytes, settings: Settings
 ) -> UUID:
-    """The id of the new job, or of the job that this idempotency key made before. Raises TaskNotServed."""
+    """The id of the new job, or of the job that this idempotency key made before.
+
+    Raises TaskNotServed and MaskNotFound.
+    """
     n_items = len(job.items or ())
     values = {
         **_columns(job),
@@ -72,7 +76,7 @@ async def store_job(
         await _check_webhook(connection, tenant, job.webhook)
         await connection.execute(*webhooks.insert_webhook(job_id, job.webhook.url, job.webhook.events))
     if job.items is not None:
-        await _insert_items(connection, job_id, job.items)
+        await _insert_items(connection, job_id, job.items, EarlierMasks(connection, tenant))
         await connection.execute(*ingest.cut_chunks(job_id))
     return job_id
 
@@ -176,10 +180,19 @@ async def _check_open_items(
         )
 
 
-async def _insert_items(connection: AsyncConnection, job_id: UUID, rows: Iterable[ItemRow]) -> None:
-    """A few thousand at a time, so that memory stays small."""
+async def _insert_items(
+    connection: AsyncConnection, job_id: UUID, rows: Iterable[ItemRow], masks: EarlierMasks
+) -> None:
+    """A few thousand at a time, so that memory stays small. Raises MaskNotFound."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
     left = iter(rows)
     async with driver.cursor() as cursor:
-        while some := tuple(islice(left, _ROWS_AT_ONCE)):
+        while some := [await _with_masks(row, masks) for row in islice(left, _ROWS_AT_ONCE)]:
             await cursor.execute(submit.INSERT_ITEMS, (job_id, *map(list, zip(*some, strict=True))))
+
+
+async def _with_masks(row: ItemRow, masks: EarlierMasks) -> ItemRow:
+    """With the earlier masks that its prompts name."""
+    if row.prompts is None:
+        return row
+    return row._replace(prompts=await masks.fill_text(row.prompts, f"/input/items/{row.item_index}/prompts"))

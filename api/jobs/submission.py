@@ -286,7 +286,7 @@ def prompting_of(request: JobRequest) -> Prompting:
     if isinstance(task, Automatic):
         return Prompting(task.type)
     phrases = frozenset(task.phrases) if isinstance(task, TextQuery) else frozenset[str]()
-    return Prompting(task.type, task.box_format, request.input.prompts is not None, phrases)
+    return Prompting(task.type, task.box_format, request.input.prompts is not None, phrases, earlier_masks=True)
 
 
 def _check_row(at: str, row: ItemRow, seen: set[str], rules: Rules, found: Findings) -> None:

@@ -7,6 +7,7 @@ import sys
 import httpx
 
 from tests.attacks.attack import Target, attack, picture, problem
+from tests.attacks.by_test import by_test
 
 NO_JOB = "job_0198a3c2f0b47d21a5e94c0b6f3d8e17"
 
@@ -20,6 +21,14 @@ def _operator(target: Target, module: str, *words: str) -> str:
 
 def _client(target: Target, key: str) -> httpx.Client:
     return httpx.Client(base_url=target.stack.api_url, headers={"Authorization": f"Bearer {key.strip()}"}, timeout=60)
+
+
+@attack("a mask of another tenant, or with a key that may not read, named in a prompt", "not built")
+def masks(_target: Target) -> str:
+    return by_test(
+        "tests/api/items/test_earlier_masks.py::test_what_is_another_tenants_or_not_the_keys_does_not_exist",
+        "tests/api/items/test_earlier_masks.py::test_a_request_takes_so_many_and_so_much",
+    )
 
 
 def new_client(target: Target, tenant: str) -> httpx.Client:

@@ -37,7 +37,6 @@ def service(collector: Receiver) -> Iterator[Stack]:
         "MASKWORKS_TRACING": "true",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.removesuffix("/hook"),
         "OTEL_BSP_SCHEDULE_DELAY": "200",
-        "MASKWORKS_TEXT": "offline",
     }
     try:
         with stack(folder / "data", models="sam_tiny", fast=True, env=env) as running:

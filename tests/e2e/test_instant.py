@@ -31,10 +31,14 @@ PROMPTS = [
 TASKS = [({"task": AUTO}, None), ({"task": {"type": "prompted"}, "prompts": PROMPTS}, PROMPTS)]
 
 
-def cat() -> bytes:
+def png(pixels: np.ndarray) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(skimage.data.chelsea()).save(out, format="PNG")
+    Image.fromarray(pixels).save(out, format="PNG")
     return out.getvalue()
+
+
+def cat() -> bytes:
+    return png(skimage.data.chelsea())
 
 
 def upload(http: httpx.Client, path: str, image: bytes, request: dict[str, Any], **more: Any) -> httpx.Response:
@@ -143,3 +147,27 @@ def test_the_commands_of_the_guide(service: Stack, pictures: Bucket, tmp_path: P
     ]  # fmt: skip
     assert len(json.loads(printed[0])["masks"]) == 3 and "masks" in json.loads(printed[1])
     assert printed[2] == "304\n" and len((tmp_path / "embedding.f16").read_bytes()) > 0
+
+
+def test_a_correction_names_the_mask_that_it_corrects(http: httpx.Client, pictures: Bucket) -> None:
+    uri = pictures.put("instant/cat.png", cat())
+    item = {"image": uri, "prompts": [{"points": [[220, 120]], "labels": [1]}]}
+    answer = http.post("/v1/jobs", json={"task": {"type": "prompted"}, "input": {"items": [item]}})
+    path = f"/v1/jobs/{answer.json()['id']}"
+    assert http.get(path, params={"wait": 60}).json()["state"] == "succeeded"
+    first = http.get(f"{path}/items/0/masks").json()["masks"][1]
+    name = {"job_id": answer.json()["id"], "item_id": "0", "mask_id": first["id"]}
+    clicks = {"points": [[220, 120], [20, 280]], "labels": [1, 0]}
+    corrections: tuple[dict[str, Any], ...] = ({"mask_from": name}, {"mask": first["segmentation"]}, {})
+    asked = [{"image": uri, "task": {"type": "prompted"}, "prompts": [clicks | more]} for more in corrections]
+    by_name, by_value, without = (http.post("/v1/segment", json=each).json()["masks"] for each in asked)
+    assert by_name == by_value != without and len(by_name) == 1
+    _, of_a_job = job(http, {"type": "prompted"}, {"image": uri, "prompts": [clicks | corrections[0]]})
+    assert of_a_job == by_name
+    half = png(skimage.data.chelsea()[::2])
+    smaller = upload(http, "/v1/segment", half, {"task": {"type": "prompted"}, "prompts": [{"mask_from": name}]})
+    assert (smaller.status_code, smaller.json()["reason"]) == (422, "PROMPT_OUT_OF_BOUNDS")
+    assert "the mask's size is [300, 451], the image's is [150, 451]" in smaller.json()["detail"]
+    gone = http.post("/v1/segment", json=asked[0] | {"prompts": [{"mask_from": name | {"mask_id": 9}}]})
+    assert (gone.status_code, gone.json()["reason"]) == (422, "MASK_NOT_FOUND")
+    assert gone.json()["errors"][0]["pointer"] == "/prompts/0/mask_from/mask_id"

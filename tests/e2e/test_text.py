@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ import skimage.data
 from PIL import Image
 from pycocotools import mask as coco
 
+from deploy.local.stack import Stack
 from tests.conftest import Bucket
 
 pytestmark = pytest.mark.timeout(240)
@@ -31,13 +33,30 @@ def seen(masks: Iterable[Mapping[str, Any]]) -> Seen:
     return {(mask["phrase"], round(mask["score"], 6), int(mask["area"])) for mask in masks}
 
 
+@pytest.fixture
+def text_worker(service: Stack) -> Iterator[None]:
+    """A second worker, which serves text."""
+    name = service.add_worker({"MASKWORKS_TEXT": "offline"})
+    yield
+    service.supervisor.stop(name)
+
+
+def submit(http: httpx.Client, body: dict[str, Any]) -> str:
+    """The path of the job. Refused until the worker has loaded its models."""
+    until = time.monotonic() + 200
+    while (answer := http.post("/v1/jobs", json=body)).status_code == 422 and time.monotonic() < until:
+        assert answer.json()["reason"] == "TASK_NOT_SERVED", answer.text
+        time.sleep(0.2)
+    assert answer.status_code == 202, answer.text
+    return f"/v1/jobs/{answer.json()['id']}"
+
+
+@pytest.mark.usefixtures("text_worker")
 def test_phrases_become_masks_with_scores_in_every_export(http: httpx.Client, pictures: Bucket) -> None:
     photographs = {"coffee": skimage.data.coffee(), "rocket": skimage.data.rocket()}
     items = [{"image": pictures.put(f"text/{name}.png", png(pixels))} for name, pixels in photographs.items()]
     task = {"type": "text", "phrases": PHRASES, "max_masks": 1}
-    answer = http.post("/v1/jobs", json={"task": task, "input": {"items": items}})
-    assert answer.status_code == 202, answer.text
-    path = f"/v1/jobs/{answer.json()['id']}"
+    path = submit(http, {"task": task, "input": {"items": items}})
     while not (job := http.get(path, params={"wait": 60}).json())["done"]:
         pass
     assert job["state"] == "succeeded", job
