@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 import skimage.data
+from numpy.typing import NDArray
 from PIL import Image
 
 from deploy.local.stack import Stack
@@ -73,26 +74,44 @@ def browser(service: Stack) -> Iterator[Browser]:
         chromium.close()
 
 
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format="PNG")
+    return out.getvalue()
+
+
 @pytest.fixture(scope="module")
 def photographs(pictures: Bucket) -> str:
-    """A prefix with two of them, upright and of different sizes."""
-    for name, pixels in {"cat": skimage.data.chelsea(), "coffee": skimage.data.coffee()}.items():
-        out = io.BytesIO()
-        Image.fromarray(pixels).save(out, format="PNG")
-        pictures.put(f"pages/{name}.png", out.getvalue())
+    """A prefix with two of them."""
+    pictures.put("pages/cat.png", png(skimage.data.chelsea()))
+    pictures.put("pages/coffee.png", png(skimage.data.coffee()))
     return f"s3://{pictures.name}/pages/"
 
 
 @pytest.fixture(scope="module")
-def job(browser: Browser, service: Stack, photographs: str) -> str:
-    """Followed in the browser from its submit to its end, without a reload."""
-    images = [f"{photographs}{name}.png" for name in ("cat", "coffee", "missing")]
-    body = {"name": "three", "task": AUTO, "input": {"items": [{"image": image} for image in images]}}
-    with service.client() as http:
-        submitted: str = http.post("/v1/jobs", json=body).json()["id"]
-    browser.page.get_by_role("link", name="three").first.click()
-    browser.page.locator(".title .state", has_text="partially succeeded").wait_for()
-    return submitted
+def job(browser: Browser, photographs: str) -> str:
+    """Submitted from the page, and followed there to its end without a reload."""
+    page = browser.page
+    browser.go("#/submit")
+    page.get_by_role("combobox").first.select_option("a list")
+    page.get_by_role("button", name="Check").wait_for()
+    images = page.get_by_label("One address on each line")
+    images.fill("nothing")
+    page.get_by_role("button", name="Check").click()
+    page.get_by_text("/input/items/0/image").wait_for()
+    images.fill("\n".join(f"{photographs}{name}.png" for name in ("cat", "coffee", "missing")))
+    for label, value in {
+        "Points per side": "6",
+        "Predicted IoU from": "0",
+        "Stability from": "0",
+        "Name": "three",
+    }.items():
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_role("button", name="Check").click()
+    page.get_by_text("The request is valid").wait_for()
+    page.get_by_role("button", name="Submit").click()
+    page.locator(".title .state", has_text="partially succeeded").wait_for()
+    return page.url.split("/")[-1]
 
 
 def shows(locator: "Locator", count: int) -> None:
@@ -182,6 +201,33 @@ def test_a_grid_has_only_the_cells_in_view(browser: Browser, service: Stack) -> 
     assert page.locator(".cell").count() < 100
 
 
+def test_clicks_in_the_playground_are_answered_and_undone(browser: Browser, service: Stack) -> None:
+    page = browser.page
+    browser.go("#/playground")
+    cat = png(skimage.data.chelsea())
+    page.get_by_label("Image", exact=True).set_input_files({"name": "cat.png", "mimeType": "image/png", "buffer": cat})
+    shows(page.locator(".layers canvas"), 3)
+    box = page.locator(".layers").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 220 * box["width"] / 451, box["y"] + 120 * box["width"] / 451)
+    candidates = page.get_by_role("list", name="Candidates").get_by_role("listitem")
+    shows(candidates, 3)
+    page.get_by_text("JSON", exact=True).click()
+    body = json.loads(page.get_by_label("JSON", exact=True).inner_text())
+    prompt = body["input"]["items"][0]["prompts"][0] | {"multimask": True}
+    asked = {"task": {"type": "prompted"}, "prompts": [prompt]}
+    with service.client() as http:
+        files: Any = {"image": ("cat.png", cat), "request": (None, json.dumps(asked), "application/json")}
+        masks = http.post("/v1/segment", files=files).json()["masks"]
+    for mask, shown in zip(masks, candidates.all_inner_texts(), strict=True):
+        assert f"{mask['area']:,} px" in shown and f"{mask['predicted_iou']:.3f}" in shown
+    page.keyboard.press("e")
+    page.mouse.click(box["x"] + 10, box["y"] + 10)
+    shows(candidates, 1)  # the chosen mask, refined
+    page.keyboard.press("u")
+    shows(candidates, 3)
+
+
 @pytest.mark.parametrize(("width", "colours"), [(1100, "light"), (375, "dark")])
 def test_pages_are_accessible_and_fit(
     browser: Browser, job: str, width: int, colours: Literal["light", "dark"]
@@ -193,6 +239,8 @@ def test_pages_are_accessible_and_fit(
         "#/jobs": page.get_by_role("link", name="three").first.wait_for,
         f"#/jobs/{job}": page.locator(".thumb img").first.wait_for,
         f"#/jobs/{job}/items/0": page.locator(".masks li").first.wait_for,
+        "#/submit": page.get_by_role("textbox", name="Prefix").wait_for,
+        "#/playground": page.get_by_text("Choose an image").wait_for,
         "#/workers": page.get_by_role("heading", name="sam_tiny").wait_for,
     }
     for fragment, wait in ready.items():

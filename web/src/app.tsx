@@ -1,13 +1,15 @@
 // The pages: a head with the places to go, and the page that the address names.
 
 import { render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 
 import { whenUnauthenticated } from "./api";
 import { ItemPage } from "./pages/item";
 import { JobPage } from "./pages/job";
 import { JobsPage } from "./pages/jobs";
+import { PlaygroundPage } from "./pages/playground";
 import { SignIn } from "./pages/sign_in";
+import { SubmitPage } from "./pages/submit";
 import { WorkersPage } from "./pages/workers";
 import { Theme } from "./parts/theme";
 import { forgetPreviews } from "./previews";
@@ -17,6 +19,8 @@ import "./styles/app.css";
 
 const PLACES = [
   ["jobs", "Jobs"],
+  ["submit", "Submit"],
+  ["playground", "Playground"],
   ["workers", "Workers"],
 ] as const;
 
@@ -43,9 +47,12 @@ function App({ offered }: { offered: string | null }) {
 
 function Page({ route }: { route: Route }) {
   const [place = "jobs", id, , item] = route.path;
+  useLayoutEffect(() => scrollTo(0, 0), [route.path.join("/")]);
   if (place === "jobs" && id === undefined) return <JobsPage query={route.query} />;
   if (place === "jobs" && item !== undefined) return <ItemPage key={`${id}/${item}`} job={id!} index={Number(item)} query={route.query} />;
   if (place === "jobs") return <JobPage key={id!} id={id!} query={route.query} />;
+  if (place === "submit") return <SubmitPage />;
+  if (place === "playground") return <PlaygroundPage key={route.query.toString()} query={route.query} />;
   if (place === "workers") return <WorkersPage />;
   return <p class="empty">There is no such page. <a href={address("jobs")}>To the jobs</a></p>;
 }

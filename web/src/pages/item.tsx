@@ -6,8 +6,10 @@ import { told } from "../api";
 import { colour, css } from "../colours";
 import { count, milliseconds, words } from "../format";
 import { type Item, type Mask, readItem, readMasks } from "../item";
+import { useKeys } from "../parts/keys";
 import { FilterForm, type Filters, NO_FILTERS, passes } from "../parts/mask_filters";
 import { Highlight, MaskLayer, order, useLayer } from "../parts/mask_layer";
+import { bitmap, Picture } from "../parts/picture";
 import { State } from "../parts/progress";
 import { byStage } from "../parts/stages";
 import { Stage, type StageActs } from "../parts/stage";
@@ -51,6 +53,7 @@ export function ItemPage({ job, index, query }: { job: string; index: number; qu
         {item && <State state={item.state} />}
         <nav class="tabs" aria-label="Images">
           <a href={address(`jobs/${job}`)}>Job</a>
+          {item?.state === "succeeded" && <a href={address("playground", { job, item: index })}>Try prompts</a>}
           {index > 0 && <a href={address(`jobs/${job}/items/${index - 1}`)}>Previous</a>}
           <a href={address(`jobs/${job}/items/${index + 1}`)}>Next</a>
         </nav>
@@ -116,33 +119,6 @@ function useItem(job: string, index: number) {
     return () => stop.abort();
   }, [job, index]);
   return { item, masks, picture, error };
-}
-
-async function bitmap(address: string): Promise<ImageBitmap> {
-  const image = new Image();
-  image.src = address;
-  await image.decode();
-  return createImageBitmap(image);
-}
-
-function useKeys(acts: Record<string, () => unknown>): void {
-  const latest = useRef(acts);
-  latest.current = acts;
-  useEffect(() => {
-    const pressed = (event: KeyboardEvent) => {
-      const typing = event.target instanceof HTMLElement && event.target.matches("input, select, textarea");
-      if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-      latest.current[event.key]?.();
-    };
-    addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
-  }, []);
-}
-
-function Picture({ picture }: { picture: ImageBitmap }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
-  useEffect(() => canvas.current!.getContext("2d")!.drawImage(picture, 0, 0), [picture]);
-  return <canvas ref={canvas} width={picture.width} height={picture.height} />;
 }
 
 function Facts({ mask }: { mask: Mask }) {

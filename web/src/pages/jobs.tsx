@@ -117,5 +117,5 @@ function Row({ job, again }: { job: Job; again: () => void }) {
 
 function Empty({ filtered }: { filtered: boolean }) {
   if (filtered) return <p class="empty">No job is like that. <a href={address("jobs")}>Show all</a></p>;
-  return <p class="empty">There are no jobs yet. The <a href="docs">API</a> says how to submit one.</p>;
+  return <p class="empty">There are no jobs yet. <a href={address("submit")}>Submit one</a></p>;
 }

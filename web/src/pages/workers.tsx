@@ -2,24 +2,9 @@
 
 import { useEffect, useState } from "preact/hooks";
 
-import { read, told } from "../api";
+import { told } from "../api";
 import { count } from "../format";
-
-interface Worker {
-  device: string;
-  precision: string;
-  revision: string;
-  tasks: string[];
-}
-
-interface Model {
-  name: string;
-  default: boolean;
-  parameters: number | null;
-  licence: string | null;
-  loaded: boolean;
-  workers: Worker[];
-}
+import { type Model, readModels, type Worker } from "../model";
 
 const PAUSE = 5000;
 
@@ -31,7 +16,7 @@ export function WorkersPage() {
     const load = async () => {
       if (document.hidden) return;
       try {
-        setModels((await read<{ models: Model[] }>("v1/models", { signal: stop.signal })).models);
+        setModels(await readModels(stop.signal));
         setError(null);
       } catch (failed) {
         if (!stop.signal.aborted) setError(told(failed));

@@ -41,7 +41,15 @@ export function MaskLayer({ layer, numbers }: { layer: Layer; numbers: number[] 
   return <canvas ref={canvas} width={layer.width} height={layer.height} />;
 }
 
-export function Highlight({ mask, size, width, height }: { mask: Mask | null; size: [number, number]; width: number; height: number }) {
+interface HighlightProps {
+  mask: Mask | null;
+  size: [number, number];
+  width: number;
+  height: number;
+  tint?: Colour;
+}
+
+export function Highlight({ mask, size, width, height, tint = HIGHLIGHT }: HighlightProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const context = canvas.current!.getContext("2d")!;
@@ -50,7 +58,7 @@ export function Highlight({ mask, size, width, height }: { mask: Mask | null; si
     const labels = new Uint16Array(width * height);
     new Grid(size[0], size[1], height, width).paint(mask.segmentation.counts, labels, 1);
     const picture = new ImageData(width, height);
-    paint(labels, width, picture.data, [HIGHLIGHT, HIGHLIGHT], OPACITY);
+    paint(labels, width, picture.data, [HIGHLIGHT, tint], OPACITY);
     context.putImageData(picture, 0, 0);
   }, [mask, size, width, height]);
   return <canvas ref={canvas} width={width} height={height} class="highlight" />;

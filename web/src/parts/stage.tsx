@@ -1,7 +1,7 @@
 // A picture to zoom and to move. Its layers are canvases of the picture's size, one above the other.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useImperativeHandle, useRef } from "preact/hooks";
+import { useImperativeHandle, useLayoutEffect, useRef } from "preact/hooks";
 import { forwardRef } from "preact/compat";
 
 type Point = [number, number];
@@ -32,12 +32,12 @@ export const Stage = forwardRef<StageActs, Props>(function Stage(props, acts) {
   const latest = useRef(props);
   latest.current = props;
   const view = useRef<View | null>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const made = new View(frame.current!, inner.current!, () => latest.current);
     view.current = made;
     return () => made.close();
   }, []);
-  useEffect(() => view.current?.fit(), [props.width, props.height]);
+  useLayoutEffect(() => view.current?.fit(), [props.width, props.height]);
   useImperativeHandle(acts, () => ({ zoom: (factor) => view.current?.zoomCentre(factor), fit: () => view.current?.fit() }), []);
   return (
     <div class="stage" ref={frame} role="img" aria-label={props.label}>
