@@ -111,6 +111,7 @@ def job(browser: Browser, photographs: str) -> str:
     page.get_by_text("The request is valid").wait_for()
     page.get_by_role("button", name="Submit").click()
     page.locator(".title .state", has_text="partially succeeded").wait_for()
+    page.wait_for_url(lambda url: "/jobs/job_" in url)
     return page.url.split("/")[-1]
 
 
@@ -178,7 +179,7 @@ def test_a_mask_is_pointed_at_filtered_and_linked(browser: Browser, service: Sta
     page.mouse.move(*at)
     page.get_by_text(f"Mask {smallest['id']}: area {smallest['area']:,} px").wait_for()
     page.mouse.click(*at)
-    assert page.url.endswith(f"?mask={smallest['id']}")
+    page.wait_for_url(lambda url: url.endswith(f"?mask={smallest['id']}"))
     page.mouse.move(0, 0)
     page.keyboard.press("Escape")
     page.keyboard.press("j")
