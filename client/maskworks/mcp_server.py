@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from maskworks.aio.client import AsyncClient
-from maskworks.errors import MaskworksError, WaitTimeout
+from maskworks.errors import APIError, MaskworksError, WaitTimeout
 from maskworks.extras import extra
 from maskworks.overlay import canvas, drawn, png
 from maskworks.records import JobRecord
@@ -18,6 +18,7 @@ prefix), follow it with `job`, and look at the masks of an item with `show_masks
 image. Coordinates are x, y in pixels of the upright image."""
 _LONGEST_WAIT = 50.0
 _MOST = 100
+_SIDE = 1024
 
 
 class Tools:
@@ -82,12 +83,18 @@ class Tools:
         return found
 
     async def show_masks(self, job_id: str, item_id: str) -> Any:
-        """A picture of the masks of an item, each in a colour of its own, without the image below."""
+        """A picture of an item with its masks over it, each in a colour of its own.
+
+        The image is left out where the server cannot read it again.
+        """
         job = await self._client.jobs.get(job_id)
         item = await job.item(item_id)
         if item.size is None:
             raise ValueError(f"item {item_id} is {item.state}: it has no masks")
-        return picture(png(drawn(canvas(item.size), [mask async for mask in job.masks(item_id)])))
+        try:
+            return picture(await job.preview(item_id, side=_SIDE), "jpeg")
+        except APIError:
+            return picture(png(drawn(canvas(item.size), [mask async for mask in job.masks(item_id)])))
 
     async def segment(
         self, image: str, points: list[list[float]] | None = None, box: list[float] | None = None
@@ -116,9 +123,9 @@ def brief(record: JobRecord) -> dict[str, Any]:
     return {name: to_builtins(getattr(record, name)) for name in kept}
 
 
-def picture(content: bytes) -> Any:
-    """A PNG as MCP carries it."""
-    return extra("mcp.server.mcpserver", "The MCP server", "mcp").Image(data=content, format="png")
+def picture(content: bytes, format: str = "png") -> Any:
+    """A picture as MCP carries it."""
+    return extra("mcp.server.mcpserver", "The MCP server", "mcp").Image(data=content, format=format)
 
 
 def server(client: AsyncClient) -> Any:

@@ -69,6 +69,6 @@ def test_an_assistant_submits_follows_and_looks(ask: Ask, photos: Path) -> None:
     assert done["state"] == "succeeded" and done["counts"]["succeeded"] == 2
     (picture,) = call(ask, "show_masks", job_id=job["id"], item_id="1")
     image = Image.open(io.BytesIO(base64.b64decode(picture["data"])))
-    assert picture["mimeType"] == "image/png" and image.size == (451, 300)
+    assert picture["mimeType"] == "image/jpeg" and image.size == (451, 300)
     refused = ask("tools/call", name="job", arguments={"job_id": "job_00000000000000000000000000000000"})
     assert refused["isError"] and "JOB_NOT_FOUND" in refused["content"][0]["text"]
