@@ -20,6 +20,10 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
         "test_quick.py::test_sigterm_gives_back_uncharged_and_leaves_fast",
         "test_postgres.py::test_sigterm_while_it_is_away",
     ),
+    "every process replaced in turn under load": ("test_restart.py::test_every_process_is_replaced_under_load",),
+    "message of a job of a newer form than the worker knows": (
+        "test_quick.py::test_a_job_of_a_newer_protocol_waits_uncharged",
+    ),
     "message popped and never acknowledged; a few lost among many": (
         "test_redis.py::test_taken_and_never_claimed",
         "test_redis.py::test_a_few_lost_among_many",
