@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
     (ROOT / "docs").rglob("*.md")
 )
-OURS = "api|bench|db|deploy|docs|evaluation|model|tests|tools|training|workers"
+OURS = "api|bench|db|deploy|docs|engine|evaluation|model|tests|tools|training|workers"
 PATH = re.compile(rf"`((?:{OURS})/(?!\.)[\w./-]*)(?:::(\w+))?`")
 MODULE = re.compile(rf"\bpython -m ((?:{OURS})\b[\w.]*)")
 

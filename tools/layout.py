@@ -17,6 +17,7 @@ PACKAGES: Final = {
     "deploy": "The stack on one machine, the demo, the container images and the Kubernetes files.",
     "client/maskworks": "The Python client and the command line: a distribution of its own, without the server.",
     "training": "How `sam_tiny` is trained. Not in the service's images.",
+    "engine": "Masks made in three stages, and trained on. It is a program beside the service.",
     "evaluation": "How good the masks are. Not in the service's images.",
     "bench": "What things cost.",
     "tools": "What writes the generated pages.",

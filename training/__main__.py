@@ -4,6 +4,9 @@
     python -m training --minutes 360             train; SIGTERM saves and stops
     python -m training --minutes 720 --resume    go on, from the state before the learning rate fell
 
+    python -m training --minutes 20 --start bundled --peak 1e-4      go on from the shipped weights
+
+Pictures that `python -m engine examples` put into the folder take half of the steps.
 --folder (default ~/.cache/maskworks/training) holds scenes, state, log, overlays and the best export.
 """
 
@@ -31,6 +34,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="of one thread each")
     parser.add_argument("--images", type=int, default=6, help="a process and step")
     parser.add_argument("--measure-every", type=float, default=300, help="seconds between held-out figures")
+    parser.add_argument("--start", help="go on from this checkpoint, or from the `bundled` one, at full resolution")
+    parser.add_argument("--peak", type=float, default=Plan.peak, help="learning rate; about 1e-4 with --start")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -59,6 +64,8 @@ def main() -> None:
         resume=asked.resume,
         measure_every=asked.measure_every,
         scenes=asked.scenes,
+        start=asked.start,
+        peak=asked.peak,
     )
     port = _free_port()
     context = multiprocessing.get_context("spawn")

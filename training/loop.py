@@ -17,6 +17,7 @@ from torch import nn
 
 from model.memory import keep_freed_memory
 from model.sizes import Size, size
+from model.weights.checkpoint import load
 from training.average import Average
 from training.initialise import fresh
 from training.objective import AffinityHead, Weights, step_loss
@@ -29,6 +30,7 @@ from training.store import Store
 
 SAVE_EVERY = 180.0  # active seconds
 CORRECTION_SHARE = 0.3
+ANNOTATED_SHARE = 0.5  # of steps, where the run's folder has annotated pictures
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Plan:
     measure_every: float = 300.0  # active seconds
     scenes: int | None = None  # use only the first so many (smoke tests)
     threads: int = 1
+    start: str | None = None
+    """A checkpoint to go on from, or `bundled`. Then every step has the full resolution."""
 
     @property
     def row(self) -> Size:
@@ -60,12 +64,14 @@ class Loop:
         torch.set_num_threads(plan.threads)
         self.plan, self.rank, self.world = plan, rank, world
         self.sam = fresh(plan.row, plan.seed).train()
+        if plan.start is not None:
+            self.sam.load_state_dict(load(plan.row, None if plan.start == "bundled" else plan.start)[0].state_dict())
         self.head = AffinityHead(plan.row.out_chans)
         self.model = nn.ModuleDict({"sam": self.sam, "head": self.head})
         self.average = Average(self.sam)
         self.optimiser = self._optimiser()
         self.clock, self.step, self.progress = ActiveClock(), 0, 0.0
-        self.side, self.least_side = plan.row.image_size, 0
+        self.side, self.least_side = plan.row.image_size, 0 if plan.start is None else plan.row.image_size
         self.saved_at, self.kept_constant, self.stop = 0.0, False, False
         if plan.resume:
             self._load()
@@ -73,6 +79,7 @@ class Loop:
         broadcast(self.model, world)
         self.gradients = Gradients(list(self.model.parameters()), rank, world)
         self.store = Store(plan.folder / "scenes")
+        self.annotated = Store(plan.folder / "annotated")
 
     def _optimiser(self) -> torch.optim.AdamW:
         """AdamW without weight decay on embeddings, norms and biases."""
@@ -117,13 +124,13 @@ class Loop:
         together = np.random.default_rng([plan.seed, self.step])  # for decisions that all processes share
         if self.step % 50 == 0:
             self.store.refresh()
+            self.annotated.refresh()
         wanted = max(side_at(row.image_size, self.progress), self.least_side)
         if wanted != self.side:
             self.side = wanted
             set_side(self.sam, wanted)
-        batch = make_batch(
-            rng, self.store, plan.images, plan.prompts, self.side, row.pixel_mean, row.pixel_std, plan.scenes
-        )
+        store = self.annotated if len(self.annotated) and rng.random() < ANNOTATED_SHARE else self.store
+        batch = make_batch(rng, store, plan.images, plan.prompts, self.side, row.pixel_mean, row.pixel_std, plan.scenes)
         corrections = self.progress >= CORRECT_FROM and together.random() < CORRECTION_SHARE
         self.gradients.clear()
         loss, parts = step_loss(self.sam, self.head, batch, rng, Weights(iou=2.0, corrections=corrections))

@@ -4,6 +4,7 @@ Rendering a scene is slow, so training uses each several times, with other crops
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +33,28 @@ class Chunk:
 
 def render_chunk(folder: Path, number: int, bank: NDArray[np.uint8], first_seed: int, size: int = CHUNK) -> None:
     """Render one chunk. Files get their names when they are complete, so an interruption leaves no partial chunk."""
-    folder.mkdir(parents=True, exist_ok=True)
     images = np.empty((size, SIDE, SIDE, 3), np.uint8)
     leaves = np.empty((size, SIDE, SIDE), np.uint8)
     tables = np.empty((size, 256, 4), np.uint8)
     for k in range(size):
         scene = render_scene(first_seed + number * CHUNK + k, bank)
         images[k], leaves[k], tables[k] = scene.image, scene.leaves, scene.table
+    _write(folder, number, images, leaves, tables)
+
+
+def add_scenes(folder: Path, scenes: Sequence[Scene]) -> int:
+    """Add a chunk of these scenes, which fit into memory. Returns how many they are."""
+    if scenes:
+        number = len(list(folder.glob("images-*.npy")))
+        columns = ([getattr(scene, name) for scene in scenes] for name in ("image", "leaves", "table"))
+        _write(folder, number, *map(np.stack, columns))
+    return len(scenes)
+
+
+def _write(
+    folder: Path, number: int, images: NDArray[np.uint8], leaves: NDArray[np.uint8], tables: NDArray[np.uint8]
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for name, array in (("leaves", leaves), ("tables", tables), ("images", images)):
         part = folder / f".{name}-{number:04d}.part.npy"
         np.save(part, array)
@@ -75,6 +91,9 @@ class Store:
             self.chunks.append(Chunk(*load))
 
     def __getitem__(self, index: int) -> Scene:
-        size = len(self.chunks[0].images)  # all chunks have the size of the first
-        chunk, k = self.chunks[index // size], index % size
+        k, number = index, 0
+        while k >= len(self.chunks[number].images):
+            k -= len(self.chunks[number].images)
+            number += 1
+        chunk = self.chunks[number]
         return Scene(np.array(chunk.images[k]), np.array(chunk.leaves[k]), np.array(chunk.tables[k]))
