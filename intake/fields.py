@@ -11,6 +11,8 @@ from db.object_uri import UriError, object_uri
 from db.web_image import is_web, web_image
 
 _LONGEST: Final = 255
+NO_CONTROL: Final = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
+"""`plain` as a pattern, for the OpenAPI document."""
 
 
 def plain(text: str) -> str:

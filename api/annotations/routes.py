@@ -26,7 +26,7 @@ from exports.annotations.source import AnnotationSource
 from exports.annotations.table import ANNOTATION_FORMATS
 from exports.annotations.view import annotation_view
 from exports.pages import Reader
-from intake.fields import plain
+from intake.fields import NO_CONTROL, plain
 
 router = APIRouter(prefix="/v1/annotations", tags=["annotations"], responses=PROBLEMS)
 
@@ -70,7 +70,11 @@ async def _filters(
     image_prefix: Annotated[
         str | None,
         Query(
-            min_length=1, max_length=2048, description="Only images whose URI begins so", examples=["s3://bucket/a/"]
+            min_length=1,
+            max_length=2048,
+            description="Only images whose URI begins so",
+            examples=["s3://bucket/a/"],
+            json_schema_extra={"pattern": NO_CONTROL},
         ),
         AfterValidator(lambda text: text if text is None else plain(text)),
     ] = None,

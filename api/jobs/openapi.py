@@ -5,6 +5,7 @@ from typing import Any
 from api.http.problems import NOT_FOUND, Responses, problem_answer
 from api.jobs.schemas import LABEL_KEY
 from api.jobs.views import Job, Validated
+from intake.fields import NO_CONTROL
 
 _LOCATION = {"Location": {"description": "The job's path", "schema": {"type": "string"}}}
 _ETAG = {"ETag": {"description": "Changes with the state and the counts", "schema": {"type": "string"}}}
@@ -56,7 +57,6 @@ JOB_RESPONSES: Responses = {
 }
 CANCEL_RESPONSES: Responses = {**NOT_FOUND, 200: {"model": Job, "headers": _ETAG}}
 DELETE_RESPONSES: Responses = {**NOT_FOUND, 409: problem_answer("The job is not done: cancel it first")}
-_NO_CONTROL = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 LABEL_PARAMETER: dict[str, Any] = {
     "parameters": [
         {
@@ -68,7 +68,7 @@ LABEL_PARAMETER: dict[str, Any] = {
             "schema": {
                 "type": "object",
                 "propertyNames": {"pattern": rf"^label\.{LABEL_KEY}$"},
-                "additionalProperties": {"type": "string", "maxLength": 255, "pattern": _NO_CONTROL},
+                "additionalProperties": {"type": "string", "maxLength": 255, "pattern": NO_CONTROL},
             },
             "example": {"label.run": "7"},
         }

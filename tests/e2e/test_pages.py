@@ -18,6 +18,7 @@ from PIL import Image
 from deploy.local.stack import Stack
 from model.masks.rle import decode
 from tests.conftest import Bucket
+from tests.workers.dispatcher.webhooks.receiver import wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -160,12 +161,12 @@ def test_the_masks_in_the_browser_are_those_of_the_api(browser: Browser, service
     browser.go(f"#/jobs/{job}/items/0")
     page.locator(".layers canvas").nth(2).wait_for()
     shows(page.locator(".masks li"), len(masks))
-    alpha = page.evaluate(
+    drawn = (
         "() => { const c = document.querySelectorAll('.layers canvas')[1]; const d = c.getContext('2d').getImageData("
         "0, 0, c.width, c.height).data; return Array.from({length: d.length / 4}, (_, i) => d[4 * i + 3] ? 1 : 0) }"
     )
     expected = np.any([decode(mask["segmentation"]) for mask in masks], axis=0)
-    assert (np.array(alpha, dtype=bool).reshape(expected.shape) == expected).all()
+    wait_for(lambda: np.array_equal(np.array(page.evaluate(drawn), dtype=bool), expected.ravel()))
 
 
 def test_a_mask_is_pointed_at_filtered_and_linked(browser: Browser, service: Stack, job: str) -> None:

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 OTHERS_END = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-    "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    "WHERE pid <> pg_backend_pid() AND datname = current_database() AND backend_type = 'client backend'"
 )
 WAITING_END = text(
     "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity "
