@@ -21,6 +21,7 @@ from sqlalchemy import text
 from db.engine import sync_engine
 from db.ids import read_job_id
 from deploy.local.stack import Stack
+from model.masks.rle import decode
 from tests.conftest import Bucket
 from tests.jobs import check_invariants
 
@@ -108,6 +109,15 @@ def export(http: httpx.Client, job: str, format: str) -> Any:
     return {**body, "info": None} if format == "coco" else body
 
 
+def assert_same(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Masks of two runs. Beside other images a processor may round the last bit of a logit differently."""
+    assert [mask["prompt_id"] for mask in found] == [mask["prompt_id"] for mask in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one["predicted_iou"] == pytest.approx(other["predicted_iou"], abs=1e-5)
+        pixels = decode(one["segmentation"]), decode(other["segmentation"])
+        assert np.logical_and(*pixels).sum() >= 0.99 * np.logical_or(*pixels).sum()
+
+
 def test_prompts_become_masks_and_a_coco_file(http: httpx.Client, pictures: Bucket, tmp_path: Any) -> None:
     cat = put_photographs(pictures, "prompted")[1]
     prompts = [
@@ -134,7 +144,7 @@ def test_prompts_become_masks_and_a_coco_file(http: httpx.Client, pictures: Buck
     everywhere = {"prefix": cat.rsplit("/", 1)[0], "prompts": prompts}
     job = wait(http, submit(http, task={"type": "prompted"}, input=everywhere))
     assert job["counts"]["succeeded"] == 3 and job["input"]["prompts"] == 3, job
-    assert http.get(f"/v1/jobs/{job['id']}/items/1/masks").json()["masks"] == masks
+    assert_same(http.get(f"/v1/jobs/{job['id']}/items/1/masks").json()["masks"], masks)
     each = [http.get(f"/v1/jobs/{job['id']}/items/{i}/masks").json()["masks"] for i in (0, 2)]
     assert [[m["prompt_id"] for m in of_item] for of_item in each] == [[m["prompt_id"] for m in masks]] * 2
 

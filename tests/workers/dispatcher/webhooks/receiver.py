@@ -91,8 +91,8 @@ def log_of(engine: Engine, job: UUID) -> list[Any]:
         return sorted(rows, key=lambda row: int(row.number))
 
 
-def wait_for(what: Callable[[], bool]) -> None:
-    until = time.monotonic() + PLENTY
+def wait_for(what: Callable[[], bool], seconds: float = PLENTY) -> None:
+    until = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < until, "it did not come about in time"
         time.sleep(0.02)
