@@ -117,6 +117,8 @@ class Processes:
             try:
                 yield
             finally:
+                for client in self._door.clients.values():
+                    client.close()
                 for command in extras:
                     self._stack.supervisor.stop(command.name)
 
