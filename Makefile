@@ -82,10 +82,9 @@ check: install  ## check style and types
 k8s-check: install  ## check the manifests of deploy/k8s (OVERLAY=a folder of yours)
 	@$(RUN) -m tools.manifests $(OVERLAY)
 
-images:  ## build the images with Docker (REGISTRY=registry.example.com/ TARGETS MODELS TORCH_WHEELS)
+images:  ## build the images with Docker (REGISTRY=registry.example.com/ TARGETS MODELS)
 	@for target in $(TARGETS); do \
 	  docker build -f deploy/Dockerfile --target $$target --build-arg VERSION=$(VERSION) --build-arg MODELS=$(MODELS) \
-	    --build-arg TORCH_WHEELS=$(TORCH_WHEELS) \
 	    --build-arg REVISION=$$(git rev-parse HEAD) -t $(REGISTRY)maskworks-$$target:$(VERSION) . || exit 1; done
 
 bench: install  ## run the benchmarks; JSON goes into bench/results/
