@@ -13,7 +13,7 @@ class Scope(StrEnum):
     JOBS_WRITE = "jobs:write"
     """Submit, cancel, retry and delete jobs."""
     SEGMENT = "segment"
-    """No route asks for it yet. Kept for calls over a single image."""
+    """Calls for one image: its masks, or its embedding."""
     WEBHOOKS = "webhooks"
     """The secrets that sign webhooks, and sending them again."""
     ANNOTATIONS_READ = "annotations:read"

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import StreamingResponse
 
@@ -13,10 +12,10 @@ from api.annotations.reading import Row, reading
 from api.annotations.schemas import AnnotationPage, AnnotationsStored
 from api.auth import CurrentTenant
 from api.database import Config, Database, Reads
+from api.exports.download import ExportReader, ExportSlots, enum_of, one_of
 from api.exports.response import ExportResponse
 from api.http.paging import JobToken, PageSize, next_token, read_id
 from api.http.problems import PROBLEMS, Responses, problem_answer
-from api.http.slots import Slots
 from api.refusals import FieldError, InvalidBody
 from api.tenant import Tenant
 from db.ids import show_job_id
@@ -25,7 +24,6 @@ from db.states import AnnotationStage, AnnotationState
 from exports.annotations.source import AnnotationSource
 from exports.annotations.table import ANNOTATION_FORMATS
 from exports.annotations.view import annotation_view
-from exports.pages import Reader
 from intake.fields import NO_CONTROL, plain
 
 router = APIRouter(prefix="/v1/annotations", tags=["annotations"], responses=PROBLEMS)
@@ -53,15 +51,7 @@ _EXPORT_RESPONSES: Responses = {
 }
 
 
-def _known(name: object) -> object:
-    if name not in ANNOTATION_FORMATS:
-        raise PydanticCustomError("format", f"must be one of {', '.join(ANNOTATION_FORMATS)}")
-    return name
-
-
-FormatName = Annotated[
-    str, BeforeValidator(_known), WithJsonSchema({"type": "string", "enum": list(ANNOTATION_FORMATS)})
-]
+FormatName = Annotated[str, one_of(ANNOTATION_FORMATS), enum_of(ANNOTATION_FORMATS)]
 
 
 async def _filters(
@@ -130,21 +120,11 @@ async def list_annotations(
     return Response(orjson.dumps(body, option=orjson.OPT_UTC_Z), media_type="application/json")
 
 
-async def _reader(request: Request) -> Reader:
-    reader: Reader = request.app.state.export_reader
-    return reader
-
-
-async def _slots(request: Request) -> Slots:
-    slots: Slots = request.app.state.export_slots
-    return slots
-
-
 @router.get("/export", response_class=StreamingResponse, responses=_EXPORT_RESPONSES, description=_DESCRIPTION)
 async def export_annotations(
     tenant: CurrentTenant,
-    reader: Annotated[Reader, Depends(_reader)],
-    slots: Annotated[Slots, Depends(_slots)],
+    reader: ExportReader,
+    slots: ExportSlots,
     config: Config,
     filters: Filters,
     format: Annotated[FormatName, Query(description="The format of the file")] = "jsonl",

@@ -2,19 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from fastapi import APIRouter, Query, Response
 from starlette.responses import StreamingResponse
 
 from api.auth import CurrentTenant
 from api.database import Config, JobId
+from api.exports.download import ExportReader, ExportSlots, enum_of, one_of
 from api.exports.response import ExportResponse
 from api.http.numbers import INTEGER
 from api.http.paging import IndexToken, read_index
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses
-from api.http.slots import Slots
-from exports.pages import Reader, open_source
+from exports.pages import open_source
 from exports.table import DEFAULT, FORMATS
 
 router = APIRouter(prefix="/v1/jobs/{job_id:job}", tags=["results"], responses={**PROBLEMS, **NOT_FOUND})
@@ -45,30 +43,14 @@ _RESPONSES: Responses = {
 }
 
 
-def _known(name: object) -> object:
-    if name not in FORMATS:
-        raise PydanticCustomError("format", f"must be one of {', '.join(FORMATS)}")
-    return name
-
-
-FormatName = Annotated[str, BeforeValidator(_known), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
-
-
-async def _reader(request: Request) -> Reader:
-    reader: Reader = request.app.state.export_reader
-    return reader
-
-
-async def _slots(request: Request) -> Slots:
-    slots: Slots = request.app.state.export_slots
-    return slots
+FormatName = Annotated[str, one_of(FORMATS), enum_of(FORMATS)]
 
 
 @router.get("/results", response_class=StreamingResponse, responses=_RESPONSES, description=DESCRIPTION)
 async def stream_results(
     tenant: CurrentTenant,
-    reader: Annotated[Reader, Depends(_reader)],
-    slots: Annotated[Slots, Depends(_slots)],
+    reader: ExportReader,
+    slots: ExportSlots,
     config: Config,
     job_id: JobId,
     format: Annotated[FormatName, Query(description="The format of the file")] = DEFAULT,

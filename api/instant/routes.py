@@ -60,13 +60,10 @@ async def _answered(
     """The worker's answer. The body's bytes and the tenant's slot count until the end of the block."""
     slots: Slots = request.app.state.call_slots
     queue: CallQueue = request.app.state.calls
-    slots.take(tenant)
-    try:
+    with slots.taken(tenant):
         async with reading(request, tenant, kind) as (call, image):
             asked = call.model_copy(update={"etags": etags, "task": await _with_masks(request, tenant, call.task)})
             yield await queue.answer(asked, image, request.is_disconnected)
-    finally:
-        slots.give_back(tenant)
 
 
 async def _with_masks(request: Request, tenant: Tenant, task: dict[str, Any] | None) -> dict[str, Any] | None:

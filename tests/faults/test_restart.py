@@ -8,7 +8,5 @@ from tests.faults.restart import rehearse
 pytestmark = pytest.mark.faults
 
 
-# A server that ends while a client's connection is idle leaves its socket to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_every_process_is_replaced_under_load(cluster: Cluster) -> None:
     assert rehearse(cluster, say=True) == []
