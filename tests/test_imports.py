@@ -78,7 +78,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "api.annotations": {
         *("api.auth", "api.database", "api.refusals", "api.http", "api.settings", "api.tenant"),
-        *("api.exports.response", "api.items.views", "api.jobs.submission"),
+        *("api.exports.download", "api.exports.response", "api.items.views", "api.jobs.submission"),
     },
     "api.exports": {"api.auth", "api.database", "api.http", "api.tenant"},
     "api.health": {"api.database", "api.refusals", "api.http"},
