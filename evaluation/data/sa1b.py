@@ -13,8 +13,8 @@ from evaluation.data.picture import DataSet, GroundTruthError, Label, Picture, S
 def sa1b(images: Path, ground_truth: Path, min_share: float) -> DataSet:
     """The images of a folder, or of the folders in it, or those that a .jsonl file names."""
     if ground_truth.is_file():
-        rows = ((images / row["image"]["file_name"], row) for row in _lines(ground_truth))
-        return DataSet([Sample(path.name, partial(_read, path, row, min_share)) for path, row in rows])
+        rows = ((row["image"]["file_name"], row) for row in _lines(ground_truth))
+        return DataSet([Sample(name, partial(_read, images / name, row, min_share)) for name, row in rows])
     paths = images_in(images)
     paths += [p for folder in sorted(images.iterdir()) if folder.is_dir() for p in images_in(folder)]
     truth = {p: ground_truth / p.relative_to(images).with_suffix(".json") for p in paths}
