@@ -41,10 +41,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measured(task: Task, asked: Named, data: DataSet, device: str, out: Path) -> Measured:
+def measured(task: Task, asked: Named, data: DataSet, place: Place, device: str, out: Path) -> Measured:
     """Load one model and measure what is not measured yet, and draw its cases."""
     subject = asked.load(device)
-    what = identity(task, subject, data)
+    what = identity(task, subject, data, place)
     journal = Journal(out / asked.folder / "records.jsonl", what)
     records = run(task, subject, data, journal, Progress(f"{task.name} {asked.title}"))
     draw(task, data, records, out / asked.folder / "cases.jpg")
@@ -55,11 +55,12 @@ def evaluate(asked: argparse.Namespace) -> str:
     """The table of the whole command."""
     task = TASKS[asked.task].make(asked)
     models = [named(text, task.settings) for text in dict.fromkeys(asked.model)]
-    data = FORMATS[asked.format](Place(asked.images, asked.ground_truth, asked.split, asked.min_share))
+    place = Place(asked.images, asked.ground_truth, asked.split, asked.min_share)
+    data = FORMATS[asked.format](place)
     data = replace(data, samples=data.samples[: asked.limit])
     if not data.samples:
         raise GroundTruthError(f"{asked.images} has no picture for this task")
-    found = report(task, [measured(task, m, data, asked.device, asked.out) for m in models], asked.resamples)
+    found = report(task, [measured(task, m, data, place, asked.device, asked.out) for m in models], asked.resamples)
     found.write(asked.out)
     return found.as_table()
 

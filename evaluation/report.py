@@ -11,8 +11,6 @@ import numpy as np
 from evaluation.bootstrap import Interval, differences, intervals, resampled, samples
 from evaluation.task import Record, Task
 
-ALL = "all pictures"
-
 
 @dataclass(frozen=True)
 class Measured:

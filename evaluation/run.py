@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from evaluation.data.picture import DataSet
+from evaluation.data.table import Place
 from evaluation.journal import Journal
 from evaluation.task import Record, Subject, Task
 
 QUIET_SECONDS = 5.0  # between two lines of progress
 
 
-def identity(task: Task, subject: Subject, data: DataSet) -> dict[str, Any]:
+def identity(task: Task, subject: Subject, data: DataSet, place: Place) -> dict[str, Any]:
     """What the records of a run depend on. The computing dtype is part of it, because `fast` differs by machine."""
     s = subject.segmenter
     names = "\n".join(sample.name for sample in data.samples)
@@ -26,6 +27,8 @@ def identity(task: Task, subject: Subject, data: DataSet) -> dict[str, Any]:
         "dtype": str(s.sam.dtype).removeprefix("torch."),
         "settings": dict(subject.settings),
         "pictures": f"{len(data.samples)}, {hashlib.sha256(names.encode()).hexdigest()[:12]}",
+        "ground truth": str(place.ground_truth or place.images),
+        "min share": place.min_share,
     }
 
 
