@@ -69,6 +69,14 @@ def test_sa1b(tmp_path: Path, lines: bool) -> None:
     assert found.name == "sa_1.jpg" and np.array_equal(found.regions, np.stack(REGIONS))
 
 
+def test_sa1b_keeps_pictures_of_one_name_apart(tmp_path: Path) -> None:
+    rows = [{"image": {"file_name": f"{folder}/1.jpg"}, "annotations": []} for folder in "ab"]
+    told = tmp_path / "all.jsonl"
+    told.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = FORMATS["sa1b"](Place(images=tmp_path, ground_truth=told)).samples
+    assert [sample.name for sample in found] == ["a/1.jpg", "b/1.jpg"]
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     for form in FORMATS:
         with pytest.raises(GroundTruthError, match=str(tmp_path)):
