@@ -37,7 +37,11 @@ def _answered(client: Client, image: str, clicks: list[Click], before: Answer | 
         "multimask": len(clicks) == 1,
     }
     if before is not None and before.area > 0:
-        size = list(before.segmentation.size)
-        prompt["mask"] = {"size": size, "counts": before.segmentation.counts}
+        prompt["mask"] = rle(before)
     masks = client.segment(image, prompts=[prompt], model=model).masks
     return max(masks, key=lambda mask: mask.predicted_iou)
+
+
+def rle(mask: Answer) -> dict[str, Any]:
+    """The run lengths of a mask, as a request takes them."""
+    return {"size": list(mask.segmentation.size), "counts": mask.segmentation.counts}

@@ -27,9 +27,10 @@ Told = Callable[[str, "Tally"], object]
 
 @dataclass(frozen=True)
 class Tally:
-    """What a stage has done so far. `clicks`: of accepted and rejected masks."""
+    """What a stage has done so far. `failed`: images without a result. `clicks`: of accepted and rejected masks."""
 
     images: int = 0
+    failed: int = 0
     accepted: int = 0
     rejected: int = 0
     filled: int = 0
@@ -84,6 +85,7 @@ def assisted(
 
 def semi_automatic(
     client: Client,
+    prefix: str,
     images: Sequence[str],
     annotator: Annotator,
     told: Told,
@@ -91,11 +93,15 @@ def semi_automatic(
     task: dict[str, Any] | None = None,
     model: str | None = None,
 ) -> Tally:
-    """A job fills in what it is sure of; the annotator is asked for the rest."""
-    sure, tally = sure or Sure(), Tally()
-    job = client.jobs.submit(images=images, task=task or {"type": "auto"}, **_model(model)).wait()
+    """A job fills in what it is sure of; the annotator is asked for the rest. Finished images are left out."""
+    done, sure, tally = annotated(client, prefix, "semi_automatic"), sure or Sure(), Tally()
+    left = [image for image in images if image not in done]
+    if not left:
+        return tally
+    job = client.jobs.submit(images=left, task=task or {"type": "auto"}, **_model(model)).wait()
     for result in job.results():
         if result.state != "succeeded":
+            tally = replace(tally, failed=tally.failed + 1)
             told(f"{result.image} {result.state}", tally)
             continue
         chosen = sure.of(result)

@@ -5,15 +5,15 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from engine.annotator import Annotator
-from engine.clicking import Decided
+from engine.clicking import Decided, rle
 from maskworks import Client
 from maskworks.records import Result
 
 
-def annotated(client: Client, prefix: str, stage: str, name: str) -> frozenset[str]:
-    """Images that this annotator has finished in this stage: a run that was stopped leaves them out."""
+def annotated(client: Client, prefix: str, stage: str, name: str | None = None) -> frozenset[str]:
+    """Images that this annotator, or without a name anybody, has finished: a run that was stopped leaves them out."""
     found = client.annotations.list(stage=stage, image_prefix=prefix)
-    return frozenset(one.image for one in found if one.annotator == name)
+    return frozenset(one.image for one in found if name in (None, one.annotator))
 
 
 def decisions(image: str, stage: str, annotator: Annotator, decided: Sequence[Decided]) -> Iterator[Mapping[str, Any]]:
@@ -22,7 +22,7 @@ def decisions(image: str, stage: str, annotator: Annotator, decided: Sequence[De
         if one.answer is not None and one.answer.area > 0:
             made = {"stage": stage, "annotator": annotator.name, "state": one.state, "clicks": one.clicks}
             key = uuid5(NAMESPACE_URL, f"{image} {stage} {annotator.name} {number}").hex
-            yield {"id": key, "image": image, "segmentation": _rle(one.answer.segmentation), **made}
+            yield {"id": key, "image": image, "segmentation": rle(one.answer), **made}
 
 
 def confident(result: Result, job_id: str, chosen: Sequence[int]) -> Iterator[Mapping[str, Any]]:
@@ -32,9 +32,4 @@ def confident(result: Result, job_id: str, chosen: Sequence[int]) -> Iterator[Ma
         source = {"job_id": job_id, "item_index": result.index, "mask_id": mask.id}
         made = {"stage": "semi_automatic", "annotator": result.model or "model", "state": "accepted", "clicks": 0}
         key = uuid5(NAMESPACE_URL, f"{job_id} {result.index} {mask.id}").hex
-        segmentation = _rle(mask.segmentation)
-        yield {"id": key, "image": result.image, "segmentation": segmentation, "source": source, **made}
-
-
-def _rle(rle: Any) -> dict[str, Any]:
-    return {"size": list(rle.size), "counts": rle.counts}
+        yield {"id": key, "image": result.image, "segmentation": rle(mask), "source": source, **made}

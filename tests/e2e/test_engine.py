@@ -87,10 +87,13 @@ def test_three_stages_and_training_on_what_they_made(
     annotator = Simulated(truth, 0.8, MOST)
     told: list[str] = []
     loose = {"type": "auto", "points_per_side": 6, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
-    tally = semi_automatic(client, sorted(truth), annotator, lambda image, _: told.append(image), task=loose)
+    tally = semi_automatic(client, prefix, sorted(truth), annotator, lambda image, _: told.append(image), task=loose)
     assert told == sorted(truth) and tally.filled > 0
     filled = [one for one in client.annotations.list(stage="semi_automatic") if one.source is not None]
     assert len(filled) == tally.filled and all(one.clicks == 0 for one in filled)
+    both = list(client.annotations.list(stage="semi_automatic"))
+    again = semi_automatic(client, prefix, sorted(truth), annotator, lambda *_: None, task=loose)
+    assert again.images == 0 and list(client.annotations.list(stage="semi_automatic")) == both
 
     automatic(client, prefix, tmp_path / "shards", task=loose)
     (shard,) = (tmp_path / "shards").glob("*.jsonl")
