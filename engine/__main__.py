@@ -31,7 +31,9 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     )
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     one = stages.add_parser("assisted", help="an annotator clicks, SAM answers; goes on where it was stopped")
-    two = stages.add_parser("semi-automatic", help="a job fills in what it is sure of, an annotator does the rest; goes on too")
+    two = stages.add_parser(
+        "semi-automatic", help="a job fills in what it is sure of, an annotator does the rest; goes on too"
+    )
     three = stages.add_parser("automatic", help="a job with the settings of SA-1B, written as its shards")
     for stage in (one, two, three):
         stage.add_argument("prefix", help="s3://bucket/prefix/ of the images")
@@ -68,8 +70,8 @@ def run(asked: argparse.Namespace, client: Client) -> str:
         sure = Sure(asked.predicted_iou, asked.stability_score)
         tally = semi_automatic(client, asked.prefix, sorted(truth), who, _told, sure, model=asked.model)
     return (
-        f"{tally.images} images, {tally.failed} failed, {tally.accepted} masks accepted, {tally.rejected} rejected, {tally.filled} filled in, "
-        f"{tally.clicks_a_mask:.2f} clicks a mask"
+        f"{tally.images} images, {tally.failed} failed, {tally.accepted} masks accepted, {tally.rejected} rejected, "
+        f"{tally.filled} filled in, {tally.clicks_a_mask:.2f} clicks a mask"
     )
 
 

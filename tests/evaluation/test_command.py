@@ -65,7 +65,7 @@ def test_two_models_are_compared_and_a_run_goes_on(
     assert again.out == first.out
     assert "1/1 pictures" in again.err
     assert records.read_text() == "".join(lines)
-    with pytest.raises(SystemExit, match="another run, with min share 0.0 instead of 0.02"):
+    with pytest.raises(SystemExit, match=r"another run, with min share 0\.0 instead of 0\.02"):
         ask(monkeypatch, *words, "--min-share", 0.02)
 
 
