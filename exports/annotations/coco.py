@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Row
 
 from exports.annotations.source import AnnotationFormat, AnnotationSource
-from exports.annotations.view import file_name, segmentation
+from exports.annotations.view import file_name, made, segmentation
 
 ABOUT = """A COCO dataset that pycocotools reads, with one category, `object`. Ids count from 1. `file_name` is the
 image's URI without its scheme, and `coco_url` the URI. An annotation also has `state`, `stage`, `annotator` and
@@ -47,8 +47,7 @@ def _image(row: Row[Any], number: int) -> dict[str, Any]:
 
 def _annotation(row: Row[Any], number: int, image: int) -> dict[str, Any]:
     mask = {"segmentation": segmentation(row), "bbox": row.bbox, "area": row.area, "iscrowd": 0}
-    made = {"state": row.state, "stage": row.stage, "annotator": row.annotator, "clicks": row.clicks}
-    return {"id": number, "image_id": image, "category_id": 1, **mask, **made}
+    return {"id": number, "image_id": image, "category_id": 1, **mask, **made(row)}
 
 
 FORMAT = AnnotationFormat("application/json", "coco.json", ABOUT, coco)

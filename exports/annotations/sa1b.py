@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import Row
 
 from exports.annotations.source import AnnotationFormat, AnnotationSource
-from exports.annotations.view import file_name, segmentation
+from exports.annotations.view import file_name, made, segmentation
 
 ABOUT = """JSON lines. Each image has a line in the form of SA-1B: `{"image": …, "annotations": […]}`. Ids count from 1.
 `file_name` is the image's URI without its scheme. An annotation also has `state`, `stage`, `annotator` and `clicks`;
@@ -36,9 +36,8 @@ def _image(row: Row[Any], number: int) -> dict[str, Any]:
 
 
 def _annotation(row: Row[Any], number: int) -> dict[str, Any]:
-    made = {"state": row.state, "stage": row.stage, "annotator": row.annotator, "clicks": row.clicks}
     mask = {"id": number, "segmentation": segmentation(row), "area": row.area, "bbox": row.bbox}
-    return {**mask, **_UNKNOWN, **made}
+    return {**mask, **_UNKNOWN, **made(row)}
 
 
 FORMAT = AnnotationFormat("application/x-ndjson", "sa1b.jsonl", ABOUT, sa1b)

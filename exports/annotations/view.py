@@ -15,13 +15,15 @@ def annotation_view(row: Row[Any]) -> dict[str, Any]:
         "segmentation": segmentation(row),
         "bbox": row.bbox,
         "area": row.area,
-        "state": row.state,
-        "stage": row.stage,
-        "annotator": row.annotator,
-        "clicks": row.clicks,
+        **made(row),
         "source": _source(row),
         "create_time": row.created_at,
     }
+
+
+def made(row: Row[Any]) -> dict[str, Any]:
+    """How the mask came to be."""
+    return {"state": row.state, "stage": row.stage, "annotator": row.annotator, "clicks": row.clicks}
 
 
 def segmentation(row: Row[Any]) -> dict[str, Any]:
