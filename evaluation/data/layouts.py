@@ -12,7 +12,17 @@ import numpy as np
 from PIL import Image as Pillow
 
 from evaluation.data.label_maps import read_maps, regions_of
-from evaluation.data.picture import DataSet, GroundTruthError, Map, Picture, Sample, images_in, read_image, stacked
+from evaluation.data.picture import (
+    DataSet,
+    GroundTruthError,
+    Map,
+    Picture,
+    Sample,
+    counts,
+    images_in,
+    read_image,
+    stacked,
+)
 
 IGNORED, OBJECT = 128, 128  # equal to it, above it
 
@@ -79,7 +89,7 @@ def _pixels(path: Path) -> np.ndarray:
 
 def _picture(path: Path, masks: list[Map], ignored: Map | None, min_share: float) -> Picture:
     image = read_image(path)
-    return Picture(path.stem, image, stacked([m for m in masks if m.mean() >= min_share and m.any()], image), ignored)
+    return Picture(path.stem, image, stacked([m for m in masks if counts(m, min_share)], image), ignored)
 
 
 def _one_object(path: Path, truth: Path, min_share: float) -> Picture:

@@ -48,6 +48,11 @@ class Picture:
         return self.labels[region] if self.labels else Label()
 
     @property
+    def objects(self) -> list[int]:
+        """The regions that are no crowds."""
+        return [k for k in range(len(self.regions)) if not self.label(k).crowd]
+
+    @property
     def boundaries(self) -> Map:
         """(k, H, W): the boundaries as drawn, or the regions' own outlines as one drawing."""
         if self.drawn is not None:
@@ -93,6 +98,11 @@ def images_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise GroundTruthError(f"there is no folder {folder}")
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES)
+
+
+def counts(mask: Map, min_share: float) -> bool:
+    """Whether a mask has a pixel, and this share of its picture."""
+    return bool(mask.any() and mask.mean() >= min_share)
 
 
 def stacked(masks: list[Map], image: NDArray[np.uint8]) -> Map:

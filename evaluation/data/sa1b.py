@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.data.coco import mask_of
-from evaluation.data.picture import DataSet, GroundTruthError, Label, Picture, Sample, images_in, read_image, stacked
+from evaluation.data.picture import (
+    DataSet,
+    GroundTruthError,
+    Label,
+    Picture,
+    Sample,
+    counts,
+    images_in,
+    read_image,
+    stacked,
+)
 
 
 def sa1b(images: Path, ground_truth: Path, min_share: float) -> DataSet:
@@ -35,7 +45,7 @@ def _read(path: Path, told: Path | dict[str, Any], min_share: float) -> Picture:
     size = row["image"]["height"], row["image"]["width"]
     image = read_image(path, size)
     masks = [(mask_of(a["segmentation"], *size), a["area"]) for a in row["annotations"]]
-    kept = [(mask, area) for mask, area in masks if mask.mean() >= min_share and mask.any()]
+    kept = [(mask, area) for mask, area in masks if counts(mask, min_share)]
     return Picture(
         path.name, image, stacked([mask for mask, _ in kept], image), labels=tuple(Label(area=a) for _, a in kept)
     )
