@@ -27,8 +27,7 @@ def corrected(predictor: Predictor, wanted: Mask) -> Iterator[tuple[str, float]]
     """The IoU of the first click, and after the correction with each thing fed back."""
     first = Click(*farthest_inside(wanted), True)
     answer = predictor.ask([first])
-    best = int(answer.scores.argmax())
-    mask = answer.masks[best]
+    mask = answer.masks[answer.best]
     yield "first click", iou(mask, wanted)
     second = next_click(wanted, mask, [first])
 
@@ -36,12 +35,12 @@ def corrected(predictor: Predictor, wanted: Mask) -> Iterator[tuple[str, float]]
         return iou(predictor.ask(clicks, previous=previous, multimask=False).masks[0], wanted)
 
     yield "both clicks, nothing", again([first, second], None)
-    yield "both clicks, own logits", again([first, second], answer.low[best])
+    yield "both clicks, own logits", again([first, second], answer.low[answer.best])
     side, low = predictor.sam.row.image_size, answer.low.shape[-1]
     binary = torch.from_numpy(mask_logits(encode(mask), predictor.frame, side, low)) / MASK_PROMPT_LOGIT
     for strength in STRENGTHS:
         yield f"both clicks, binary, {strength:g}", again([first, second], binary * strength)
-    yield "correction alone, own logits", again([second], answer.low[best])
+    yield "correction alone, own logits", again([second], answer.low[answer.best])
     yield f"correction alone, binary, {MASK_PROMPT_LOGIT:g}", again([second], binary * MASK_PROMPT_LOGIT)
 
 

@@ -12,6 +12,7 @@ from model.backends.sam import Segmenter
 from model.masks.dense import upsampled
 from model.masks.frames import to_model
 from model.masks.upsample import stable
+from model.tasks.crops import square
 from training.clicks import Click, Mask
 
 POINTS = 64  # decoded at a time
@@ -22,6 +23,11 @@ class Answer:
     masks: NDArray[np.bool_]  # (M, H, W)
     scores: NDArray[np.float32]  # (M,) predicted IoU
     low: Tensor  # (M, 4h, 4w) logits, for the next round
+
+    @property
+    def best(self) -> int:
+        """The mask with the highest predicted IoU."""
+        return int(self.scores.argmax())
 
 
 class Predictor:
@@ -63,8 +69,7 @@ class Predictor:
     def grid(self, side: int) -> tuple[Tensor, NDArray[np.float32], NDArray[np.int64]]:
         """Three masks for each point of a grid of side x side: logits (M, 4h, 4w), predicted IoU (M,), boxes (M, 4)."""
         height, width = self.frame.size
-        y, x = np.mgrid[0:side, 0:side]
-        at = np.stack([(x.ravel() + 0.5) / side * width, (y.ravel() + 0.5) / side * height], 1)
+        at = square(side) * (width, height)
         points = torch.from_numpy(to_model(at, self.frame)).float().to(self.sam.device)[:, None]
         parts = []
         for part in torch.split(points, POINTS):
@@ -83,4 +88,4 @@ class Predictor:
 
 def single(answer: Answer) -> Mask:
     """The mask with the highest predicted IoU."""
-    return np.asarray(answer.masks[int(answer.scores.argmax())], np.bool_)
+    return np.asarray(answer.masks[answer.best], np.bool_)

@@ -60,7 +60,7 @@ def trace(asked: Asked, wanted: Map, ignored: Map | None, most: int, oracles: in
         if len(clicks) <= oracles:
             three = answer if len(clicks) == 1 else asked.ask(clicks, previous=previous)
             oracle.append(max(iou(mask & counted, wanted) for mask in three.masks))
-        found, previous = single(answer), answer.low[int(answer.scores.argmax())]
+        found, previous = single(answer), answer.low[answer.best]
         first = found if len(clicks) == 1 else first
         top.append(iou(found & counted, wanted))
         if top[-1] >= TARGETS[-1] and len(clicks) >= oracles:
@@ -81,12 +81,11 @@ class Clicks:
 
     def measure(self, subject: Subject, picture: Picture) -> Record:
         """A row for each region."""
-        regions = [k for k in range(len(picture.regions)) if not picture.label(k).crowd]
-        if not regions:
+        if not picture.objects:
             return {"regions": []}
         asked = Predictor(subject.segmenter, picture.image)
-        traces = [trace(asked, picture.regions[k], picture.ignored, self.most, ROUNDS[-1]) for k in regions]
-        return {"regions": [_row(k, one, self.most) for k, one in zip(regions, traces, strict=True)]}
+        traces = {k: trace(asked, picture.regions[k], picture.ignored, self.most, ROUNDS[-1]) for k in picture.objects}
+        return {"regions": [_row(k, one, self.most) for k, one in traces.items()]}
 
     def tally(self, records: Sequence[Record]) -> Tally:
         """Means over all regions of the pictures."""

@@ -75,7 +75,7 @@ class Instances:
         return [coco.Precision([record["truth"]], [record["found"]]).figures(np.zeros(1, np.int64))["AP"]]
 
     def cases(self, picture: Picture, record: Record) -> list[Case]:
-        wanted = [encode(region) for k, region in enumerate(picture.regions) if not picture.label(k).crowd]
+        wanted = [encode(picture.regions[k]) for k in picture.objects]
         return [
             Case("AP of this picture", value, wanted, [row["segmentation"] for row in record["found"]])
             for value in self.worth(record)
@@ -92,5 +92,4 @@ def clipped(xywh: Sequence[float], height: int, width: int) -> Box | None:
 def refined(predictor: Predictor, box: Box) -> RLE:
     """The mask of a box, after one more round with the logits of the best of three."""
     first = predictor.ask(box=box)
-    best = first.low[int(first.scores.argmax())]
-    return encode(predictor.ask(box=box, previous=best, multimask=False).masks[0])
+    return encode(predictor.ask(box=box, previous=first.low[first.best], multimask=False).masks[0])

@@ -58,7 +58,7 @@ class Proposals:
 
     def cases(self, picture: Picture, record: Record) -> list[Case]:
         """The mask nearest to each region."""
-        regions = [encode(r) for k, r in enumerate(picture.regions) if not picture.label(k).crowd]
+        regions = [encode(picture.regions[k]) for k in picture.objects]
         return [Case(f"AR@{self.most}", value, regions, record["nearest"]) for value in self.worth(record)]
 
 

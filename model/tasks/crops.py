@@ -54,10 +54,12 @@ def grid(parameters: Parameters, layer: int) -> NDArray[np.float64]:
     if parameters.point_grids is not None:
         rows = parameters.point_grids[layer] if layer < len(parameters.point_grids) else ()
         return np.asarray(rows, dtype=np.float64).reshape(-1, 2)
-    side = int(parameters.points_per_side / parameters.crop_n_points_downscale_factor**layer)
-    if side == 0:
-        return np.zeros((0, 2))
-    steps = (np.arange(side) + 0.5) / side
+    return square(int(parameters.points_per_side / parameters.crop_n_points_downscale_factor**layer))
+
+
+def square(side: int) -> NDArray[np.float64]:
+    """float64 (side x side, 2) xy in [0, 1], x fastest: the middles of equal cells."""
+    steps = (np.arange(side) + 0.5) / max(side, 1)
     return np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
 
 
