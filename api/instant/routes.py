@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.auth import CurrentTenant
+from api.http.etags import named_etags
 from api.http.slots import Slots
 from api.instant import openapi
 from api.instant.queue import CallQueue
@@ -78,8 +79,7 @@ async def _with_masks(request: Request, tenant: Tenant, task: dict[str, Any] | N
 
 def _etags(if_none_match: str | None) -> tuple[str, ...]:
     """`*` is left out: whatever the caller has may be of another image."""
-    tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
-    return tuple(tag for tag in tags if tag not in ("", "*"))
+    return tuple(tag for tag in named_etags(if_none_match) if tag != "*")
 
 
 def _listed(numbers: tuple[int, ...] | None) -> str:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from api.auth import CurrentTenant
 from api.database import Config, JobId, Reads
+from api.http.etags import is_known
 from api.http.numbers import INTEGER
 from api.http.problems import NOT_FOUND, PROBLEMS, Responses
 from api.http.slots import Slots
@@ -58,7 +59,7 @@ async def get_preview(
         origin = await drawable(tenant, reads, config, job_id, index)
         etag = f'"{job_id.hex}.{index}.{side}.{masks}"'
         headers = {**_HEADERS, "ETag": etag}
-        if if_none_match == etag:
+        if is_known(etag, if_none_match):
             return Response(status_code=304, headers=headers)
         jpeg = cache.get(etag)
         if jpeg is None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from api.auth import CurrentTenant
 from api.database import Database, JobId, Reads
 from api.http.bodies import BodyRoom, json_body
+from api.http.etags import is_known
 from api.http.numbers import NUMBER
 from api.http.paging import JobToken, PageSize, next_token, read_id
 from api.http.problems import PROBLEMS
@@ -119,7 +120,7 @@ async def get_job(
     """
     job = await _awaited(request, reads, tenant, job_id, time.monotonic() + wait, if_none_match)
     etag = job_etag(job)
-    if _matches(if_none_match, etag):
+    if is_known(etag, if_none_match):
         return Response(status_code=304, headers={"ETag": etag})
     signer: Signer | None = request.app.state.signer
     if signer is not None:
@@ -135,19 +136,12 @@ async def _awaited(
     while True:
         async with reads.connect() as connection:
             job = await _job(connection, tenant, job_id)
-        settled = job.done if known is None else not _matches(known, job_etag(job))
+        settled = job.done if known is None else not is_known(job_etag(job), known)
         left = until - time.monotonic()
         if settled or left <= 0 or await request.is_disconnected():
             return job
         await asyncio.sleep(min(pause, left))
         pause = min(pause * 1.5, longest)
-
-
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    if if_none_match is None:
-        return False
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return "*" in tags or etag in tags
 
 
 @router.post("/{job_id:job}:cancel", response_model=Job, responses=openapi.CANCEL_RESPONSES)
