@@ -30,6 +30,8 @@ pytestmark = [
 ]
 AUTO = {"type": "auto", "points_per_side": 6, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
 MOST_SCRIPT = 200_000
+ELSEWHERE = "maskworks.test"
+"""The service as another host: to the browser, plain HTTP from there is no secure context."""
 
 
 @dataclass
@@ -64,7 +66,8 @@ def browser(service: Stack) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        names = f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", names])
         page = chromium.new_page(viewport={"width": 1100, "height": 800})
         page.set_default_timeout(60_000)
         opened = Browser(page, service.api_url)
@@ -201,6 +204,25 @@ def test_a_grid_has_only_the_cells_in_view(browser: Browser, service: Stack) -> 
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     page.get_by_text("2999.png", exact=True).wait_for()
     assert page.locator(".cell").count() < 100
+
+
+def test_over_plain_http_a_link_asks_first_and_jobs_are_submitted(browser: Browser, service: Stack) -> None:
+    port = service.api_url.rpartition(":")[2]
+    context = browser.page.context.browser
+    assert context is not None
+    page = context.new_page()
+    page.goto(f"http://{ELSEWHERE}:{port}/#key={service.api_key}")
+    assert page.evaluate("isSecureContext") is False
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Submit", exact=True).click()
+    page.get_by_label("Prefix").last.fill(f"s3://{service.bucket}/nothing/")
+    page.get_by_label("Labels").fill("run=7=8, plain")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(lambda url: "/jobs/job_" in url)
+    with service.client() as http:
+        labels = http.get(f"/v1/jobs/{page.url.split('/')[-1]}").json()["labels"]
+    assert labels == {"run": "7=8", "plain": ""}
+    page.close()
 
 
 def test_clicks_in_the_playground_are_answered_and_undone(browser: Browser, service: Stack) -> None:

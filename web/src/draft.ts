@@ -1,5 +1,7 @@
 // A job that is being written on the page, and the request that it becomes.
 
+import { labelOf } from "./job";
+
 export interface Draft {
   name: string;
   source: "prefix" | "images" | "manifest";
@@ -33,7 +35,7 @@ const lines = (text: string): string[] => text.split("\n").map((line) => line.tr
 
 /** The body of the request. Raises SyntaxError where prompts are not JSON. */
 export function bodyOfDraft(draft: Draft): Record<string, unknown> {
-  const labels = Object.fromEntries(draft.labels.split(",").map((each) => each.trim().split("=", 2)).filter(([name]) => name));
+  const labels = Object.fromEntries(draft.labels.split(",").map(labelOf).filter(([name]) => name));
   return {
     ...(draft.name.trim() ? { name: draft.name.trim() } : {}),
     ...(Object.keys(labels).length ? { labels } : {}),

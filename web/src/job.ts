@@ -80,4 +80,10 @@ export async function deleteJob(id: string): Promise<void> {
   await call(`v1/jobs/${id}`, { method: "DELETE" });
 }
 
+/** `run=7` → its name and value, which may have further `=`. */
+export function labelOf(text: string): [string, string] {
+  const [name = "", ...value] = text.split("=");
+  return [name.trim(), value.join("=").trim()];
+}
+
 export const retryable = (job: Job): boolean => job.done && job.counts.failed > 0;

@@ -28,7 +28,9 @@ export function ItemPage({ job, index, query }: { job: string; index: number; qu
   const stage = useRef<StageActs>(null);
   const sorted = useMemo(() => order(masks), [masks]);
   const shown = useMemo(() => (showing ? sorted.filter((mask) => passes(mask, filters)) : NO_MASKS), [sorted, filters, showing]);
-  const numbers = useMemo(() => shown.map((mask) => sorted.indexOf(mask)), [shown, sorted]);
+  const places = useMemo(() => new Map(sorted.map((mask, at) => [mask, at])), [sorted]);
+  const numberOf = (mask: Mask) => places.get(mask)!;
+  const numbers = useMemo(() => shown.map(numberOf), [shown, places]);
   const layer = useLayer(shown, item?.size ?? null, picture?.width ?? 0, picture?.height ?? 0);
   const named = query.get("mask") === null ? null : Number(query.get("mask"));
   const select = (id: number | null) => replace(address(`jobs/${job}/items/${index}`, { mask: id }));
@@ -78,7 +80,7 @@ export function ItemPage({ job, index, query }: { job: string; index: number; qu
           <aside class="card" aria-label="Masks">
             <h2>{count(shown.length)} of {count(masks.length)} masks</h2>
             <FilterForm masks={masks} filters={filters} change={setFilters} />
-            <MaskList masks={listed} numberOf={(mask) => sorted.indexOf(mask)} named={named} select={select} hover={setHovered} />
+            <MaskList masks={listed} numberOf={numberOf} named={named} select={select} hover={setHovered} />
             <ItemFacts item={item} />
           </aside>
         )}

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { told } from "../api";
 import { ago, count, duration, rate, words } from "../format";
-import { type Job, JOB_STATES, type JobPage, listJobs, retryable } from "../job";
+import { type Job, JOB_STATES, type JobPage, labelOf, listJobs, retryable } from "../job";
 import { Acts } from "../parts/acts";
 import { Progress, State } from "../parts/progress";
 import { address, replace } from "../route";
@@ -67,8 +67,8 @@ function asked(state: string, label: string, from: string): URLSearchParams {
   const query = new URLSearchParams({ page_size: String(PAGE) });
   if (state) query.set("state", state);
   if (from) query.set("page_token", from);
-  const [name, value] = label.split("=", 2);
-  if (name && value !== undefined) query.set(`label.${name}`, value);
+  const [name, value] = labelOf(label);
+  if (name && label.includes("=")) query.set(`label.${name}`, value);
   return query;
 }
 

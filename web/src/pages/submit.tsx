@@ -25,6 +25,9 @@ interface Checked {
 
 type Change = (changes: Partial<Draft>) => void;
 
+/** Browsers have `crypto.randomUUID` only where pages come over TLS or from this machine. */
+const newKey = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
 export function SubmitPage() {
   const [draft, setDraft] = useState<Draft>(EMPTY);
   const [said, setSaid] = useState<string | null>(null);
@@ -52,7 +55,7 @@ export function SubmitPage() {
       if (found.valid) setSaid(`The request is valid${found.counts.items ? `: ${count(found.counts.items)} images` : ""}.`);
     });
   const submit = (body: Record<string, unknown>) =>
-    read<Job>("v1/jobs", { method: "POST", json: body, headers: { "Idempotency-Key": crypto.randomUUID() } }).then((job) => go(address(`jobs/${job.id}`)));
+    read<Job>("v1/jobs", { method: "POST", json: body, headers: { "Idempotency-Key": newKey() } }).then((job) => go(address(`jobs/${job.id}`)));
   return (
     <>
       <div class="title"><h1>Submit a job</h1></div>

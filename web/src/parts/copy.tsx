@@ -12,11 +12,12 @@ export function Copy({ text, label }: { text: string; label: string }) {
   return <button type="button" onClick={copy} aria-live="polite">{copied ? "Copied" : label}</button>;
 }
 
+/** Browsers let pages copy only where these come over TLS or from this machine. */
 export function Code({ text, label }: { text: string; label: string }) {
   return (
     <div class="code">
       <pre tabIndex={0} aria-label={label}>{text}</pre>
-      <Copy text={text} label={`Copy ${label}`} />
+      {isSecureContext && <Copy text={text} label={`Copy ${label}`} />}
     </div>
   );
 }
