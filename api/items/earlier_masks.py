@@ -33,6 +33,7 @@ class EarlierMasks:
         self._tenant = tenant
         self._n_masks = 0
         self._n_bytes = 0
+        self._latest: tuple[tuple[str, str], list[dict[str, Any]]] = ("", ""), []
 
     async def fill_text(self, prompts: str, at: str) -> str:
         """As `fill`, from JSON to JSON."""
@@ -61,12 +62,24 @@ class EarlierMasks:
 
     async def _mask(self, named: dict[str, Any], at: str) -> dict[str, Any]:
         """Its RLE."""
-        shown, mask_id = named["job_id"], named["mask_id"]
+        masks, mask_id = await self._masks_of(named["job_id"], named["item_id"], at), named["mask_id"]
+        if mask_id >= len(masks):
+            raise _missing(f"{at}/mask_id", f"the item has {len(masks)} masks, counted from 0")
+        segmentation: dict[str, Any] = masks[mask_id]["segmentation"]
+        return segmentation
+
+    async def _masks_of(self, shown: str, item_id: str, at: str) -> list[dict[str, Any]]:
+        """Those of an item. They are kept until another is named: prompts of one image name masks of one item."""
+        if self._latest[0] != (shown, item_id):
+            self._latest = (shown, item_id), await self._read(shown, item_id, at)
+        return self._latest[1]
+
+    async def _read(self, shown: str, item_id: str, at: str) -> list[dict[str, Any]]:
         job_id = read_job_id(shown)
         try:
             if job_id is None or not self._tenant.reads_jobs:
                 raise JobNotFound(shown)
-            index = item_index(named["item_id"])
+            index = item_index(item_id)
             row = await one_item(self._connection, self._tenant, job_id, index, sql.item_with_masks(job_id, index))
         except JobNotFound as error:
             raise _missing(f"{at}/job_id", error.detail) from error
@@ -74,12 +87,8 @@ class EarlierMasks:
             raise _missing(f"{at}/item_id", error.detail) from error
         if row.state != ItemState.SUCCEEDED:
             raise _missing(f"{at}/item_id", f"the item is {row.state}: only one that has succeeded has masks")
-        if mask_id >= row.mask_count:
-            raise _missing(f"{at}/mask_id", f"the item has {row.mask_count} masks, counted from 0")
-        # In a thread: the run lengths of thousands of masks are unpacked for it.
-        (mask,) = await asyncio.to_thread(mask_views, row, mask_id, mask_id + 1)
-        segmentation: dict[str, Any] = mask["segmentation"]
-        return segmentation
+        # In a thread: it unpacks the run lengths of thousands of masks.
+        return await asyncio.to_thread(mask_views, row)
 
 
 def _missing(pointer: str, detail: str) -> MaskNotFound:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from api.items import earlier_masks
 from db.api_key import new_key
@@ -54,6 +54,17 @@ async def test_the_mask_is_copied(service: Service, in_lines: bool) -> None:
     answer = await service.client.post("/v1/jobs", content=content, headers={"Content-Type": kind})
     assert answer.status_code == 202, answer.text
     assert stored(service, answer.json()["id"]) == [[CLICK | {"mask": MASKS[1]}], [CLICK], [{"mask": MASKS[2]}]]
+
+
+async def test_an_item_is_read_once_for_all_prompts_that_name_it(service: Service) -> None:
+    job = await earlier(service)
+    asked: list[str] = []
+    engine = service.client.app.state.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda _connection, _cursor, sql, *_: asked.append(sql))
+    named_thrice = body(*({"mask_from": named(job, mask=mask)} for mask in (2, 0, 2)))
+    answer = await service.client.post("/v1/jobs", json=named_thrice)
+    assert stored(service, answer.json()["id"]) == [[{"mask": MASKS[mask]}] for mask in (2, 0, 2)]
+    assert sum(".rle" in sql for sql in asked) == 1
 
 
 async def refusal(service: Service, prompt: dict[str, Any], key: str | None = None) -> tuple[str, str, str]:
