@@ -21,7 +21,7 @@ from tests.conftest import Bucket
 from tests.workers.dispatcher.webhooks.receiver import wait_for
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 CHROMIUM = next((p for p in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if p.exists()), None)
 pytestmark = [
@@ -233,8 +233,16 @@ def test_clicks_in_the_playground_are_answered_and_undone(browser: Browser, serv
     shows(page.locator(".layers canvas"), 3)
     box = page.locator(".layers").bounding_box()
     assert box is not None
-    page.mouse.click(box["x"] + 220 * box["width"] / 451, box["y"] + 120 * box["width"] / 451)
     candidates = page.get_by_role("list", name="Candidates").get_by_role("listitem")
+    held: list[Route] = []
+    page.route("**/v1/segment", lambda route: route.continue_() if held else held.append(route))
+    page.mouse.click(box["x"] + 20, box["y"] + 20)
+    page.mouse.click(box["x"] + 40, box["y"] + 20)
+    shows(candidates, 3)
+    page.keyboard.press("u")  # the first click was never answered, so it is no step to go back to
+    shows(page.get_by_role("heading", name="Use these prompts"), 0)
+    page.unroute_all(behavior="ignoreErrors")
+    page.mouse.click(box["x"] + 220 * box["width"] / 451, box["y"] + 120 * box["width"] / 451)
     shows(candidates, 3)
     page.get_by_text("JSON", exact=True).click()
     body = json.loads(page.get_by_label("JSON", exact=True).inner_text())

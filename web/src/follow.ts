@@ -5,8 +5,11 @@ import type { Job } from "./job";
 
 const PAUSE = 2000;
 
-/** Calls `seen` with the job as it is and after each change, until it is done. Connects again after a broken line. */
-export async function follow(id: string, seen: (job: Job) => void, lost: (error: unknown) => void, signal: AbortSignal): Promise<void> {
+/**
+ * Calls `seen` with the job as it is and after each change, until it is done. Connects again after a broken line. A refusal
+ * that would come again is `final`.
+ */
+export async function follow(id: string, seen: (job: Job) => void, lost: (error: unknown, final: boolean) => void, signal: AbortSignal): Promise<void> {
   let last: string | null = null;
   while (!signal.aborted) {
     try {
@@ -18,8 +21,9 @@ export async function follow(id: string, seen: (job: Job) => void, lost: (error:
       }
     } catch (error) {
       if (signal.aborted) return;
-      lost(error);
-      if (error instanceof Refused && error.status < 500 && error.status !== 429) return;
+      const final = error instanceof Refused && error.status < 500 && error.status !== 429;
+      lost(error, final);
+      if (final) return;
     }
     await new Promise((done) => setTimeout(done, PAUSE));
   }

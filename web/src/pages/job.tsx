@@ -46,10 +46,10 @@ function useJob(id: string) {
       setJob(now);
       setError(null);
     };
-    const lost = (failed: unknown) => {
+    const lost = (failed: unknown, final: boolean) => {
       const gone = failed instanceof Refused && failed.status === 404;
       if (gone) setJob(null);
-      setError(gone ? "There is no such job." : `${told(failed)} Trying again …`);
+      setError(gone ? "There is no such job." : `${told(failed)}${final ? "" : " Trying again …"}`);
     };
     void follow(id, seen, lost, stop.signal);
     return () => stop.abort();

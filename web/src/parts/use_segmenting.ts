@@ -32,17 +32,18 @@ export function useSegmenting(source: Source, model: string) {
     asking.current?.abort();
     const signal = (asking.current = new AbortController()).signal;
     const refined = step.masks[step.chosen] ?? null;
+    const answered = steps.filter((each) => each === START || each.ms !== null); // a click may come before the last one's answer
     setBusy(true);
     setError(null);
-    setSteps([...steps, { prompt, masks: step.masks, chosen: step.chosen, ms: null }]);
+    setSteps([...answered, { prompt, masks: step.masks, chosen: step.chosen, ms: null }]);
     try {
       const { masks, ms } = await segment(source, model, promptBody(prompt, refined), signal);
       const chosen = masks.reduce((best, mask, at) => (mask.predicted_iou > masks[best]!.predicted_iou ? at : best), 0);
-      setSteps([...steps, { prompt, masks, chosen, ms }]);
+      setSteps([...answered, { prompt, masks, chosen, ms }]);
       setBusy(false);
     } catch (failed) {
       if (signal.aborted) return;
-      setSteps(steps);
+      setSteps(answered);
       setError(told(failed));
       setBusy(false);
     }
