@@ -64,7 +64,7 @@ export interface JobPage {
 
 export const FORMATS = ["jsonl", "coco", "coco_results", "sa1b", "geojson", "parquet"];
 
-export function listJobs(query: URLSearchParams, signal: AbortSignal): Promise<JobPage> {
+export function listJobs(query: string, signal: AbortSignal): Promise<JobPage> {
   return read<JobPage>(`v1/jobs?${query}`, { signal });
 }
 

@@ -1,12 +1,10 @@
 // The list of jobs, newest first. It is read again every two seconds while somebody looks at it.
 
-import { useEffect, useState } from "preact/hooks";
-
-import { told } from "../api";
 import { ago, count, duration, rate, words } from "../format";
-import { type Job, JOB_STATES, type JobPage, labelOf, listJobs, retryable } from "../job";
+import { type Job, JOB_STATES, labelOf, listJobs, retryable } from "../job";
 import { Acts } from "../parts/acts";
 import { Progress, State } from "../parts/progress";
+import { usePolled } from "../parts/use_polled";
 import { address, replace } from "../route";
 
 const PAUSE = 2000;
@@ -16,7 +14,8 @@ export function JobsPage({ query }: { query: URLSearchParams }) {
   const state = query.get("state") ?? "";
   const label = query.get("label") ?? "";
   const from = query.get("from") ?? "";
-  const { page, error, again } = useJobs(state, label, from);
+  const wanted = asked(state, label, from);
+  const { value: page, error, again } = usePolled((signal) => listJobs(wanted, signal), PAUSE, wanted);
   const show = (changes: Record<string, string>) => replace(address("jobs", { state, label, ...changes }));
   return (
     <>
@@ -35,41 +34,13 @@ export function JobsPage({ query }: { query: URLSearchParams }) {
   );
 }
 
-function useJobs(state: string, label: string, from: string) {
-  const [page, setPage] = useState<JobPage | null>(null);
-  const [error, setError] = useState<string | null>(null);
-  const [turn, setTurn] = useState(0);
-  useEffect(() => setPage(null), [state, label, from]);
-  useEffect(() => {
-    const stop = new AbortController();
-    const load = async () => {
-      if (document.hidden) return;
-      try {
-        setPage(await listJobs(asked(state, label, from), stop.signal));
-        setError(null);
-      } catch (failed) {
-        if (!stop.signal.aborted) setError(told(failed));
-      }
-    };
-    void load();
-    const timer = setInterval(load, PAUSE);
-    document.addEventListener("visibilitychange", load);
-    return () => {
-      stop.abort();
-      clearInterval(timer);
-      document.removeEventListener("visibilitychange", load);
-    };
-  }, [state, label, from, turn]);
-  return { page, error, again: () => setTurn((n) => n + 1) };
-}
-
-function asked(state: string, label: string, from: string): URLSearchParams {
+function asked(state: string, label: string, from: string): string {
   const query = new URLSearchParams({ page_size: String(PAGE) });
   if (state) query.set("state", state);
   if (from) query.set("page_token", from);
   const [name, value] = labelOf(label);
   if (name && label.includes("=")) query.set(`label.${name}`, value);
-  return query;
+  return query.toString();
 }
 
 function Filters({ state, label, show }: { state: string; label: string; show: (changes: Record<string, string>) => void }) {

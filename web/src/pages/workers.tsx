@@ -1,34 +1,13 @@
 // The models that jobs may name, and the workers that have them loaded.
 
-import { useEffect, useState } from "preact/hooks";
-
-import { told } from "../api";
 import { count } from "../format";
 import { type Model, readModels, type Worker } from "../model";
+import { usePolled } from "../parts/use_polled";
 
 const PAUSE = 5000;
 
 export function WorkersPage() {
-  const [models, setModels] = useState<Model[] | null>(null);
-  const [error, setError] = useState<string | null>(null);
-  useEffect(() => {
-    const stop = new AbortController();
-    const load = async () => {
-      if (document.hidden) return;
-      try {
-        setModels(await readModels(stop.signal));
-        setError(null);
-      } catch (failed) {
-        if (!stop.signal.aborted) setError(told(failed));
-      }
-    };
-    void load();
-    const timer = setInterval(load, PAUSE);
-    return () => {
-      stop.abort();
-      clearInterval(timer);
-    };
-  }, []);
+  const { value: models, error } = usePolled(readModels, PAUSE);
   return (
     <>
       <div class="title"><h1>Workers</h1></div>
