@@ -139,6 +139,7 @@ ROOMS: dict[str, set[str]] = {
         *("model.tasks", "model.words", "model.embeddings", "model.weights", "model.networks", "model.masks"),
         *("model.protocol", "model.device", "model.sizes", "model.spec", "model.errors"),
     },
+    "model.tiles": {"model.masks", "model.spec"},
     "model.protocol": {"model.masks", "model.spec", "model.words.protocol"},
     "model.spec": {"model.masks.rle"},
     "evaluation.data": set(),
