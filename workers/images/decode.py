@@ -2,9 +2,8 @@
 
 import struct
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -14,6 +13,7 @@ from workers.failures import ItemFailed
 from workers.images.depth import to_bytes
 from workers.images.formats import FORMATS, Format
 from workers.images.raster import MAX_FRAMES, Raster, Said
+from workers.images.turning import turned
 
 _BROKEN: Final = (
     OSError,
@@ -62,7 +62,7 @@ def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO) -> Upright:
         raise ItemFailed(ItemReason.DECODE_FAILED, f"{kind.name}: the header cannot be read") from error
     except _BROKEN as error:
         raise ItemFailed(ItemReason.DECODE_FAILED, f"{kind.name}: {type(error).__name__}: {error}") from error
-    upright = _turned(_rgb(gray_or_rgb), raster.orientation)
+    upright = turned(_rgb(gray_or_rgb), raster.orientation)
     return Upright(upright, raster.orientation, raster.frames, raster.warnings + scaled + _frames(raster))
 
 
@@ -83,14 +83,3 @@ def _frames(raster: Raster) -> tuple[Said, ...]:
 
 def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
-
-
-def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """The stored picture as a viewer shows it (EXIF 2.3, tag 0x0112)."""
-    turned: Any = pixels
-    if orientation in (5, 6, 7, 8):
-        turned = cv2.transpose(turned)
-    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
-    if flip is not None:
-        turned = cv2.flip(turned, flip)
-    return np.ascontiguousarray(turned)

@@ -19,6 +19,7 @@ from db.states import Depth, ItemReason, WarningCode
 from workers.failures import ItemFailed
 from workers.images.raster import Raster, Said
 
+Range = tuple[float, float]
 _PERCENTILES: Final = (0.1, 99.9)
 _LOOKED_AT: Final = 1_000_000
 """Percentiles are of at most about this many samples, evenly spaced."""
@@ -28,15 +29,22 @@ _BLOCK: Final = 1 << 20
 def to_bytes(raster: Raster, depth: Depth) -> tuple[NDArray[np.uint8], tuple[Said, ...]]:
     """The samples as uint8, and the warning DEPTH_SCALED with the range where they were more."""
     samples: NDArray[Any] = raster.samples
-    said: tuple[Said, ...] = ()
-    if samples.dtype != np.uint8:
-        low, high = _range(samples, raster.largest, depth)
-        said = (_warning(samples.dtype, low, high),)
+    if samples.dtype == np.uint8:
+        return scaled(samples, None, raster.inverted), ()
+    found = range_of(samples, raster.largest, depth)
+    return scaled(samples, found, raster.inverted), (range_warning(samples.dtype, found),)
+
+
+def scaled(samples: NDArray[Any], found: Range | None, inverted: bool) -> NDArray[np.uint8]:
+    """Samples as uint8. `found` is what black and white are; None for samples of 8 bits."""
+    if found is not None:
+        low, high = found
         samples = _shifted(samples, int(high)) if low == 0 and _is_all_ones(high) else _stretched(samples, low, high)
-    return (255 - samples if raster.inverted else samples), said
+    return 255 - samples if inverted else samples
 
 
-def _range(samples: NDArray[Any], largest: int | None, depth: Depth) -> tuple[float, float]:
+def range_of(samples: NDArray[Any], largest: int | None, depth: Depth) -> Range:
+    """Black and white. `largest`: what the file declares. Raises ItemFailed where `depth` gives no range."""
     if depth is Depth.PERCENTILES:
         return _percentiles(samples)
     if samples.dtype.kind == "f":
@@ -57,7 +65,7 @@ def _unknown_range(kind: str) -> ItemFailed:
 
 def _percentiles(samples: NDArray[Any]) -> tuple[float, float]:
     step = max(1, int(np.sqrt(samples.size / _LOOKED_AT)))
-    looked_at = samples[::step, ::step].astype(np.float64)
+    looked_at = samples[(slice(None, None, step),) * min(2, samples.ndim)].astype(np.float64)
     looked_at = looked_at[np.isfinite(looked_at)]
     if not looked_at.size:
         raise ItemFailed(ItemReason.DECODE_FAILED, "no sample is a finite number")
@@ -91,6 +99,7 @@ def _by_rows(samples: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[An
     return out
 
 
-def _warning(kind: np.dtype[Any], low: float, high: float) -> Said:
+def range_warning(kind: np.dtype[Any], found: Range) -> Said:
+    low, high = found
     name = f"{kind.itemsize * 8}-bit{' float' if kind.kind == 'f' else ''}"
     return WarningCode.DEPTH_SCALED, f"{name} samples {low:.10g}–{high:.10g} were scaled to 0–255"

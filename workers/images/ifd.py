@@ -3,17 +3,29 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 from workers.images.raster import MAX_FRAMES
 
 ORIENTATION: Final = 0x0112
+_SUBFILE_TYPE: Final = 254
 _HEADERS: Final = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 _MAX_ENTRIES: Final = 4096
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of one value of each field type."""
 _INTEGERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}
 """Field types of whole numbers that people write an orientation with: BYTE, SHORT, LONG, LONG8."""
+
+
+_REDUCED_OR_MASK: Final = 1 | 4
+"""Bits of NewSubfileType."""
+
+
+class Octets(Protocol):
+    """Bytes, or an object of which only parts are read."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, span: slice, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -29,9 +41,9 @@ class Entry:
 class Directories:
     """The chain of directories in `data`. BigTIFF has wider numbers and is otherwise the same."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Octets) -> None:
         """Raises ValueError where `data` does not begin as a TIFF structure does."""
-        order = _HEADERS.get(bytes(data[:4]))
+        order = _HEADERS.get(data[0:4])
         if order is None:
             raise ValueError("not a TIFF structure")
         self._data = data
@@ -48,26 +60,45 @@ class Directories:
         at = self._first
         while len(seen) < MAX_FRAMES:
             try:
-                (offset,) = self._offset.unpack_from(self._data, at)
+                (offset,) = self._unpacked(self._offset, at)
                 if offset == 0 or offset in seen:
                     return
-                (entries,) = self._count.unpack_from(self._data, offset)
+                (entries,) = self._unpacked(self._count, offset)
             except struct.error:
                 return
             seen.add(offset)
             yield offset
             at = offset + self._count.size + entries * self._entry.size
 
+    def pages(self) -> list[tuple[int, list[int]]]:
+        """The offset of each page, with those of the smaller copies (overviews) that follow it.
+
+        Masks belong to no page. Where every directory calls itself a copy, each counts as a page.
+        """
+        pages: list[tuple[int, list[int]]] = []
+        offsets = list(self.offsets())
+        for offset in offsets:
+            kind = self._subfile_type(offset)
+            if not kind & _REDUCED_OR_MASK:
+                pages.append((offset, []))
+            elif pages and not kind & 4:
+                pages[-1][1].append(offset)
+        return pages or [(offset, []) for offset in offsets]
+
+    def _subfile_type(self, offset: int) -> int:
+        found = next((entry for entry in self.entries(offset) if entry.tag >= _SUBFILE_TYPE), None)
+        return 0 if found is None or found.tag != _SUBFILE_TYPE else self.integer(found) or 0
+
     def length(self, offset: int) -> int:
         """How many entries the directory at `offset` promises."""
-        return int(self._count.unpack_from(self._data, offset)[0])
+        return int(self._unpacked(self._count, offset)[0])
 
     def entries(self, offset: int) -> Iterator[Entry]:
         """The entries of the directory at `offset`, up to the first that is cut off."""
         start = offset + self._count.size
         for i in range(min(self.length(offset), _MAX_ENTRIES)):
             try:
-                yield Entry(*self._entry.unpack_from(self._data, start + i * self._entry.size))
+                yield Entry(*self._unpacked(self._entry, start + i * self._entry.size))
             except struct.error:
                 return
 
@@ -80,6 +111,9 @@ class Directories:
             return True
         (offset,) = self._offset.unpack(entry.field)
         return bool(offset + entry.count * size <= len(self._data))
+
+    def _unpacked(self, form: struct.Struct, at: int) -> tuple[Any, ...]:
+        return form.unpack(self._data[at : at + form.size])
 
     def integer(self, entry: Entry) -> int | None:
         """The first value of an entry that holds small whole numbers."""

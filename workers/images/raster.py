@@ -1,7 +1,7 @@
 """What every reader gives: the samples of one picture as the file stores them."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -13,6 +13,15 @@ MAX_FRAMES: Final = 10_000
 
 Said = tuple[WarningCode, str]
 """A warning's code and its detail."""
+
+
+class Window(NamedTuple):
+    """A part of a picture, in pixels: its upper left corner and its size."""
+
+    x: int
+    y: int
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from workers.storage.refusals import READ_ERRORS
 from workers.storage.s3_object import S3Object
 from workers.storage.settings import ReadLimits
 from workers.storage.source import Answer, Source
+from workers.storage.span import Part
 from workers.storage.throttling import Brake
 from workers.storage.web_image import WebImage
 
@@ -42,11 +43,18 @@ class Objects:
         self._brake = lru_cache(_BUCKETS)(lambda _bucket: Brake())
 
     def open(self, uri: str) -> "Reading":
+        source, brake = self._source(uri)
+        return Reading(source, self._settings, brake)
+
+    def parts(self, uri: str) -> "Parts":
+        """For `ObjectFile`."""
+        return Parts(*self._source(uri), self._settings)
+
+    def _source(self, uri: str) -> tuple[Source, Brake]:
         if is_web(uri):
             url = web_image(uri)
-            return Reading(WebImage(url, self._settings), self._settings, self._brake(f"https://{url.authority}"))
-        stored = S3Object(self._client, uri, self._settings.buckets)
-        return Reading(stored, self._settings, self._brake(split_uri(uri).bucket))
+            return WebImage(url, self._settings), self._brake(f"https://{url.authority}")
+        return S3Object(self._client, uri, self._settings.buckets), self._brake(split_uri(uri).bucket)
 
 
 class Reading:
@@ -56,6 +64,8 @@ class Reading:
         self.uri = source.shown
         self.tag: str | None = None
         """Changes with the object's content. Known once the store has answered."""
+        self.whole: int | None = None
+        """Of a part: the size of the whole object. Known with the tag."""
         self._source = source
         self._settings = settings
         self._brake = brake
@@ -93,6 +103,10 @@ class Reading:
                 with suppress(ValueError, RuntimeError, OSError):
                     self._stream.shutdown()
 
+    def until(self, other: "Reading") -> None:
+        """Take over another reading's deadline."""
+        self._deadline = other._deadline
+
     def overdue(self) -> bool:
         return time.monotonic() > self._deadline
 
@@ -118,6 +132,7 @@ class Reading:
     def _get(self, known: Callable[[str], bool] | None) -> bytes | None:
         with self._source.get() as answer, self._interruptible(answer.stream):
             self._check()
+            self.whole = answer.whole
             if known is None:
                 self.tag = answer.tag
             elif self._is_new_and_known(answer.tag, known):
@@ -188,3 +203,40 @@ class Reading:
             seconds = f"{self._settings.throttle_seconds:g} s (MASKWORKS_THROTTLE_SECONDS)"
             detail = f"{self.uri}: every request was refused for {seconds}: {self._source.describe(error)}"
             raise ItemFailed(ItemReason.STORAGE_UNAVAILABLE, detail) from error
+
+
+class Parts:
+    """One object, read in parts by one thread, all within one deadline. Another thread may end it as it ends a Reading.
+
+    The deadline is moved where the bucket asks for fewer requests.
+    """
+
+    def __init__(self, source: Source, brake: Brake, settings: ReadLimits) -> None:
+        source.check()
+        self.uri = source.shown
+        self._source = source
+        self._brake = brake
+        self._settings = settings
+        self._over = threading.Event()
+        self._current = Reading(source, settings, brake)
+
+    def __call__(self, start: int, stop: int, tag: str | None) -> Part:
+        """Raises what `Reading.read` does, and ItemFailed where the object no longer has the tag."""
+        before = self._current
+        self._current = Reading(self._source.part(start, stop, tag), self._settings, self._brake)
+        self._current.until(before)
+        if self._over.is_set():
+            raise GivenUp
+        data = self._current.read()
+        assert data is not None and self._current.whole is not None  # of a part
+        return Part(data, self._current.whole, self._current.tag)
+
+    def end(self) -> None:
+        self._over.set()
+        self._current.end()
+
+    def overdue(self) -> bool:
+        return self._current.overdue()
+
+    def late(self) -> ItemFailed:
+        return self._current.late()

@@ -19,6 +19,8 @@ class Answer:
     """As the server announces it."""
     tag: str | None
     """Changes with the object's content. None where the server gives nothing of that kind."""
+    whole: int | None = None
+    """Of a part: the size of the whole object."""
 
 
 class Source(Protocol):
@@ -39,6 +41,10 @@ class Source(Protocol):
 
     def get(self) -> AbstractContextManager[Answer]:
         """Open the object. Raises ItemFailed where it is refused for good."""
+        ...
+
+    def part(self, start: int, stop: int, tag: str | None) -> "Source":
+        """Bytes of the same object. With a tag, `get` raises ItemFailed once the object has another one."""
         ...
 
     def throttled(self, error: Exception) -> bool:

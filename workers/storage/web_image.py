@@ -18,11 +18,13 @@ from workers.outbound.address import TargetRefused, TargetUnknown
 from workers.outbound.exchange import Patience, exchange
 from workers.storage.settings import ReadLimits
 from workers.storage.source import Answer
+from workers.storage.span import Span, changed, no_ranges, whole_size
 
 _CONNECT_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 30.0
 _HEADERS: Final = {"User-Agent": "maskworks", "Accept": "image/*, */*;q=0.1"}
 _OK: Final = 200
+_PART: Final = 206
 _DENIED: Final = frozenset({401, 402, 403, 407, 451})
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 _NO_SUCH_HOST: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
@@ -39,10 +41,11 @@ class _Status(OSError):
 class WebImage:
     """Implements `Source`. Only a GET tells the tag, because a presigned URL allows nothing else."""
 
-    def __init__(self, url: WebUrl, settings: ReadLimits) -> None:
+    def __init__(self, url: WebUrl, settings: ReadLimits, span: Span | None = None) -> None:
         self.shown = shown_url(url)
         self._url = url
         self._settings = settings
+        self._span = span
         self._patience = Patience(_CONNECT_SECONDS, _SILENCE_SECONDS, settings.fetch_seconds)
 
     def check(self) -> None:
@@ -56,14 +59,18 @@ class WebImage:
     def get(self) -> Iterator[Answer]:
         private = self._settings.private_targets
         try:
-            with exchange("GET", self._url, self._patience, private=private, headers=_HEADERS) as answer:
+            with exchange("GET", self._url, self._patience, private=private, headers=self._headers()) as answer:
                 self._check_status(answer)
                 length = answer.headers.get("content-length")
-                yield Answer(answer, answer, int(length) if length else None, _strong_tag(answer))
+                whole = whole_size(answer.headers.get("content-range"))
+                yield Answer(answer, answer, int(length) if length else None, self._tag_of(answer), whole)
         except TargetRefused as error:
             raise self._failed(ItemReason.HOST_NOT_ALLOWED, str(error)) from error
         except HTTPException as error:  # no HTTP at all
             raise ProtocolError(type(error).__name__) from error
+
+    def part(self, start: int, stop: int, tag: str | None) -> "WebImage":
+        return WebImage(self._url, self._settings, Span(start, stop, tag))
 
     def throttled(self, error: Exception) -> bool:
         return isinstance(error, _Status) and error.throttles
@@ -86,8 +93,33 @@ class WebImage:
             return "the server sent nothing for too long"
         return "the answer was cut off" if isinstance(error, HTTPError | OSError) else type(error).__name__
 
+    def _headers(self) -> dict[str, str]:
+        return _HEADERS if self._span is None else {**_HEADERS, "Range": self._span.header}
+
+    def _tag_of(self, answer: BaseHTTPResponse) -> str | None:
+        """Parts are held together by Last-Modified too, where the server gives no strong ETag."""
+        tag = _strong_tag(answer)
+        if self._span is None:
+            return tag
+        modified = answer.headers.get("last-modified")
+        tag = tag or (f"modified {modified}" if modified else None)
+        if tag is None:
+            detail = "the server gives neither ETag nor Last-Modified, so that the image cannot be read in parts"
+            raise self._failed(ItemReason.UNSUPPORTED_FORMAT, detail)
+        self._span.check(tag, self.shown)
+        return tag
+
+    def _check_part(self, answer: BaseHTTPResponse) -> None:
+        if answer.status == _OK or whole_size(answer.headers.get("content-range")) is None:
+            raise no_ranges(self.shown)
+
     def _check_status(self, answer: BaseHTTPResponse) -> None:
         status = answer.status
+        if self._span is not None and status in (_OK, _PART):
+            self._check_part(answer)
+            return
+        if self._span is not None and status in (412, 416):
+            raise changed(self.shown)
         if status == _OK:
             return
         if status >= 500 or status in _TRY_AGAIN:
