@@ -1,5 +1,6 @@
-"""Ids of jobs: UUIDv7, shown as `job_` and 32 hex digits."""
+"""Ids of jobs: UUIDv7, shown as `job_` and 32 hex digits. Workers, as those who may not know their hosts see them."""
 
+import hashlib
 import os
 import time
 from uuid import UUID
@@ -27,3 +28,8 @@ def read_job_id(shown: str) -> UUID | None:
         return UUID(hex=digits)
     except ValueError:
         return None
+
+
+def show_worker_id(worker: str) -> str:
+    """`worker_` and 12 hex digits. The id itself names the host and the process, which clients need not know."""
+    return f"worker_{hashlib.sha256(worker.encode()).hexdigest()[:12]}"

@@ -312,6 +312,14 @@ workers = Table(
     Column("protocol", SmallInteger, nullable=False, server_default="1"),  # the newest one that it knows
     Column("loaded_at", _TIME, nullable=False),
     Column("seen_at", _TIME, nullable=False),
+    # What the process reports of itself, the same for each of its models. NULL: an older release, which does not
+    Column("rss_bytes", BigInteger),
+    Column("gpu_name", Text),
+    Column("gpu_used_bytes", BigInteger),
+    Column("gpu_total_bytes", BigInteger),
+    Column("images_per_second", REAL),
+    Column("calls", Integer),  # for one image, under way
+    Column("work", JSONB(none_as_null=True)),  # its chunks: [{"job_id", "chunk_no", "seconds"}, …]
 )
 
 paces = Table(

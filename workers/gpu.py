@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pynvml
@@ -16,8 +17,17 @@ MEMORY: Final = "maskworks_gpu_memory_bytes"
 UTILISATION: Final = "maskworks_gpu_utilisation_ratio"
 
 
-class GpuCollector(Collector):
-    """Asks NVML at each scrape. `library` is pynvml, or what stands in for it."""
+@dataclass(frozen=True)
+class GpuMemory:
+    """The memory of a GPU: used by anybody, and in total."""
+
+    name: str
+    used: int
+    total: int
+
+
+class Gpus:
+    """The GPUs of CUDA_VISIBLE_DEVICES, in its order. `library` is pynvml, or what stands in for it."""
 
     def __init__(self, library: Any = pynvml) -> None:
         self._nvml = library
@@ -28,21 +38,26 @@ class GpuCollector(Collector):
         except library.NVMLError as error:
             log.info("no figures of GPUs: %s", error)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        memory = GaugeMetricFamily(MEMORY, "Memory of the GPU, used by anybody and in total.", labels=["gpu", "kind"])
-        busy = GaugeMetricFamily(UTILISATION, "Part of the time in which the GPU computed.", labels=["gpu"])
-        for i, device in enumerate(self._devices):
-            with suppress(self._nvml.NVMLError):
-                found = self._nvml.nvmlDeviceGetMemoryInfo(device)
-                memory.add_metric([str(i), "used"], found.used)
-                memory.add_metric([str(i), "total"], found.total)
-            with suppress(self._nvml.NVMLError):  # a part of a GPU (MIG) has no figure of its own
-                busy.add_metric([str(i)], self._nvml.nvmlDeviceGetUtilizationRates(device).gpu / 100)
-        yield memory
-        yield busy
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def memory(self, i: int) -> GpuMemory | None:
+        """None where there is no such GPU, or where it says nothing."""
+        if i >= len(self._devices):
+            return None
+        with suppress(self._nvml.NVMLError):
+            found = self._nvml.nvmlDeviceGetMemoryInfo(self._devices[i])
+            return GpuMemory(self._nvml.nvmlDeviceGetName(self._devices[i]), found.used, found.total)
+        return None
+
+    def utilisation(self, i: int) -> float | None:
+        """Part of the time in which it computed. A part of a GPU (MIG) has no figure of its own."""
+        with suppress(self._nvml.NVMLError):
+            return float(self._nvml.nvmlDeviceGetUtilizationRates(self._devices[i]).gpu) / 100
+        return None
 
     def _visible(self) -> Iterable[Any]:
-        """The devices of CUDA_VISIBLE_DEVICES, numbers or UUIDs, in its order. A container sees its own GPUs only."""
+        """Numbers or UUIDs name them. A container sees its own GPUs only."""
         named = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = [str(i) for i in range(self._nvml.nvmlDeviceGetCount())] if named is None else named.split(",")
         for name in filter(None, map(str.strip, names)):
@@ -50,3 +65,22 @@ class GpuCollector(Collector):
                 yield self._nvml.nvmlDeviceGetHandleByIndex(int(name))
             else:
                 yield self._nvml.nvmlDeviceGetHandleByUUID(name)
+
+
+class GpuCollector(Collector):
+    """Asks NVML at each scrape."""
+
+    def __init__(self, gpus: Gpus) -> None:
+        self._gpus = gpus
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        memory = GaugeMetricFamily(MEMORY, "Memory of the GPU, used by anybody and in total.", labels=["gpu", "kind"])
+        busy = GaugeMetricFamily(UTILISATION, "Part of the time in which the GPU computed.", labels=["gpu"])
+        for i in range(len(self._gpus)):
+            if (found := self._gpus.memory(i)) is not None:
+                memory.add_metric([str(i), "used"], found.used)
+                memory.add_metric([str(i), "total"], found.total)
+            if (part := self._gpus.utilisation(i)) is not None:
+                busy.add_metric([str(i)], part)
+        yield memory
+        yield busy

@@ -15,7 +15,7 @@ from db.metrics_server import serve_metrics
 from db.traces import start_traces
 from model.errors import ModelError
 from workers.app import build_app
-from workers.gpu import GpuCollector
+from workers.gpu import GpuCollector, Gpus
 from workers.settings import Settings
 from workers.tasks import register
 from workers.testing import crash_points
@@ -40,7 +40,7 @@ def _start(**_: Any) -> None:
     log_to_stderr(settings.log_format, "%(asctime)s %(levelname)s %(name)s %(message)s", logging.INFO)
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)  # Celery's two lines a message add nothing to our own
-    REGISTRY.register(GpuCollector())
+    REGISTRY.register(GpuCollector(Gpus()))
     serve_metrics(settings.metrics_host, settings.metrics_port)
     try:
         worker.start()

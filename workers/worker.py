@@ -2,7 +2,6 @@
 
 import logging
 import os
-import resource
 import signal
 import socket
 import threading
@@ -13,7 +12,7 @@ from uuid import UUID
 from PIL import Image
 
 from db.engine import DATABASE_ERRORS, is_about_data, single_statements, sync_engine
-from db.ids import show_job_id
+from db.ids import show_job_id, show_worker_id
 from db.limits import MAX_INFLIGHT
 from db.logs import about
 from db.statements import register, scaling
@@ -29,6 +28,7 @@ from workers.instant.calls import Calls
 from workers.pipeline.models import Models
 from workers.pipeline.pipeline import INTERACTIVE_FETCHES, Pipeline
 from workers.pipeline.ticket import Model
+from workers.report import Reporter, rss_bytes
 from workers.settings import Settings
 from workers.storage.client import s3_client
 from workers.testing import crash_points
@@ -56,6 +56,7 @@ class Worker:
         self._s3 = s3_client(settings, settings.fetch_threads + settings.slots * MAX_INFLIGHT + INTERACTIVE_FETCHES)
         self._models = Models(settings, self._s3)
         self._paces = Paces(self.id)
+        self._reporter = Reporter(self._models.device)
         self._tools: Tools | None = None
         self._calls: Calls | None = None
         self._registered: list[Model] = []
@@ -87,7 +88,8 @@ class Worker:
         self._watchdog.start()
         if self.settings.health_dir is not None:
             (self.settings.health_dir / "loaded").touch()
-        log.info("worker %s ready: %s on %s", self.id, ", ".join(self.settings.models), self._models.device)
+        named = f"{self.id} ({show_worker_id(self.id)})"
+        log.info("worker %s ready: %s on %s", named, ", ".join(self.settings.models), self._models.device)
 
     def segment_chunk(self, job_id: UUID, chunk_no: int, step_aside: StepAside = lambda: None) -> End | None:
         """Claim and work off one chunk. None: the chunk could not be claimed, and the message is forgotten.
@@ -184,11 +186,14 @@ class Worker:
 
     def _recycle(self) -> None:
         limit = self.settings.max_rss_bytes
-        if limit is not None and _rss_bytes() > limit:
+        if limit is not None and rss_bytes() > limit:
             log.warning("above MAX_RSS_BYTES: leaving, to be restarted")
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _sign(self) -> None:
+        assert self._tools is not None and self._calls is not None
+        claims, images = self._tools.keeper.held(), self._tools.pipeline.images
+        report = self._reporter.report(claims, images, self._calls.under_way)
         loaded = [
             register.Registration(
                 id=self.id,
@@ -198,6 +203,7 @@ class Worker:
                 precision=model.precision,
                 slots=self.settings.slots,
                 tasks=list(model.tasks),
+                report=report,
             )
             for model in self._registered
         ]
@@ -224,9 +230,3 @@ def _traced(held: Claim) -> Iterator[Note]:
     }
     with span("chunk", {**ids, **work}, of=dispatched) as note:
         yield note
-
-
-def _rss_bytes() -> int:
-    """The resident set now, not its peak."""
-    with open("/proc/self/statm") as statm:  # noqa: PTH123  read once a tick, in one call
-        return int(statm.read().split()[1]) * resource.getpagesize()

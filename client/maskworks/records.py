@@ -151,11 +151,37 @@ class Segmented(Struct, frozen=True):
     warnings: list[ItemWarning] = field(default_factory=list)
 
 
+class WorkerGpu(Struct, frozen=True):
+    name: str
+    used_bytes: int
+    total_bytes: int
+
+
+class WorkerChunk(Struct, frozen=True):
+    """A chunk of one of your jobs that a worker works on."""
+
+    job_id: str
+    chunk: int
+    since: datetime
+
+
+class WorkerStatus(Struct, frozen=True):
+    """What a worker does now. `work` has chunks of your own jobs only; for others it is just `busy`."""
+
+    memory_bytes: int
+    busy: bool
+    images_per_second: float
+    gpu: WorkerGpu | None = None
+    work: list[WorkerChunk] = field(default_factory=list)
+
+
 class ModelWorker(Struct, frozen=True):
     device: str
     precision: str
     revision: str
     tasks: list[str] = field(default_factory=list)
+    id: str | None = None
+    status: WorkerStatus | None = None
 
 
 class Model(Struct, frozen=True):

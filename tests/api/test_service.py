@@ -10,14 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import func, insert, text
+from sqlalchemy import text
 
 from api.main import create_app
-from api.models import FACTS
 from api.settings import Settings
 from db.migrate import head_revision
-from db.tables import workers
-from model.sizes import SIZES
 from tests.api.conftest import PEPPER, Service, body, new_tenant, serving, settings
 from tests.api.processes import process, wait_ready
 
@@ -87,29 +84,6 @@ async def test_an_old_database_is_not_ready(new_database: Callable[[], str]) -> 
     for answer in (old, bare):
         assert (answer.status_code, answer.json()["reason"]) == (503, "NOT_READY")
         assert "db.migrate" in answer.json()["detail"]
-
-
-async def test_models_and_who_has_them_loaded(service: Service) -> None:
-    row = {"id": "w", "model": "sam_tiny", "model_revision": "abc", "device": "cuda:0", "precision": "fast", "slots": 2}
-    now = func.clock_timestamp()
-    with service.engine.begin() as connection:
-        connection.execute(insert(workers).values(**row, loaded_at=now, seen_at=now))
-    listed = (await service.client.get("/v1/models")).json()["models"]
-    assert [(m["name"], m["default"], m["loaded"]) for m in listed] == [
-        ("sam_tiny", True, True),
-        ("null", False, False),
-    ]
-    assert listed[0]["workers"] == [
-        {"device": "cuda:0", "precision": "fast", "revision": "abc", "tasks": ["auto", "prompted"]}
-    ]
-    assert listed[0]["licence"] == "Apache-2.0"
-    with service.engine.begin() as connection:
-        connection.execute(workers.delete())
-
-
-@pytest.mark.parametrize("name", sorted(SIZES))
-def test_facts_are_the_models_own(name: str) -> None:
-    assert (FACTS[name].parameters, FACTS[name].licence) == (SIZES[name].parameters, SIZES[name].licence)
 
 
 async def test_the_document_reads_well(service: Service) -> None:

@@ -206,6 +206,19 @@ def test_a_grid_has_only_the_cells_in_view(browser: Browser, service: Stack) -> 
     assert page.locator(".cell").count() < 100
 
 
+def test_a_worker_shows_what_it_works_on(browser: Browser, service: Stack, photographs: str) -> None:
+    page = browser.page
+    with service.client() as http:
+        items = [{"image": f"{photographs}cat.png"}] * 60
+        running = http.post("/v1/jobs", json={"task": AUTO, "input": {"items": items}}).json()["id"]
+        browser.go("#/workers")
+        page.get_by_role("link", name=running).first.wait_for()
+        http.post(f"/v1/jobs/{running}:cancel")
+    worker = page.locator(".card", has=page.get_by_role("heading", name="sam_tiny")).first
+    worker.get_by_text("Waits for work").wait_for()
+    assert all(shown in worker.inner_text() for shown in ("cpu", "MB", "/"))
+
+
 def test_over_plain_http_a_link_asks_first_and_jobs_are_submitted(browser: Browser, service: Stack) -> None:
     port = service.api_url.rpartition(":")[2]
     context = browser.page.context.browser
@@ -273,7 +286,7 @@ def test_pages_are_accessible_and_fit(
         f"#/jobs/{job}/items/0": page.locator(".masks li").first.wait_for,
         "#/submit": page.get_by_role("textbox", name="Prefix").wait_for,
         "#/playground": page.get_by_text("Choose an image").wait_for,
-        "#/workers": page.get_by_role("heading", name="sam_tiny").wait_for,
+        "#/workers": page.get_by_role("heading", name="sam_tiny").first.wait_for,
     }
     for fragment, wait in ready.items():
         browser.go(fragment)

@@ -1,11 +1,11 @@
-"""The figures of GPUs. There is none here: a library of the same functions stands in for NVML."""
+"""The figures of GPUs. Most machines have none: a library of the same functions stands in for NVML."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from workers.gpu import GpuCollector
+from workers.gpu import GpuCollector, GpuMemory, Gpus
 
 
 class Nvml:
@@ -24,6 +24,9 @@ class Nvml:
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
         return ["GPU-a", "GPU-b", "MIG-c"].index(uuid)
+
+    def nvmlDeviceGetName(self, device: int) -> str:
+        return f"GPU {device}"
 
     def nvmlDeviceGetMemoryInfo(self, device: int) -> Any:
         return SimpleNamespace(used=device * 10, total=100)
@@ -44,9 +47,15 @@ def test_figures_are_of_the_visible_gpus(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    memory, busy = GpuCollector(Nvml()).collect()
+    memory, busy = GpuCollector(Gpus(Nvml())).collect()
     assert [s.value for s in memory.samples if s.labels["kind"] == "used"] == used
     assert [s.value for s in busy.samples] == utilisation
+
+
+def test_memory_is_that_of_the_named_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,1")
+    gpus = Gpus(Nvml())
+    assert gpus.memory(1) == GpuMemory("GPU 1", 10, 100) and gpus.memory(2) is None
 
 
 def test_without_a_driver_there_are_none() -> None:
@@ -54,4 +63,4 @@ def test_without_a_driver_there_are_none() -> None:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        assert [family.samples for family in GpuCollector().collect()] == [[], []]
+        assert [family.samples for family in GpuCollector(Gpus()).collect()] == [[], []]

@@ -23,7 +23,7 @@ def test_phrases_become_masks(engine: Engine, bucket: Bucket, start_worker: Star
     images = [bucket.put("a.jpg", picture(60, 80, seed=1)), bucket.put("b.jpg", picture(40, 40, seed=2))]
     job = submit(engine, images, model="sam_tiny", task=TASK, prompts=[None, [EXEMPLAR]])
     with engine.connect() as connection:
-        (live,) = connection.execute(*register.live_workers()).all()
+        (live,) = connection.execute(*register.live_workers("default")).all()
     assert live.tasks == ["auto", "prompted", "text"]
     assert worker.segment_chunk(job, 0) is End.DONE
     first, second = result_rows(engine, job)

@@ -24,6 +24,12 @@ export function milliseconds(value: number): string {
   return value < 1000 ? `${value < 10 ? value.toFixed(1) : Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
 }
 
+export function bytes(value: number): string {
+  const power = value < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(value) / 3));
+  const scaled = value / 1000 ** power;
+  return `${scaled >= 100 || power === 0 ? Math.round(scaled) : scaled.toFixed(1)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+}
+
 export const when = (time: string): string => DATE.format(new Date(time));
 
 export function ago(time: string): string {

@@ -61,6 +61,7 @@ class Claim:
     """Of the request that submitted the job. It is on the job's row, because a message that is sent again has none."""
     queue_ms: float
     items: list[Item]
+    began: float = field(default_factory=time.monotonic)
     lost: threading.Event = field(default_factory=threading.Event)
     """Set once somebody else holds the chunk, or once the lease could not be renewed in time."""
 
@@ -169,6 +170,11 @@ class LeaseKeeper:
     def remove(self, claim: Claim) -> None:
         with self._lock:
             self._claims.pop(claim.fence, None)
+
+    def held(self) -> list[Claim]:
+        """The claims that are kept now."""
+        with self._lock:
+            return [claim for claim, _ in self._claims.values()]
 
     def _loop(self) -> None:
         while not self._stop.wait(self._lease_seconds / 3):

@@ -73,6 +73,10 @@ class Calls:
         for name, step in (("taker", self._take), ("answerer", self._answer), ("signer", self._sign)):
             threading.Thread(target=self._repeat, args=(step,), name=f"calls-{name}", daemon=True).start()
 
+    @property
+    def under_way(self) -> int:
+        return len(self._open)
+
     def stop(self, seconds: float) -> None:
         """Answer what is done within `seconds`, and let the other callers know that this worker stops.
 

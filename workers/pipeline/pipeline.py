@@ -73,6 +73,8 @@ class Pipeline:
         interactive = FetchStage(objects, INTERACTIVE_FETCHES, self._stop, self._fetched)
         self._interactive = _Lane(interactive, largest_batch + settings.decode_threads)
         self._began: list[float | None] = [None] * batches_at_once  # when each GPU thread began its batch
+        self._counting = threading.Lock()
+        self._images = 0
 
     def start(self) -> None:
         for lane in (self._bulk, self._interactive):
@@ -96,6 +98,11 @@ class Pipeline:
     def has_only_slow(self, sink: object, images: int) -> bool:
         """Whether all `images` that a chunk has in flight are slow objects being fetched."""
         return self._bulk.fetch.slow_of(sink) == images
+
+    @property
+    def images(self) -> int:
+        """How many have come out with what was asked for."""
+        return self._images
 
     def busy_for(self) -> float:
         """Seconds since the oldest running GPU batch began. 0 between batches."""
@@ -232,6 +239,9 @@ class Pipeline:
 
     def _leave(self, ticket: Ticket, outcome: Outcome) -> None:
         ticket.prepared = ticket.raw = None
+        if isinstance(outcome, Done | Reused | Embedded):
+            with self._counting:
+                self._images += 1
         self.gate.leave()
         ticket.sink.put(outcome)
 

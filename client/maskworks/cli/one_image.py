@@ -10,6 +10,7 @@ from maskworks.cli.output import AsJson, counted, say, show_json, show_table
 from maskworks.cli.server import connected
 from maskworks.cli.submitting import prompts_of, task_of
 from maskworks.overlay import drawn
+from maskworks.records import Model
 
 
 def segment(
@@ -87,7 +88,7 @@ def numbers(text: str, n: int) -> list[float]:
 
 
 def models(as_json: AsJson = False) -> None:
-    """List the models that jobs may name, and whether a worker has them loaded.
+    """List the models that jobs may name, their workers, how many of these are busy, and images a second.
 
     \b
       maskworks models
@@ -100,8 +101,17 @@ def models(as_json: AsJson = False) -> None:
     rows = [
         (
             *(m.name, "yes" if m.default else "", "yes" if m.loaded else "no", m.parameters, m.licence, len(m.workers)),
+            *_working(m),
             " ".join(sorted({task for worker in m.workers for task in worker.tasks})) or None,
         )
         for m in found
     ]
-    show_table(("name", "default", "loaded", "parameters", "licence", "workers", "tasks"), rows)
+    show_table(("name", "default", "loaded", "parameters", "licence", "workers", "busy", "images/s", "tasks"), rows)
+
+
+def _working(model: Model) -> tuple[int | None, float | None]:
+    """Busy workers, and images a second of all. A worker that has several models is counted with each."""
+    found = [worker.status for worker in model.workers if worker.status is not None]
+    if not found:
+        return None, None
+    return sum(status.busy for status in found), round(sum(status.images_per_second for status in found), 2)
