@@ -82,7 +82,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "api.exports": {"api.auth", "api.database", "api.http", "api.tenant"},
     "api.health": {"api.database", "api.refusals", "api.http"},
-    "api.models": {"api.database", "api.http", "api.settings"},
+    "api.models": {"api.auth", "api.database", "api.http", "api.settings"},
     "api.openapi": {"api.annotations.schemas", "api.http", "api.instant.schemas", "api.jobs"},
     "api.pages": set(),
     "db.allow_list": set(),
@@ -153,6 +153,7 @@ ROOMS: dict[str, set[str]] = {
     "workers.outbound": set(),
     "workers.storage": {"workers.failures", "workers.outbound"},
     "workers.gpu": set(),
+    "workers.report": {"workers.chunks.lease", "workers.gpu"},
     "workers.testing": set(),
     "workers.pipeline": {
         *("workers.failures", "workers.settings", "workers.images", "workers.storage", "workers.testing"),
