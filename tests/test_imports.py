@@ -140,6 +140,7 @@ ROOMS: dict[str, set[str]] = {
         *("model.protocol", "model.device", "model.sizes", "model.spec", "model.errors"),
     },
     "model.tiles": {"model.masks", "model.spec"},
+    "model.export": {"model.weights", "model.networks", "model.sizes", "model.errors"},
     "model.protocol": {"model.masks", "model.spec", "model.words.protocol"},
     "model.spec": {"model.masks.rle"},
     "evaluation.data": set(),
