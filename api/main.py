@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from api import errors, health, models, openapi, pages
 from api.annotations import routes as annotations
 from api.auth import NEEDS_KEY, KeyRing
+from api.decoders import files as decoder_files
+from api.decoders import routes as decoders
 from api.events import routes as events
 from api.events.feed import Feed
 from api.exports import routes as exports
@@ -61,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": settings.tracing, "metrics": False, "logs": False, "auto_configure": False},
     )
     _open(app, settings)
-    for module in (jobs, events, items, overlay, preview, exports, webhooks, annotations, models, instant):
+    for module in (jobs, events, items, overlay, preview, exports, webhooks, annotations, models, decoders, instant):
         app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])
@@ -99,6 +101,7 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.preview_slots = Slots(settings.previews_per_tenant, TooManyPreviews)
     app.state.preview_cache = PreviewCache(settings.preview_cache_bytes)
     app.state.renderer = Renderer(settings)
+    app.state.decoders = decoder_files.found(settings.decoders)
     app.state.feed = Feed(app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)

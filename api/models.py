@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from api.auth import CurrentTenant
 from api.database import Reads
+from api.decoders.files import Decoders
 from api.http.problems import PROBLEMS
 from api.settings import Settings
 from db.ids import show_job_id, show_worker_id
@@ -85,6 +86,9 @@ class Model(BaseModel):
     licence: str | None
     loaded: bool = Field(description="Whether a worker seen within 30 s has it loaded")
     workers: list[ModelWorker]
+    decoders: list[str] = Field(
+        description="Revisions whose mask decoder can be downloaded, for clients that decode masks themselves"
+    )
 
 
 class ModelPage(BaseModel):
@@ -97,10 +101,11 @@ async def list_models(request: Request, tenant: CurrentTenant, reads: Reads) -> 
     settings: Settings = request.app.state.settings
     async with reads.connect() as connection:
         rows = (await connection.execute(*live_workers(tenant.id))).all()
-    return ModelPage(models=[_model(name, rows, settings) for name in settings.models])
+    decoders: Decoders = request.app.state.decoders
+    return ModelPage(models=[_model(name, rows, settings, decoders) for name in settings.models])
 
 
-def _model(name: str, rows: Sequence[Any], settings: Settings) -> Model:
+def _model(name: str, rows: Sequence[Any], settings: Settings, decoders: Decoders) -> Model:
     facts = FACTS.get(name)
     live = [_worker(row) for row in rows if row.model == name]
     return Model(
@@ -110,6 +115,7 @@ def _model(name: str, rows: Sequence[Any], settings: Settings) -> Model:
         licence=facts.licence if facts else None,
         loaded=bool(live),
         workers=live,
+        decoders=[revision for model, revision in decoders if model == name],
     )
 
 

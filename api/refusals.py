@@ -11,7 +11,7 @@ Problem                a refusal, with a detail for the client
 ├─ ImageFailed         an image that was to be segmented at once; its reason decides the answer
 ├─ Unauthenticated, ScopeMissing, TooManyWrongKeys, TooManyRequests
 ├─ JobNotFound, ItemNotFound, JobNotDone, NothingToRetry, ItemNotSucceeded, ImageNotFound, ImageNotAllowed,
-│  ImageChanged, ImageTooLarge, StorageUnavailable, TooManyOverlays, TooManyPreviews,
+│  DecoderNotFound, ImageChanged, ImageTooLarge, StorageUnavailable, TooManyOverlays, TooManyPreviews,
 │  WebhookNotFound, WebhookNotEnded, IdempotencyKeyReused, UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge,
 │  BodyTooSlow, BodiesTooLarge, TooManyOpenItems, TooManyExports, TooManyFollowers, TooManyCalls, CallsTooLarge,
 │  NoWorker, QueueUnavailable, CallTooSlow
@@ -180,6 +180,10 @@ class BodiesTooLarge(Problem):
 
 class TooManyOpenItems(Problem):
     """The tenant, or all tenants together, would have too many unfinished items."""
+
+
+class DecoderNotFound(Problem):
+    """No decoder of this model and revision is there."""
 
 
 class TooManyExports(Problem):

@@ -33,6 +33,7 @@ SCOPES: Final[dict[tuple[str, str], Scope]] = {
     ("POST", "/v1/annotations"): Scope.ANNOTATIONS_WRITE,
     ("GET", "/v1/annotations/export"): Scope.ANNOTATIONS_READ,
     ("GET", "/v1/models"): Scope.JOBS_READ,
+    ("GET", "/v1/models/{model}/decoders/{revision}"): Scope.SEGMENT,
     ("POST", "/v1/segment"): Scope.SEGMENT,
     ("POST", "/v1/embeddings"): Scope.SEGMENT,
 }

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, DirectoryPath, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.configuration import DatabaseUrlSecret
@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         default=("sam_tiny",),
         min_length=1,
         description="Models that jobs may name, comma separated; the first is the default of a job that names none",
+    )
+    decoders: DirectoryPath | None = Field(
+        default=None,
+        description="Folder of mask decoders that browsers may run, as `python -m model.export` writes them; read at "
+        "the start. The decoder of sam_tiny comes with the package",
     )
     buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

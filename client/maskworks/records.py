@@ -185,7 +185,10 @@ class ModelWorker(Struct, frozen=True):
 
 
 class Model(Struct, frozen=True):
-    """A model that jobs may name. `loaded`: whether a live worker has it in memory."""
+    """A model that jobs may name.
+
+    `loaded`: whether a live worker has it in memory. `decoders`: revisions whose mask decoder can be downloaded.
+    """
 
     name: str
     default: bool
@@ -193,6 +196,7 @@ class Model(Struct, frozen=True):
     parameters: int | None = None
     licence: str | None = None
     workers: list[ModelWorker] = field(default_factory=list)
+    decoders: list[str] = field(default_factory=list)
 
 
 class AnnotationSource(Struct, frozen=True):

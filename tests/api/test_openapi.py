@@ -165,7 +165,15 @@ async def test_no_other_token_is(service: Service, token: str) -> None:
 async def test_an_answer_that_is_not_in_the_document_is_noticed(document: dict[str, Any]) -> None:
     """The check behind every test of this package can fail."""
     request = httpx.Request("GET", "http://api/v1/models")
-    good = {"name": "a", "default": True, "parameters": None, "licence": None, "loaded": False, "workers": []}
+    good = {
+        "name": "a",
+        "default": True,
+        "parameters": None,
+        "licence": None,
+        "loaded": False,
+        "workers": [],
+        "decoders": [],
+    }
     check_answer(document, httpx.Response(200, json={"models": [good]}, request=request))
     with pytest.raises(jsonschema.ValidationError):
         check_answer(document, httpx.Response(200, json={"models": [{**good, "default": "yes"}]}, request=request))

@@ -103,3 +103,10 @@ def request_ids(target: Target) -> str:
     found = [answer.headers["x-request-id"] for answer in answers]
     assert all(id_.startswith("req_") for id_ in found[:2]) and found[2] == "ok-1", found
     return "replaced by one of our own; a plain one is kept"
+
+
+@attack("names of decoders that are paths", "not built")
+def decoders(target: Target) -> str:
+    for name in ("..%2f..%2fmodel%2fcheckpoints%2fsam_tiny", "%2fetc%2fpasswd", "sam_tiny%00", "x" * 5000):
+        said = problem(target.http.get(f"/v1/models/{name}/decoders/{name}"), 404)
+    return said

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -67,6 +68,14 @@ class AsyncClient:
     async def models(self) -> list[Model]:
         """The models that jobs may name."""
         return (await self._transport.read(Call("GET", "/v1/models"), _Models)).models
+
+    async def decoder(self, model: str, revision: str) -> bytes:
+        """A model's mask decoder, an ONNX file, for embeddings that weights of this revision made.
+
+        Raises NotFound where there is none; `models` lists those that are there.
+        """
+        path = f"/v1/models/{quote(model, safe='')}/decoders/{quote(revision, safe='')}"
+        return (await self._transport.send(Call("GET", path))).content
 
     async def segment(
         self,

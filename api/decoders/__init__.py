@@ -1,0 +1,1 @@
+"""Mask decoders of models, for browsers and programs that decode masks themselves."""
