@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
 from api.refusals import (
+    AnnotationNotFound,
     BodiesTooLarge,
     BodyTooLarge,
     BodyTooSlow,
@@ -54,6 +55,7 @@ from api.refusals import (
     ScopeMissing,
     StorageUnavailable,
     TaskNotServed,
+    TooManyAnnotations,
     TooManyCalls,
     TooManyExports,
     TooManyFollowers,
@@ -119,6 +121,8 @@ TABLE: dict[type[Exception], Kind] = {
     NoSuchJob: _JOB_NOT_FOUND,
     DecoderNotFound: Kind(HTTPStatus.NOT_FOUND, "DECODER_NOT_FOUND", "There is no such decoder"),
     ItemNotFound: Kind(HTTPStatus.NOT_FOUND, "ITEM_NOT_FOUND", "There is no such item"),
+    AnnotationNotFound: Kind(HTTPStatus.NOT_FOUND, "ANNOTATION_NOT_FOUND", "There is no such annotation"),
+    TooManyAnnotations: Kind(HTTPStatus.CONFLICT, "TOO_MANY_ANNOTATIONS", "Too many annotations"),
     JobNotDone: Kind(HTTPStatus.CONFLICT, "JOB_NOT_DONE", "The job is not done"),
     NothingToRetry: Kind(HTTPStatus.CONFLICT, "NOTHING_TO_RETRY", "No item can be retried"),
     ItemNotSucceeded: Kind(HTTPStatus.CONFLICT, "ITEM_NOT_SUCCEEDED", "The item has no masks to draw"),

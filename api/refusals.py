@@ -14,7 +14,7 @@ Problem                a refusal, with a detail for the client
 │  DecoderNotFound, ImageChanged, ImageTooLarge, StorageUnavailable, TooManyOverlays, TooManyPreviews,
 │  WebhookNotFound, WebhookNotEnded, IdempotencyKeyReused, UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge,
 │  BodyTooSlow, BodiesTooLarge, TooManyOpenItems, TooManyExports, TooManyFollowers, TooManyCalls, CallsTooLarge,
-│  NoWorker, QueueUnavailable, CallTooSlow
+│  NoWorker, QueueUnavailable, CallTooSlow, AnnotationNotFound, TooManyAnnotations
 └─ NotReady            the database answers but is not migrated
 """
 
@@ -104,6 +104,14 @@ class JobNotFound(Problem):
 
 class ItemNotFound(Problem):
     """The job has no item of that index."""
+
+
+class AnnotationNotFound(Problem):
+    """No such annotation, or another tenant's."""
+
+
+class TooManyAnnotations(Problem):
+    """The tenant would have more annotations than it may."""
 
 
 class JobNotDone(Problem):

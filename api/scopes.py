@@ -31,6 +31,8 @@ SCOPES: Final[dict[tuple[str, str], Scope]] = {
     ("POST", "/v1/webhook-secrets"): Scope.WEBHOOKS,
     ("GET", "/v1/annotations"): Scope.ANNOTATIONS_READ,
     ("POST", "/v1/annotations"): Scope.ANNOTATIONS_WRITE,
+    ("DELETE", "/v1/annotations"): Scope.ANNOTATIONS_WRITE,
+    ("DELETE", "/v1/annotations/{annotation_id}"): Scope.ANNOTATIONS_WRITE,
     ("GET", "/v1/annotations/export"): Scope.ANNOTATIONS_READ,
     ("GET", "/v1/models"): Scope.JOBS_READ,
     ("GET", "/v1/models/{model}/decoders/{revision}"): Scope.SEGMENT,

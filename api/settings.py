@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         ge=1,
         description="The same for all tenants together",
     )
+    max_annotations: int = Field(
+        default=10_000_000,
+        ge=1,
+        description="Annotations a tenant may have; a call that would store more is refused with 409",
+    )
     pool_size: int = Field(
         default=8,
         ge=1,

@@ -27,7 +27,8 @@ _RIGHTS: Final = {
     "webhooks": "SELECT, INSERT, UPDATE",
     "webhook_tries": "SELECT",
     "webhook_secrets": "SELECT, INSERT, UPDATE",
-    "annotations": "SELECT, INSERT, UPDATE",
+    "annotations": "SELECT, INSERT, UPDATE, DELETE",
+    "annotation_counts": "SELECT",
 }
 _FUNCTIONS: Final = ("open_items_of_all()", "delete_job(text, uuid)")
 # A subquery that names no column of the table is computed once for a statement.
@@ -38,6 +39,7 @@ OWN_ROWS: Final = {
     "jobs": _OF_TENANT,
     "webhook_secrets": _OF_TENANT,
     "annotations": _OF_TENANT,
+    "annotation_counts": _OF_TENANT,
     **dict.fromkeys(("items", "results", "outputs", "output_shards", "webhooks", "webhook_tries"), _OF_JOB),
 }
 """Which rows of a table the role sees and may write."""

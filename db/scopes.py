@@ -19,7 +19,7 @@ class Scope(StrEnum):
     ANNOTATIONS_READ = "annotations:read"
     """List and export annotations."""
     ANNOTATIONS_WRITE = "annotations:write"
-    """Store annotations."""
+    """Store and delete annotations."""
 
 
 ALL: Final = frozenset(Scope)

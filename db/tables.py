@@ -299,6 +299,13 @@ annotations = Table(
     Column("created_at", _TIME, nullable=False),
 )
 
+annotation_counts = Table(  # written by triggers alone
+    "annotation_counts",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+)
+
 workers = Table(
     "workers",
     metadata,

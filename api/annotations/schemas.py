@@ -97,6 +97,11 @@ class AnnotationsStored(BaseModel):
     ids: list[str] = Field(description="Of the annotations, in the order of the request")
 
 
+class AnnotationsDeleted(BaseModel):
+    deleted: int = Field(description="By this call")
+    more: bool = Field(description="There may be more of them: call again")
+
+
 class Annotation(BaseModel):
     """A stored annotation."""
 

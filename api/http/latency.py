@@ -1,5 +1,6 @@
 """How long requests wait for their answer to begin, by route."""
 
+import re
 import time
 from typing import Final
 
@@ -12,6 +13,7 @@ SECONDS: Final = Histogram(
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+_CONVERTOR: Final = re.compile(r":\w+}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -41,6 +43,6 @@ def _route(scope: Scope) -> str:
     path: str | None = getattr(scope.get("route"), "path", None)
     if path is None:
         return "none"
-    template = path.replace(":job}", "}")
+    template = _CONVERTOR.sub("}", path)
     polls = any(part.startswith(b"wait=") for part in scope["query_string"].split(b"&"))
     return f"{template}?wait" if polls else template

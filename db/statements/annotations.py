@@ -1,19 +1,21 @@
-"""Statements on annotations: stored again under their own ids, listed by id, exported image by image."""
+"""Statements on annotations: stored again under their own ids, listed, exported image by image, deleted."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import Boolean, ColumnElement, delete, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from db.statements.bound import Bound, bound
 from db.states import AnnotationStage, AnnotationState
-from db.tables import annotations, jobs
+from db.tables import annotation_counts, annotations, jobs
 
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """Of run lengths. A page of large masks has fewer rows than asked for, and never none where one is left."""
+DELETE_MOST: Final = 5000
+"""Annotations that one statement deletes."""
 ImageKey = tuple[str, int, int, UUID]
 """Where a page of an export begins: an image, its size, and the last annotation of the page before."""
 _KEPT: Final = frozenset({"tenant_id", "id", "created_at"})
@@ -29,11 +31,32 @@ class Filters:
 
 
 def store(tenant: str, rows: Sequence[Mapping[str, Any]]) -> Bound:
-    """Rows with an `id` that the tenant has take the place of the old ones."""
+    """Rows with an `id` that the tenant has take the place of the old ones. Gives `added` for each row.
+
+    In the order of their ids, so that two calls with the same ids wait for each other in one direction.
+    """
     new = insert(annotations)
     changed = {column.name: new.excluded[column.name] for column in annotations.c if column.name not in _KEPT}
     statement = new.on_conflict_do_update(index_elements=["tenant_id", "id"], set_=changed)
-    return Bound(statement, [{"tenant_id": tenant, **row} for row in rows])
+    added = literal_column("xmax = 0", Boolean).label("added")  # a row that was updated has that transaction there
+    ordered = sorted(rows, key=lambda row: row["id"].bytes)
+    return Bound(statement.returning(added), [{"tenant_id": tenant, **row} for row in ordered])
+
+
+def count(tenant: str) -> Bound:
+    """How many annotations the tenant has. No row: none yet."""
+    return bound(select(annotation_counts.c.n).where(annotation_counts.c.tenant_id == tenant))
+
+
+def delete_one(tenant: str, id: UUID) -> Bound:
+    return bound(delete(annotations).where(annotations.c.tenant_id == tenant, annotations.c.id == id))
+
+
+def delete_chosen(tenant: str, filters: Filters) -> Bound:
+    """The first `DELETE_MOST` of them, by id."""
+    own = select(annotations.c.id).where(annotations.c.tenant_id == tenant, *_chosen(filters))
+    few = own.order_by(annotations.c.id).limit(DELETE_MOST).scalar_subquery()
+    return bound(delete(annotations).where(annotations.c.tenant_id == tenant, annotations.c.id.in_(few)))
 
 
 def own_jobs(tenant: str, job_ids: Collection[UUID]) -> Bound:

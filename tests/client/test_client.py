@@ -154,13 +154,19 @@ def test_the_server_draws_an_item(job: Job) -> None:
         job.overlay(2)
 
 
-def test_annotations_are_stored_listed_and_exported(client: Client, tmp_path: Path) -> None:
+def test_annotations_are_stored_listed_exported_and_deleted(client: Client, tmp_path: Path) -> None:
     mask = {"image": "s3://images/a.jpg", "segmentation": {"size": [2, 2], "counts": "04"}, "stage": "assisted"}
     ids = client.annotations.store([{**mask, "annotator": "ann", "clicks": n} for n in range(3)])
     found = {one.id: one for one in client.annotations.list(stage="assisted", page_size=2)}
     assert [found[id].clicks for id in ids] == [0, 1, 2] and found[ids[0]].area == 4
     path = client.annotations.export("sa1b", tmp_path / "masks.jsonl", image_prefix="s3://images/a")
     assert path.read_text().count("segmentation") == 3
+    for _ in range(2):  # as when the answer of the first try got lost
+        client.annotations.delete(ids[0])
+    with pytest.raises(maskworks.InvalidRequest, match="filter"):
+        client.annotations.delete_many()
+    assert client.annotations.delete_many(image_prefix="s3://images/a") == 2
+    assert list(client.annotations.list()) == []
 
 
 def test_a_webhook_is_followed_and_sent_again(client: Client, service: Stack, job: Job) -> None:

@@ -64,6 +64,21 @@ def test_from_a_folder_to_a_coco_file_in_one_line(run: Run, photos: Path) -> Non
     assert run("delete", job)[0] == 0 and run("show", job)[0] == 5
 
 
+def test_annotations_are_listed_exported_and_deleted(run: Run, client: Client) -> None:
+    mask = {"image": "s3://images/a.jpg", "segmentation": {"size": [2, 2], "counts": "04"}, "stage": "assisted"}
+    ids = client.annotations.store([{**mask, "annotator": "ann", "clicks": n} for n in range(3)])
+    assert [one["id"] for one in json.loads(run("annotations", "list", "--json")[1])] == sorted(ids)
+    table = run("annotations", "list", "--stage", "assisted", "--limit", "2")[1].splitlines()
+    assert len(table) == 3 and table[1].startswith(min(ids))
+    assert run("annotations", "export", "coco", "all.json")[0] == 0
+    assert len(json.loads(Path("all.json").read_text())["annotations"]) == 3
+    assert run("annotations", "export", "yolo", "all.json")[0] == 2
+    assert run("annotations", "delete")[0] == run("annotations", "delete", ids[0], "--all")[0] == 2
+    assert run("annotations", "delete", ids[0])[0] == 0
+    assert "deleted 2 annotations" in run("annotations", "delete", "--image-prefix", "s3://images/")[2]
+    assert json.loads(run("annotations", "list", "--json")[1]) == []
+
+
 def test_one_image_is_segmented_and_drawn(run: Run, photos: Path) -> None:
     image = photos / "coffee.jpg"
     code, out, err = run(

@@ -30,6 +30,7 @@ def test_each_route_has_a_row_with_its_calls(document: dict[str, Any], client: C
     rows = {route: (calls, commands) for route, calls, commands in ROW.findall(PAGE.read_text())}
     assert set(rows) == {f"{m.upper()} {path}" for path, methods in document["paths"].items() for m in methods}
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    commands |= {group.name for group in app.registered_groups if group.name}
     for calls, named in rows.values():
         for call in re.findall(r"`(.*?)`", calls):
             thing: Any = {"client": client, "job": Job}[call.partition(".")[0]]

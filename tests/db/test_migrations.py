@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from db import migrate
 from db.engine import sync_engine
 from db.ids import new_job_id
+from db.statements import annotations, tally
 from db.statements import jobs as sql
-from db.statements import tally
 from db.states import ItemState
 
 OLD_JOB = text(
@@ -127,6 +127,30 @@ def test_the_release_before_goes_on_writing(at_0001: Engine) -> None:
         assert connection.execute(*tally.add_tallies(most=10)).scalar_one() == 4
         connection.execute(text("DELETE FROM jobs WHERE id = :job"), {"job": job_id})
         assert connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() == 0
+
+
+def test_annotations_of_the_release_before_are_counted(at_0001: Engine) -> None:
+    """Those that it stored before the migration, and those that it stores, replaces and deletes after it."""
+    store = text(
+        "INSERT INTO annotations (tenant_id, id, image, height, width, counts, area, bbox, state, stage, annotator, "
+        "clicks) VALUES ('default', :id, 's3://b/a', 2, 2, '04', 4, '{0,0,2,2}', 'accepted', 'assisted', 'a', 1) "
+        "ON CONFLICT (tenant_id, id) DO UPDATE SET state = 'rejected'"
+    )
+    ids = [{"id": new_job_id()} for _ in range(4)]
+
+    def counted(connection: Connection) -> int:
+        return int(connection.execute(*annotations.count("default")).scalar_one())
+
+    with at_0001.begin() as connection:
+        migrate.migrate_connection(connection, "0019")
+        connection.execute(store, ids[:2])
+    migrate.migrate(at_0001.url.render_as_string(hide_password=False))
+    with at_0001.begin() as connection:
+        assert counted(connection) == 2
+        connection.execute(store, ids)
+        assert counted(connection) == 4
+        connection.execute(text("DELETE FROM annotations WHERE id = :id"), ids[:3])
+        assert counted(connection) == 1
 
 
 def test_a_table_in_use_fails_the_migration_and_keeps_the_revision(

@@ -1,9 +1,10 @@
-"""Annotations: store, list, export."""
+"""Annotations: store, list, export, delete."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from maskworks.aio.download import download
 from maskworks.aio.transport import Call, Transport
+from maskworks.errors import NotFound
 from maskworks.records import Annotation
 
 _MOST = 1000
@@ -23,6 +25,11 @@ class _Page(Struct, frozen=True):
 
 class _Stored(Struct, frozen=True):
     ids: list[str]
+
+
+class _Deleted(Struct, frozen=True):
+    deleted: int
+    more: bool
 
 
 class AsyncAnnotations:
@@ -74,6 +81,30 @@ class AsyncAnnotations:
         params = _given(format=format, state=state, stage=stage, image_prefix=image_prefix)
         await download(self._transport, Call("GET", "/v1/annotations/export", params), Path(path))
         return Path(path)
+
+    async def delete(self, id: str) -> None:
+        """Delete one."""
+        with suppress(NotFound):  # the first try may have deleted it, and its answer got lost
+            await self._transport.send(Call("DELETE", f"/v1/annotations/{id}"))
+
+    async def delete_many(
+        self,
+        *,
+        state: str | None = None,
+        stage: str | None = None,
+        image_prefix: str | None = None,
+        all: bool = False,
+    ) -> int:
+        """Delete those that the filters choose, or every one with `all`. Returns how many.
+
+        A call deletes a few thousand, so there are several. Answers that were lost are not counted.
+        """
+        params = _given(state=state, stage=stage, image_prefix=image_prefix, all="true" if all else None)
+        deleted, more = 0, True
+        while more:
+            answer = await self._transport.read(Call("DELETE", "/v1/annotations", params), _Deleted)
+            deleted, more = deleted + answer.deleted, answer.more
+        return deleted
 
 
 def _given(**params: Any) -> dict[str, Any]:

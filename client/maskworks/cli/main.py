@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from maskworks.cli import doctor, jobs, local, one_image, webhooks
+from maskworks.cli import annotations, doctor, jobs, local, one_image, webhooks
 from maskworks.cli.exits import Exit, of_error
 from maskworks.cli.output import say
 from maskworks.errors import APIError, MaskworksError
@@ -36,6 +36,7 @@ app.command()(one_image.overlay)
 app.command()(one_image.models)
 app.command()(webhooks.webhook)
 app.command(name="webhook-secrets")(webhooks.webhook_secrets)
+app.add_typer(annotations.app, name="annotations")
 app.command(context_settings=_REST)(local.keys)
 app.command()(doctor.doctor)
 app.command()(local.mcp)

@@ -1,15 +1,17 @@
 # Made from maskworks/aio/annotations.py by `python -m tools.documents`. Change that file.
-"""Annotations: store, list, export."""
+"""Annotations: store, list, export, delete."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from maskworks.errors import NotFound
 from maskworks.records import Annotation
 from maskworks.sync.download import download
 from maskworks.sync.transport import Call, Transport
@@ -24,6 +26,11 @@ class _Page(Struct, frozen=True):
 
 class _Stored(Struct, frozen=True):
     ids: list[str]
+
+
+class _Deleted(Struct, frozen=True):
+    deleted: int
+    more: bool
 
 
 class Annotations:
@@ -75,6 +82,30 @@ class Annotations:
         params = _given(format=format, state=state, stage=stage, image_prefix=image_prefix)
         download(self._transport, Call("GET", "/v1/annotations/export", params), Path(path))
         return Path(path)
+
+    def delete(self, id: str) -> None:
+        """Delete one."""
+        with suppress(NotFound):  # the first try may have deleted it, and its answer got lost
+            self._transport.send(Call("DELETE", f"/v1/annotations/{id}"))
+
+    def delete_many(
+        self,
+        *,
+        state: str | None = None,
+        stage: str | None = None,
+        image_prefix: str | None = None,
+        all: bool = False,
+    ) -> int:
+        """Delete those that the filters choose, or every one with `all`. Returns how many.
+
+        A call deletes a few thousand, so there are several. Answers that were lost are not counted.
+        """
+        params = _given(state=state, stage=stage, image_prefix=image_prefix, all="true" if all else None)
+        deleted, more = 0, True
+        while more:
+            answer = self._transport.read(Call("DELETE", "/v1/annotations", params), _Deleted)
+            deleted, more = deleted + answer.deleted, answer.more
+        return deleted
 
 
 def _given(**params: Any) -> dict[str, Any]:

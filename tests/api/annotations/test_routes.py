@@ -1,4 +1,4 @@
-"""Annotations at the front door: stored, replaced, listed, exported, and hidden from other tenants."""
+"""Annotations at the front door: stored, replaced, listed, exported, deleted, and hidden from other tenants."""
 
 import io
 import json
@@ -160,3 +160,46 @@ async def test_every_page_of_an_export_is_read(service: Service, monkeypatch: py
     assert sorted(one["id"] for one in await listed(service)) == sorted(ids)
     answer = await service.client.get("/v1/annotations/export")
     assert json.loads(answer.text.splitlines()[-1]) == {"count": 9}
+
+
+async def test_annotations_are_deleted_by_id_or_by_filter(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = await store(service, *(made(f"s3://bucket/{n % 2}/a.jpg", n) for n in range(7)))
+    for status in (204, 404):
+        assert (await service.client.delete(f"/v1/annotations/{ids[0]}")).status_code == status
+    monkeypatch.setattr("db.statements.annotations.DELETE_MOST", 2)
+    answers = [await service.client.delete("/v1/annotations?image_prefix=s3://bucket/1/") for _ in range(2)]
+    assert [answer.json() for answer in answers] == [{"deleted": 2, "more": True}, {"deleted": 1, "more": False}]
+    assert {one["image"] for one in await listed(service)} == {"s3://bucket/0/a.jpg"}
+    for query in ("", "?all=true&state=rejected", "?all=yes"):  # a filter that was forgotten deletes nothing
+        refused = await service.client.delete(f"/v1/annotations{query}")
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"].split("/")[-1]) == (422, "all"), query
+    assert len(await listed(service)) == 3
+    monkeypatch.undo()
+    assert (await service.client.delete("/v1/annotations?all=true")).json() == {"deleted": 3, "more": False}
+    assert await listed(service) == []
+
+
+async def test_another_tenant_deletes_none(service: Service) -> None:
+    (own,) = await store(service, made("s3://bucket/a.jpg"))
+    _, key = new_tenant(service.engine)
+    other: dict[str, Any] = {"headers": {"Authorization": f"Bearer {key}"}}
+    answer = await service.client.delete(f"/v1/annotations/{own}", **other)
+    assert (answer.status_code, answer.json()["reason"]) == (404, "ANNOTATION_NOT_FOUND")
+    assert (await service.client.delete("/v1/annotations?all=true", **other)).json()["deleted"] == 0
+    assert len(await listed(service)) == 1
+
+
+async def test_a_tenant_has_a_bounded_number(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = service.client.app.state
+    monkeypatch.setattr(state, "settings", state.settings.model_copy(update={"max_annotations": 3}))
+    ids = await store(service, *(made("s3://bucket/a.jpg", n) for n in range(2)))
+    two = {"annotations": [made("s3://bucket/b.jpg", n) for n in range(2)]}
+    refused = await service.client.post("/v1/annotations", json=two)
+    assert (refused.status_code, refused.json()["reason"]) == (409, "TOO_MANY_ANNOTATIONS")
+    assert "you have 2 annotations, and may have 3" in refused.json()["detail"]
+    assert {one["id"] for one in await listed(service)} == set(ids)  # all of a call, or none
+    await store(service, made("s3://bucket/b.jpg"))
+    await store(service, made("s3://bucket/a.jpg", id=ids[0], state="rejected"))  # one in place of another fits
+    await service.client.delete(f"/v1/annotations/{ids[1]}")
+    await store(service, made("s3://bucket/c.jpg"))
+    assert (await service.client.post("/v1/annotations", json=two)).status_code == 409
