@@ -17,6 +17,7 @@ import socket
 from pathlib import Path
 
 from training.loop import Plan, train
+from training.schedule import WARM_UP_STEPS
 from training.store import CHUNK, HELD_OUT_SEED, default_folder, render
 
 
@@ -36,6 +37,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--measure-every", type=float, default=300, help="seconds between held-out figures")
     parser.add_argument("--start", help="go on from this checkpoint, or from the `bundled` one, at full resolution")
     parser.add_argument("--peak", type=float, default=Plan.peak, help="learning rate; about 1e-4 with --start")
+    parser.add_argument("--warm-up", type=int, default=WARM_UP_STEPS, help="steps; about 20 with --start")
+    parser.add_argument("--steps", type=int, help="end after so many steps; the schedule goes by them, not by minutes")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -66,6 +69,8 @@ def main() -> None:
         scenes=asked.scenes,
         start=asked.start,
         peak=asked.peak,
+        warm_up=asked.warm_up,
+        steps=asked.steps,
     )
     port = _free_port()
     context = multiprocessing.get_context("spawn")

@@ -25,7 +25,7 @@ from training.progress import Progress
 from training.prompts import make_batch
 from training.replicas import Gradients, broadcast, join, leave
 from training.resolution import set_side
-from training.schedule import CORRECT_FROM, DECAY_FROM, ActiveClock, learning_rate, side_at
+from training.schedule import CORRECT_FROM, DECAY_FROM, WARM_UP_STEPS, ActiveClock, learning_rate, side_at
 from training.store import Store
 
 SAVE_EVERY = 180.0  # active seconds
@@ -51,6 +51,9 @@ class Plan:
     threads: int = 1
     start: str | None = None
     """A checkpoint to go on from, or `bundled`. Then every step has the full resolution."""
+    warm_up: int = WARM_UP_STEPS
+    steps: int | None = None
+    """End after so many steps, whatever the minutes. The schedule then goes by steps."""
 
     @property
     def row(self) -> Size:
@@ -135,10 +138,10 @@ class Loop:
         self.gradients.clear()
         loss, parts = step_loss(self.sam, self.head, batch, rng, Weights(iou=2.0, corrections=corrections))
         torch.autograd.backward(loss)
-        elapsed = self.clock.seconds / (60 * plan.minutes)
+        elapsed = self._elapsed(self.step + 1, self.clock.seconds)
         self.progress, stop = self.gradients.share(elapsed, self.stop or elapsed >= 1)
         norm = self.gradients.clip(plan.clip)
-        rate = learning_rate(plan.peak, self.step, self.progress)
+        rate = learning_rate(plan.peak, self.step, self.progress, plan.warm_up)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         if np.isfinite(norm):
@@ -147,6 +150,12 @@ class Loop:
             self.average.update(self.sam)
         self.step += 1
         return {name: float(value) for name, value in parts.items()} | {"norm": norm, "lr": rate}, stop
+
+    def _elapsed(self, steps: int, seconds: float) -> float:
+        """The share of the run that is over, by steps if the plan has a number of them, else by the clock."""
+        if self.plan.steps is not None:
+            return steps / self.plan.steps
+        return seconds / (60 * self.plan.minutes)
 
     def _listen(self) -> None:
         """On SIGTERM and SIGINT finish the step, save and stop. The first process decides for all."""
@@ -174,17 +183,17 @@ class Loop:
         part.rename(self.plan.folder / name)
 
     def _load(self) -> None:
-        """Load the last state, or the one before the decay if this run has so many minutes that its decay is ahead."""
+        """Load the last state, or the one before the decay if this run is so long that its decay is ahead."""
         state = torch.load(self.plan.folder / "state.pt", weights_only=True)
         constant = self.plan.folder / "constant.pt"
-        ahead = state["seconds"] < DECAY_FROM * 60 * self.plan.minutes
+        ahead = self._elapsed(state["step"], state["seconds"]) < DECAY_FROM
         if ahead and state["falling"] and constant.exists():
             state = torch.load(constant, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.state, self.average.updates = state["average"], state["updates"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.clock.seconds = state["step"], state["seconds"]
-        self.progress = self.clock.seconds / (60 * self.plan.minutes)
+        self.progress = self._elapsed(self.step, self.clock.seconds)
         self.least_side = state["side"]  # a run never returns to a lower resolution
         self.kept_constant = self.progress >= DECAY_FROM
 

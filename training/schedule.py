@@ -20,9 +20,9 @@ FLOOR = 0.01
 PAUSE = 20.0  # seconds; a step longer than this, and than five usual ones, was a pause
 
 
-def learning_rate(peak: float, step: int, progress: float) -> float:
-    """Peak after a linear warm-up, then a half cosine from DECAY_FROM to the end."""
-    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+def learning_rate(peak: float, step: int, progress: float, warm_up: int = WARM_UP_STEPS) -> float:
+    """Peak after a linear warm-up of so many steps, then a half cosine from DECAY_FROM to the end."""
+    warm = min(1.0, (step + 1) / max(1, warm_up))
     falling = min(1.0, max(0.0, (progress - DECAY_FROM) / (1 - DECAY_FROM)))
     return peak * warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * falling)))
 

@@ -240,6 +240,7 @@ def test_low_resolution_answers_in_its_own_frame(side: int) -> None:
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
     assert learning_rate(1.0, 0, 0.0) < 0.01
+    assert learning_rate(1.0, 9, 0.0, warm_up=20) == 0.5
     assert learning_rate(1.0, 1000, 0.5) == 1.0
     assert learning_rate(1.0, 1000, DECAY_FROM) == 1.0
     middle = learning_rate(1.0, 1000, (1 + DECAY_FROM) / 2)
@@ -367,6 +368,9 @@ def test_more_minutes_do_not_lower_the_resolution(folder: Path, tmp_path: Path) 
     assert longer.side == 256
     assert longer.step == 2
     assert longer.clock.seconds == 1800
+    by_steps = Loop(replace(plan, steps=2, resume=True), rank=0, world=1)
+    assert by_steps.progress == 0.5  # one of two, whatever the clock says
+    assert by_steps.advance()[1] and by_steps.progress == 1.0
 
 
 @pytest.mark.parametrize(("share", "from_step"), [(0.5, 7), (0.9, 5)])
