@@ -142,7 +142,7 @@ def test_annotations_of_the_release_before_are_counted(at_0001: Engine) -> None:
         return int(connection.execute(*annotations.count("default")).scalar_one())
 
     with at_0001.begin() as connection:
-        migrate.migrate_connection(connection, "0019")
+        migrate.migrate_connection(connection, "0020")
         connection.execute(store, ids[:2])
     migrate.migrate(at_0001.url.render_as_string(hide_password=False))
     with at_0001.begin() as connection:

@@ -3,7 +3,7 @@ CREATE TABLE annotation_counts (
   tenant_id text PRIMARY KEY REFERENCES tenants ON DELETE CASCADE,
   n bigint NOT NULL);
 
--- Triggers, because code of revision 0019 stores annotations too. The API's role may not write the counts itself.
+-- Triggers, because code of revision 0020 stores annotations too. The API's role may not write the counts itself.
 CREATE FUNCTION count_annotations() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
   IF TG_OP = 'INSERT' THEN
