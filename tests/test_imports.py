@@ -38,7 +38,7 @@ ALLOWED = {
     },
     "training": {"training", "model"},
     "evaluation": {"evaluation", "training", "model"},
-    "engine": {"engine", "evaluation", "training", "model"},
+    "engine": {"engine", "evaluation", "training", "model", "deploy.local"},  # rounds run on a local stack
     "bench": {"bench", "api", "exports", "workers", "intake", "model", "db", "deploy"},
     "tools": {
         "tools",

@@ -1,0 +1,1 @@
+"""Three rounds of the data engine on drawn pictures: does the next round need fewer clicks?"""
