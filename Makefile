@@ -56,8 +56,9 @@ reset: $(VENV)/.runtime  ## delete its data
 	@$(RUN) -m deploy.local reset --data "$(DATA)"
 
 # Many tests wait for processes, so three run at a time, also on two cores. Each has its own stores and takes 2 GB.
+# In their own order: xdist would put the files with one long test last, and then two of three wait for the third.
 test: install  ## run every test, on a real Postgres, Redis and S3
-	@$(RUN) -m pytest -n 3 --dist loadfile
+	@$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 faults: install  ## run every fault against the whole service (a quarter of an hour)
 	@$(RUN) -m pytest -m "" tests/faults tests/client/test_faults.py

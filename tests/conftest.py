@@ -1,7 +1,7 @@
 """Fixtures on real stores. Ask for what you need; nothing starts otherwise.
 
 stores           session   Postgres, Redis and S3 as processes (`deploy.local.stores.Stores`)
-new_database     session   callable () -> URL of a migrated, empty database; dropped at the session's end
+new_database     session   callable () -> URL of a migrated, empty database
 database         function  URL (`postgresql+psycopg://…`) of a migrated, empty database of its own
 module_database  module    the same, shared by a module's tests
 redis_url        function  URL of a flushed Redis
@@ -86,20 +86,17 @@ def stores(passable_folder: Path) -> Iterator[Stores]:
 
 
 @pytest.fixture(scope="session")
-def new_database(stores: Stores) -> Iterator[Callable[[], str]]:
-    """Copies of a template that was migrated once: some 50 ms each."""
+def new_database(stores: Stores) -> Callable[[], str]:
+    """Copies of a template that was migrated once: some 50 ms each. Nobody drops them: they go with the server."""
     _create_database(stores, TEMPLATE, "template1")
     migrate(_named(stores.database_url, TEMPLATE), API_ROLE)
-    names: list[str] = []
 
     def create() -> str:
-        names.append(f"test_{uuid.uuid4().hex}")
-        _create_database(stores, names[-1], TEMPLATE)
-        return _named(stores.database_url, names[-1])
+        name = f"test_{uuid.uuid4().hex}"
+        _create_database(stores, name, TEMPLATE)
+        return _named(stores.database_url, name)
 
-    yield create
-    for name in names:
-        _drop_database(stores, name)
+    return create
 
 
 @pytest.fixture
@@ -162,8 +159,3 @@ def _create_database(stores: Stores, name: str, template: str) -> None:
                 sql.Identifier(name), sql.Identifier(template)
             )
         )
-
-
-def _drop_database(stores: Stores, name: str) -> None:
-    with _superuser(stores) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -82,7 +82,9 @@ def test_a_job_of_which_no_result_can_be_written_is_stopped(engine: Engine, buck
     lead()
     row = wait_ended(engine, bad)
     assert (row.state, row.error_reason) == ("failed", "INTERNAL")
-    assert reasons(engine, bad) == {"ok": 5}
+    # A result beside the refused one may still be on its way when the last try ends the job.
+    kept = result_rows(engine, bad)
+    assert {row.reason for row in kept} == {None} and 3 not in {row.index for row in kept}
     assert wait_ended(engine, other).state == "succeeded"
 
 
