@@ -13,7 +13,7 @@ from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
 from tests.api.document import check_answer
 from tests.conftest import Bucket
-from tests.workers.dispatcher.webhooks.receiver import Receiver, receiving
+from tests.receiver import Receiver, receiving
 
 MAX_PIXELS = 700_000
 

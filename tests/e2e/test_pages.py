@@ -18,7 +18,7 @@ from PIL import Image
 from deploy.local.stack import Stack
 from model.masks.rle import decode
 from tests.conftest import Bucket
-from tests.workers.dispatcher.webhooks.receiver import wait_for
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Route

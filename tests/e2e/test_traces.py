@@ -15,7 +15,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from deploy.local.stack import Stack
 from tests.conftest import Bucket
 from tests.jobs import picture
-from tests.workers.dispatcher.webhooks.receiver import Receiver, wait_for
+from tests.receiver import Receiver
+from tests.waiting import wait_for
 from workers.broker import list_names
 
 OURS = {"job", "chunk", "attempt", "model", "task", "images", "end", "device", "precision"}

@@ -6,14 +6,8 @@ import pytest
 
 from db.states import WebhookState
 from tests.faults.cluster import LEADER, Cluster, until
-from tests.workers.dispatcher.webhooks.receiver import (
-    Receiver,
-    cancelled_job,
-    delivery,
-    log_of,
-    receiving,
-    wait_state,
-)
+from tests.receiver import Receiver, receiving
+from tests.workers.dispatcher.webhooks.hooked import cancelled_job, delivery, log_of, wait_state
 
 pytestmark = pytest.mark.faults
 ENV = {"MASKWORKS_PRIVATE_TARGETS": "true", "MASKWORKS_WEBHOOK_SECONDS": "2"}

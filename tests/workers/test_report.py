@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from db.statements.register import live_workers
 from tests.conftest import Bucket
 from tests.jobs import picture, submit
-from tests.workers.dispatcher.webhooks.receiver import wait_for
+from tests.waiting import wait_for
 from workers.report import Throughput, rss_bytes
 from workers.worker import Worker
 

@@ -1,7 +1,6 @@
 """Listings beside each other in the leader: what hurts one job ends that job, and the others go on."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ from sqlalchemy import Engine, text, update
 from db.states import JobState, WaitReason
 from db.tables import jobs
 from tests.jobs import job_row
+from tests.waiting import wait_for
 from tests.workers.dispatcher.prefixes import listed, submit_prefix
 from tests.workers.odd_store import Answer, listing, odd_store
 from workers.dispatcher.ingest import ingester
@@ -51,12 +51,6 @@ def _no_page_is_left(engine: Engine) -> Iterator[None]:
             thread.join()
 
 
-def until(what: Callable[[], object]) -> None:
-    """Within the test's own time limit."""
-    while not what():
-        time.sleep(0.02)
-
-
 def ended(engine: Engine, job: object) -> Callable[[], bool]:
     return lambda: job_row(engine, job).state != JobState.INGESTING  # type: ignore[arg-type]
 
@@ -82,7 +76,7 @@ def test_an_unexpected_error_ends_its_job_alone_after_a_few_tries(engine: Engine
     unlimited = {"max_open_items": 2**40, "max_open_items_total": 2**40}
     with odd_store(two_pages) as store, listing_all(engine, with_store(settings, store.url, **unlimited)):
         for job in (hurt, too_many, good):
-            until(ended(engine, job))
+            wait_for(ended(engine, job))
     for job in (hurt, too_many):
         row = job_row(engine, job)
         assert (row.state, row.error_reason) == (JobState.FAILED, "INTERNAL")
@@ -100,8 +94,8 @@ def test_an_error_injected_into_a_listing_ends_that_job_alone(engine: Engine, se
     crash_points.arm(f"{point}:{hurt}")
     try:
         with odd_store(two_pages) as store, listing_all(engine, with_store(settings, store.url)):
-            until(ended(engine, hurt))
-            until(ended(engine, good))
+            wait_for(ended(engine, hurt))
+            wait_for(ended(engine, good))
     finally:
         crash_points.arm(None)
     assert (job_row(engine, hurt).error_reason, listed(engine, hurt)) == ("INTERNAL", [])
@@ -125,9 +119,9 @@ def test_a_store_that_never_answers_holds_up_nobody_else(
     with odd_store(answer) as store:
         patient = with_store(settings, store.url, listing_patience_seconds=1)
         with listing_all(engine, patient):
-            until(ended(engine, fast))
+            wait_for(ended(engine, fast))
             for job in slow:
-                until(ended(engine, job))
+                wait_for(ended(engine, job))
             go_on.set()
     assert len(listed(engine, fast)) == 4 and job_row(engine, fast).state == JobState.PENDING
     for job in slow:
@@ -150,8 +144,8 @@ def test_a_job_of_many_pages_takes_turns_with_the_others(engine: Engine, setting
     small = [submit_prefix(engine, "s3://b/small/") for _ in range(6)]
     with odd_store(answer) as store, listing_all(engine, with_store(settings, store.url)):
         for job in small:
-            until(ended(engine, job))
-        until(lambda: all(job_row(engine, job).ingest_pages > 2 for job in large))
+            wait_for(ended(engine, job))
+        wait_for(lambda: all(job_row(engine, job).ingest_pages > 2 for job in large))
         with engine.begin() as connection:
             stop = {"state": JobState.CANCELLED, "ended_at": text("clock_timestamp()")}
             connection.execute(update(jobs).where(jobs.c.id.in_(large)).values(stop))
@@ -168,11 +162,11 @@ def test_a_database_that_dies_during_copy_costs_nothing(engine: Engine, settings
         connection.exec_driver_sql("CREATE TRIGGER die BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION die()")
     job = submit_prefix(engine, "s3://b/p/")
     with odd_store(two_pages) as store, listing_all(engine, with_store(settings, store.url)):
-        until(lambda: len(store.queries) > ingester._MAX_TRIES + 1)
+        wait_for(lambda: len(store.queries) > ingester._MAX_TRIES + 1)
         assert (job_row(engine, job).state, job_row(engine, job).waiting_for) == (JobState.INGESTING, None)
         with engine.begin() as connection:
             connection.exec_driver_sql("DROP TRIGGER die ON items")
-        until(ended(engine, job))
+        wait_for(ended(engine, job))
     assert len(listed(engine, job)) == 4 and job_row(engine, job).state == JobState.PENDING
 
 
@@ -188,10 +182,10 @@ def test_a_listing_survives_the_leader(engine: Engine, settings: Settings) -> No
     job = submit_prefix(engine, "s3://b/p/")
     with odd_store(answer) as store:
         with listing_all(engine, with_store(settings, store.url)):
-            until(lambda: len(store.queries) == 2)
+            wait_for(lambda: len(store.queries) == 2)
         with listing_all(engine, with_store(settings, store.url)):
-            until(lambda: len(store.queries) == 3)
+            wait_for(lambda: len(store.queries) == 3)
             released.set()  # both leaders' second pages come in now
-            until(ended(engine, job))
+            wait_for(ended(engine, job))
     assert [query.get("continuation-token") for query in store.queries] == [None, "second", "second"]
     assert len(listed(engine, job)) == 4

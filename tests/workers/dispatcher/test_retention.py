@@ -11,8 +11,8 @@ from db.statements.clock import now
 from db.statements.jobs import delete_job
 from db.tables import chunks, items, jobs, results
 from tests.conftest import Bucket
+from tests.waiting import wait_for
 from tests.workers.dispatcher.output.written import ended_job
-from tests.workers.dispatcher.webhooks.receiver import wait_for
 
 OF_JOB = (items, chunks, results)
 

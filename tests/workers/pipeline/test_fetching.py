@@ -12,6 +12,7 @@ import pytest
 from db.states import ItemReason
 from model.backends.null import NullSegmenter
 from model.spec import Automatic
+from tests.waiting import wait_for
 from tests.workers import hostile_s3
 from tests.workers.hostile_s3 import HostileS3, send
 from workers.failures import ItemFailed
@@ -85,13 +86,6 @@ def stage(server: HostileS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         one.client.close()
 
 
-def until(what: str, true: Callable[[], object], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-
-
 SLOW = ["drip", "head", "silent"]
 
 
@@ -109,7 +103,7 @@ def test_slow_objects_do_not_keep_others_waiting(stage: Callable[..., Stage], ki
 def test_an_abandoned_ticket_leaves_at_once(stage: Callable[..., Stage], server: HostileS3, kind: str) -> None:
     one = stage()
     slow = one.put(*(f"{kind}{i}" for i in range(5)))
-    until("two are being read", lambda: server.open >= 2)
+    wait_for(lambda: server.open >= 2)
     slow[0].abandoned.set()
     left = one.take(5)
     assert len(left) == 5 and all(isinstance(error, GivenUp) for error in left.values())
@@ -121,7 +115,7 @@ def test_an_abandoned_ticket_leaves_at_once(stage: Callable[..., Stage], server:
 def test_a_stopping_worker_waits_for_no_object(stage: Callable[..., Stage], server: HostileS3, kind: str) -> None:
     one = stage()
     one.put(f"{kind}0", f"{kind}1")
-    until("both are being read", lambda: server.open >= 2)
+    wait_for(lambda: server.open >= 2)
     one.stop.set()
     assert all(isinstance(error, GivenUp) for error in one.take(2).values())
 
@@ -141,18 +135,18 @@ def test_threads_of_bodies_given_up_end(stage: Callable[..., Stage], server: Hos
     before = threading.active_count()
     one = stage()
     slow = one.put(*(f"drip{i}" for i in range(10)))
-    until("all are being read", lambda: server.open == 10)
+    wait_for(lambda: server.open == 10)
     slow[0].abandoned.set()
     one.take(10)
-    until("the server has been left", lambda: server.open == 0)
-    until("only the stage's own threads are left", lambda: threading.active_count() <= before + 3)
+    wait_for(lambda: server.open == 0)
+    wait_for(lambda: threading.active_count() <= before + 3)
 
 
 def test_slow_objects_are_bounded(stage: Callable[..., Stage], server: HostileS3) -> None:
     one = stage()
     one.stage._most_slow = 3
     one.put(*(f"drip{i}" for i in range(10)))
-    until("two threads and three more", lambda: server.open == 5)
+    wait_for(lambda: server.open == 5)
     time.sleep(1)
     assert server.open == 5
 
@@ -165,7 +159,7 @@ def test_a_throttled_bucket_keeps_no_other_waiting(stage: Callable[..., Stage], 
     one = stage(buckets=("b", "t"))
     for i in range(10):
         one.stage.put(Ticket(i, f"s3://t/{i}", Automatic(), NullSegmenter(), SimpleQueue(), threading.Event()))
-    until("the bucket has refused", lambda: server.asked("/t/") >= 2)
+    wait_for(lambda: server.asked("/t/") >= 2)
     one.put("a", "b")
     assert one.take(2) == {"a": None, "b": None}
     with pytest.raises(Empty):

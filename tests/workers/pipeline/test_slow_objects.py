@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from db.endings import stop_job
 from db.states import ChunkState, JobReason, JobState
 from tests.jobs import check_invariants, chunk_rows, job_row, picture, result_rows, submit
+from tests.waiting import wait_for
 from tests.workers import hostile_s3
 from tests.workers.hostile_s3 import HostileS3, send, send_error
 from workers.chunks.chunk import End
@@ -47,13 +48,6 @@ def start(
     return lambda **changes: start_worker(**here | changes)
 
 
-def until(what: str, true: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-
-
 def slow(count: int) -> list[str]:
     return [f"s3://b/drip/{i}.jpg" for i in range(count)]
 
@@ -69,7 +63,7 @@ def test_a_small_job_beside_dripping_objects(
         chunks = [(dripping, n) for n in range(8 // chunk)] + [(small, 0), (small, 1)]
         for served in [slots.submit(worker.slots.serve, *one) for one in chunks]:
             served.result(timeout=60)
-        until("the small job is done", lambda: job_row(engine, small).state == JobState.SUCCEEDED)
+        wait_for(lambda: job_row(engine, small).state == JobState.SUCCEEDED)
     assert server.open == 8 and result_rows(engine, dripping) == []
     assert {row.state for row in chunk_rows(engine, dripping)} == {ChunkState.LEASED}
     assert len(result_rows(engine, small)) == 2
@@ -88,7 +82,7 @@ def test_a_chunk_aside_goes_on_and_ends(engine: Engine, server: HostileS3, start
     assert job_row(engine, job).state == JobState.RUNNING
     time.sleep(2)  # longer than a lease: the heartbeat keeps it
     ready.set()
-    until("the job is done", lambda: job_row(engine, job).state == JobState.SUCCEEDED)
+    wait_for(lambda: job_row(engine, job).state == JobState.SUCCEEDED)
     assert chunk_rows(engine, job)[0].attempts == 1
     check_invariants(engine, job)
 
@@ -108,12 +102,12 @@ def test_cancelling_frees_the_slot(engine: Engine, server: HostileS3, start: Cal
     ends: list[End | None] = []
     thread = threading.Thread(target=lambda: ends.append(worker.segment_chunk(job, 0)))
     thread.start()
-    until("all are being read", lambda: server.open == 6)
+    wait_for(lambda: server.open == 6)
     with engine.begin() as connection:
         stop_job(connection, job, JobReason.CANCELLED_BY_CLIENT)
     thread.join(5)
     assert ends == [End.LOST]
-    until("no object is read any more", lambda: server.open == 0, 5)
+    wait_for(lambda: server.open == 0, 5)
     assert result_rows(engine, job) == [] and job_row(engine, job).state == JobState.CANCELLED
 
 

@@ -13,16 +13,10 @@ from db.ids import show_job_id
 from db.statements import webhooks as sql
 from db.states import WebhookState
 from db.webhook_secret import new_seed, secret_of, show_secret
+from tests.receiver import Receiver, receiving
+from tests.waiting import wait_for
 from tests.workers.dispatcher.output.written import new_tenant
-from tests.workers.dispatcher.webhooks.receiver import (
-    Receiver,
-    cancelled_job,
-    delivery,
-    log_of,
-    receiving,
-    wait_for,
-    wait_state,
-)
+from tests.workers.dispatcher.webhooks.hooked import cancelled_job, delivery, log_of, wait_state
 from workers.dispatcher.webhooks.outcome import Outcome, next_step, retry_after
 
 Lead = Callable[..., None]
