@@ -15,6 +15,11 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# The decoder's worker has a policy of its own. Only it, and the threads that it starts, may compile WebAssembly.
+_WASM_POLICY: Final = _POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+_WASM_SCRIPTS: Final = ("pages/decoder.js", "pages/ort-wasm-simd-threaded.mjs")
+# They let the decoder have several threads.
+_ISOLATION: Final = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 # With `no-cache` a browser checks the ETag each time and sees updates at once.
 _HEADERS: Final = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
 
@@ -52,4 +57,9 @@ async def static(path: str, request: Request) -> Response:
 async def _file(path: str, request: Request) -> Response:
     answer = await StaticFiles(directory=STATIC).get_response(path, request.scope)
     answer.headers.update(_HEADERS)
+    if path in _WASM_SCRIPTS:
+        answer.headers["Content-Security-Policy"] = _WASM_POLICY
+    # Browsers send this header over https and to localhost. Elsewhere they would complain of headers that do nothing.
+    if "sec-fetch-dest" in request.headers:
+        answer.headers.update(_ISOLATION)
     return answer

@@ -3,6 +3,7 @@
 The built pages are in the repository, so that a clone without Node shows them. A test compares the stamp.
 """
 
+import gzip
 import hashlib
 import json
 import subprocess
@@ -14,6 +15,9 @@ WEB = ROOT / "web"
 BUILT = ROOT / "api/static/pages"
 STAMP = "stamp.json"
 LICENCES = "licences.txt"
+WASM = "ort-wasm-simd-threaded.wasm"
+INSIDE = ("onnxruntime-common",)
+"""Packages whose code comes with that of a dependency. Further dependencies are not in the built pages."""
 
 
 def stamp() -> dict[str, str]:
@@ -31,6 +35,9 @@ def read_stamp() -> dict[str, str]:
 def build() -> None:
     for words in (["npm", "ci", "--silent"], ["npm", "run", "build", "--silent"]):
         subprocess.run(words, cwd=WEB, check=True)
+    # A quarter of the size, in the repository and on the way. The page unpacks it.
+    wasm = (WEB / "node_modules/onnxruntime-web/dist" / WASM).read_bytes()
+    (BUILT / f"{WASM}.gz").write_bytes(gzip.compress(wasm, mtime=0))
     (BUILT / LICENCES).write_text(licences())
     (BUILT / STAMP).write_text(json.dumps(stamp(), indent=1) + "\n")
 
@@ -38,13 +45,17 @@ def build() -> None:
 def licences() -> str:
     """The licences of the packages whose code is in the built pages."""
     packages = json.loads((WEB / "package-lock.json").read_text())["packages"]
-    bundled = sorted(name for name, facts in packages.items() if name and not facts.get("dev"))
-    return "\n\n".join(_licence(WEB / name, packages[name]) for name in bundled) + "\n"
+    bundled = sorted({*packages[""]["dependencies"], *INSIDE})
+    return "\n\n".join(_licence(name, packages[f"node_modules/{name}"]) for name in bundled) + "\n"
 
 
-def _licence(folder: Path, facts: dict[str, str]) -> str:
-    name = folder.relative_to(WEB / "node_modules").as_posix()
-    texts = sorted(p for p in folder.iterdir() if p.name.lower().startswith(("license", "licence", "notice")))
+def _licence(name: str, facts: dict[str, str]) -> str:
+    """Packages that carry no text have it in web/licences."""
+    own = sorted((WEB / "licences").glob(f"{name}.txt"))
+    folder = WEB / "node_modules" / name
+    texts = own or sorted(p for p in folder.iterdir() if p.name.lower().startswith(("license", "licence", "notice")))
+    if not texts:
+        raise SystemExit(f"{name} carries no licence: put its text into web/licences/{name}.txt")
     head = f"{name} {facts['version']} ({facts.get('license', 'see below')})"
     return "\n\n".join([head, *(text.read_text().strip() for text in texts)])
 

@@ -81,6 +81,22 @@ async def test_pages_have_a_policy_without_a_hole(service: Service) -> None:
         assert (answer.status_code, policy) == (200, POLICY), path
 
 
+async def test_only_the_decoder_may_compile_webassembly(service: Service) -> None:
+    for name in ("decoder.js", "ort-wasm-simd-threaded.mjs"):
+        answer = await service.client.get(f"/static/pages/{name}")
+        policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+        assert (answer.status_code, policy) == (200, POLICY | {"script-src": "'self' 'wasm-unsafe-eval'"}), name
+
+
+async def test_pages_are_isolated_where_the_browser_can(service: Service) -> None:
+    """For threads. A browser that reached the page by plain HTTP would complain of the headers."""
+    headers = ("cross-origin-opener-policy", "cross-origin-embedder-policy")
+    secure = await service.client.get("/", headers={"Sec-Fetch-Dest": "document"})
+    plain = await service.client.get("/")
+    assert [secure.headers.get(name) for name in headers] == ["same-origin", "require-corp"]
+    assert [plain.headers.get(name) for name in headers] == [None, None]
+
+
 async def test_an_asset_is_sent_once(service: Service) -> None:
     first = await service.client.get("/static/swagger-ui/swagger-ui.css")
     assert first.headers["cache-control"] == "no-cache"

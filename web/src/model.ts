@@ -27,6 +27,8 @@ export interface Model {
   licence: string | null;
   loaded: boolean;
   workers: Worker[];
+  /** Revisions whose mask decoder can be downloaded. */
+  decoders: string[];
 }
 
 /** A worker with all that it has loaded. */

@@ -3,24 +3,29 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { told } from "../api";
-import type { Colour } from "../colours";
+import { closeDecoder } from "../decoder/decoder";
 import { milliseconds } from "../format";
 import { readItem } from "../item";
+import type { Model } from "../model";
+import { CandidateLayer } from "../parts/candidate_layer";
 import { Candidates } from "../parts/candidates";
 import { Code } from "../parts/copy";
 import { useKeys } from "../parts/keys";
-import { Highlight } from "../parts/mask_layer";
 import { bitmap, Picture } from "../parts/picture";
 import { Marks } from "../parts/marks";
 import { Stage, type StageActs } from "../parts/stage";
 import { useModels } from "../parts/use_models";
-import { useSegmenting } from "../parts/use_segmenting";
+import { type Place, useSegmenting } from "../parts/use_segmenting";
 import { preview } from "../previews";
 import { type Prompt, promptBody, type Source } from "../prompt";
 import { asCurl } from "../submission";
 
 const SIDE = 2048;
-const TINT: Colour = [37, 128, 255];
+const PLACES: Record<Place, string> = {
+  loading: "The decoder is loading.",
+  browser: "Masks are decoded in this browser.",
+  service: "Masks are decoded by the service.",
+};
 const MODES = [["include", "Include"], ["exclude", "Exclude"], ["box", "Box"]] as const;
 
 interface Opened {
@@ -35,7 +40,8 @@ export function PlaygroundPage({ query }: { query: URLSearchParams }) {
   const [opened, setOpened] = useState<Opened | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [model, setModel] = useState("");
-  const { models } = useModels();
+  const { models, error: noModels } = useModels();
+  useEffect(() => closeDecoder, []);
   const open = (file: File) => openFile(file).then((found) => { setOpened(found); setError(null); }, () => setError(`${file.name} cannot be shown by the browser.`));
   const [job, item] = [query.get("job"), query.get("item")];
   useEffect(() => {
@@ -59,7 +65,9 @@ export function PlaygroundPage({ query }: { query: URLSearchParams }) {
       </div>
       {error && <p class="notice bad" role="alert">{error}</p>}
       {!opened && <p class="empty">Choose an image or drop one here. It is sent to the service, which keeps nothing. Or open an image of a job and <em>try prompts</em> there.</p>}
-      {opened && <Board key={`${opened.name} ${model}`} opened={opened} model={model} />}
+      {opened && (models.length > 0 || noModels) && (
+        <Board key={`${opened.name} ${model}`} opened={opened} named={model} model={models.find((each) => (model ? each.name === model : each.default))} />
+      )}
     </div>
   );
 }
@@ -75,11 +83,11 @@ async function openItem(job: string, index: number, signal: AbortSignal): Promis
   return { source: { uri: item.image }, picture, size: item.size!, name: item.image };
 }
 
-function Board({ opened, model }: { opened: Opened; model: string }) {
+function Board({ opened, named, model }: { opened: Opened; named: string; model: Model | undefined }) {
   const { picture, size, source } = opened;
   const [mode, setMode] = useState<string>("include");
   const [drawn, setDrawn] = useState<Prompt["box"]>(null);
-  const { step, busy, error, ask, choose, undo, clear } = useSegmenting(source, model);
+  const { step, busy, error, place, ask, choose, undo, clear, drawn: onDrawn } = useSegmenting({ source, size, named, model });
   const stage = useRef<StageActs>(null);
   const scale = size[1] / picture.width;
   const prompt = step.prompt;
@@ -99,13 +107,13 @@ function Board({ opened, model }: { opened: Opened; model: string }) {
     "1": () => choose(0), "2": () => choose(1), "3": () => choose(2),
     "+": () => stage.current?.zoom(1.5), "-": () => stage.current?.zoom(1 / 1.5), "0": () => stage.current?.fit(),
   });
-  const chosen = step.masks[step.chosen] ?? null;
+  const chosen = step.candidates[step.chosen] ?? null;
   return (
     <div class="viewer">
       <div>
         <Stage ref={stage} width={picture.width} height={picture.height} label="The image with the mask" onPick={click} onBox={box} boxing={mode === "box"}>
           <Picture picture={picture} />
-          <Highlight mask={chosen} size={size} width={picture.width} height={picture.height} tint={TINT} />
+          <CandidateLayer candidate={chosen} size={size} onDrawn={onDrawn} />
           <Marks prompt={drawn ? { ...prompt, box: drawn } : prompt} scale={scale} width={picture.width} height={picture.height} />
         </Stage>
         <p class="small dim keys"><kbd>i</kbd> <kbd>e</kbd> <kbd>b</kbd> include, exclude, box · shift excludes · <kbd>1</kbd> <kbd>2</kbd> <kbd>3</kbd> candidates · <kbd>u</kbd> undo · <kbd>Esc</kbd> clear</p>
@@ -116,9 +124,10 @@ function Board({ opened, model }: { opened: Opened; model: string }) {
         </div>
         <div class="acts gap"><button onClick={undo}>Undo</button><button onClick={clear}>Clear</button></div>
         <p class="small" role="status">{busy ? "Segmenting …" : step.ms !== null ? `Answered in ${milliseconds(step.ms)}.` : "Click on an object, or draw a box around it."}</p>
+        <p class="small dim">{PLACES[place]}</p>
         {error && <p class="notice bad" role="alert">{error}</p>}
-        <Candidates masks={step.masks} chosen={step.chosen} choose={choose} />
-        {(prompt.points.length > 0 || prompt.box) && <InJob prompt={prompt} source={source} model={model} />}
+        <Candidates candidates={step.candidates} chosen={step.chosen} choose={choose} />
+        {(prompt.points.length > 0 || prompt.box) && <InJob prompt={prompt} source={source} model={named} />}
       </aside>
     </div>
   );

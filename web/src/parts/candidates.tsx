@@ -1,18 +1,18 @@
 // The masks that answer a prompt, with their scores.
 
 import { count } from "../format";
-import type { Mask } from "../item";
+import type { Candidate } from "../candidate";
 
-export function Candidates({ masks, chosen, choose }: { masks: Mask[]; chosen: number; choose: (at: number) => void }) {
-  if (masks.length === 0) return null;
+export function Candidates({ candidates, chosen, choose }: { candidates: Candidate[]; chosen: number; choose: (at: number) => void }) {
+  if (candidates.length === 0) return null;
   return (
     <ol class="masks" aria-label="Candidates">
-      {masks.map((mask, at) => (
+      {candidates.map((candidate, at) => (
         <li key={at}>
           <button class="plain" aria-pressed={at === chosen} onClick={() => choose(at)}>
             <span>{at + 1}</span>
-            <span>score {mask.predicted_iou.toFixed(3)}</span>
-            <span class="dim">{count(mask.area)} px</span>
+            <span>score {candidate.score.toFixed(3)}</span>
+            <span class="dim">{count(candidate.area)} px</span>
           </button>
         </li>
       ))}

@@ -46,10 +46,9 @@ interface HighlightProps {
   size: [number, number];
   width: number;
   height: number;
-  tint?: Colour;
 }
 
-export function Highlight({ mask, size, width, height, tint = HIGHLIGHT }: HighlightProps) {
+export function Highlight({ mask, size, width, height }: HighlightProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const context = canvas.current!.getContext("2d")!;
@@ -58,7 +57,7 @@ export function Highlight({ mask, size, width, height, tint = HIGHLIGHT }: Highl
     const labels = new Uint16Array(width * height);
     new Grid(size[0], size[1], height, width).paint(mask.segmentation.counts, labels, 1);
     const picture = new ImageData(width, height);
-    paint(labels, width, picture.data, [HIGHLIGHT, tint], OPACITY);
+    paint(labels, width, picture.data, [HIGHLIGHT, HIGHLIGHT], OPACITY);
     context.putImageData(picture, 0, 0);
   }, [mask, size, width, height]);
   return <canvas ref={canvas} width={width} height={height} class="highlight" />;
