@@ -2,6 +2,7 @@
 
 Problem                a refusal (`api.refusals`)
 NoSuchJob              the same as JobNotFound, from the files of results
+FileTooLarge           a file of results that has to be made in parts
 sqlalchemy, psycopg    the database does not answer: 503
 ClientDisconnect       the client closed the connection before its body ended. Nobody reads the answer
 HTTPException          Starlette's own: no route, wrong method
@@ -72,6 +73,7 @@ from api.refusals import (
     WebhookNotFound,
 )
 from db.states import ItemReason
+from exports.format import FileTooLarge
 from exports.pages import NoSuchJob
 from intake.messages import pointer, text_of
 
@@ -156,6 +158,7 @@ TABLE: dict[type[Exception], Kind] = {
     BodyTooSlow: Kind(HTTPStatus.REQUEST_TIMEOUT, "BODY_TOO_SLOW", "The request body came too slowly"),
     BodiesTooLarge: _OVERLOADED,
     TooManyOpenItems: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OPEN_ITEMS", "Too many open items", retry=True),
+    FileTooLarge: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "FILE_TOO_LARGE", "The file would be too large"),
     TooManyExports: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_EXPORTS", "Too many downloads", retry=True),
     TooManyFollowers: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_FOLLOWERS", "Too many event streams", retry=True),
     TooManyCalls: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_CALLS", "Too many calls for one image", retry=True),

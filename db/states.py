@@ -243,6 +243,8 @@ class WarningCode(StrEnum):
     """The file has more than three bands. The first three were taken."""
     DEPTH_SCALED = "DEPTH_SCALED"
     """Samples of more than 8 bits were scaled to 8. The detail gives the range."""
+    GEOREFERENCE_IGNORED = "GEOREFERENCE_IGNORED"
+    """The file says where on the ground it is, in a way that is not read. Its masks stay in pixels."""
 
 
 class Depth(StrEnum):

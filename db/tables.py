@@ -196,6 +196,7 @@ results = Table(
     Column("timings_ms", JSONB),
     Column("warnings", JSONB(none_as_null=True)),  # [{"code", "detail", "prompt_id"}, …]
     Column("frames", Integer),  # how many images the file holds
+    Column("georeference", JSONB(none_as_null=True)),  # {"crs", "transform"} of the upright image, if the file has one
     Column("fingerprint", LargeBinary),  # results with the same one have the same masks
     Column("reused_job", UUID(as_uuid=True)),  # the item that was computed, where this result was taken over
     Column("reused_index", Integer),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from exports import coco, coco_results, geojson, jsonl, parquet, sa1b
+from exports import coco, coco_results, geojson, gpkg, jsonl, parquet, sa1b
 from exports.format import Format
 
 FORMATS: Final[dict[str, Format]] = {
@@ -11,6 +11,7 @@ FORMATS: Final[dict[str, Format]] = {
     "coco_results": coco_results.FORMAT,
     "sa1b": sa1b.FORMAT,
     "geojson": geojson.FORMAT,
+    "gpkg": gpkg.FORMAT,
     "parquet": parquet.FORMAT,
 }
 """What a client may ask for by `?format=…`."""

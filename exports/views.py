@@ -32,6 +32,7 @@ def item_view(row: Row[Any]) -> dict[str, Any]:
         "precision": row.precision,
         "timings_ms": row.timings_ms,
         "frames": row.frames,
+        "georeference": row.georeference,
         "warnings": row.warnings or [],
         "reused_from": _reused_from(row),
     }

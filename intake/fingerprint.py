@@ -10,8 +10,11 @@ from db.states import Depth
 from db.web_image import is_web, unsigned
 from model.spec import TASK, Task
 
-_RULES: Final = 1
-"""Raise it with any change that gives other masks for the same bytes, model and task, for example in a decoder."""
+_RULES: Final = 2
+"""Raise it with any change that gives another result for the same bytes, model and task, for example in a decoder.
+
+2: results know where on the ground their image is.
+"""
 _BYTES: Final = 16
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.items.views import ItemWarning, MaskBody
+from api.items.views import Georeference, ItemWarning, MaskBody
 from api.jobs.schemas import PromptedTask
 from db.states import Depth
 from intake.fields import ImageURI, PlainText
@@ -42,6 +42,7 @@ class Segmented(BaseModel):
     size: tuple[int, int] = Field(description="[height, width] of the upright image")
     orientation: int = Field(description="The EXIF orientation found, before it was applied")
     frames: int | None = Field(description="Images in the file; the first was taken")
+    georeference: Georeference | None = Field(None, description="Where on the ground the image is, if its file says so")
     masks: list[MaskBody] = Field(description="In the model's order")
     model: str
     model_revision: str

@@ -26,6 +26,16 @@ class ReusedFrom(BaseModel):
     item_id: str
 
 
+class Georeference(BaseModel):
+    """Where on the ground the pixels of an image are."""
+
+    crs: str = Field(description="As `EPSG:32633`, or WKT 2 where EPSG does not have it", examples=["EPSG:32633"])
+    transform: tuple[float, float, float, float, float, float] = Field(
+        description="a, b, c, d, e, f: a point x, y of the upright image, in pixels, is at a·x + b·y + c (east) and "
+        "d·x + e·y + f (north)"
+    )
+
+
 class Item(BaseModel):
     """One image of a job; its id is its index."""
 
@@ -44,6 +54,7 @@ class Item(BaseModel):
     precision: str | None
     timings_ms: dict[str, float] | None
     frames: int | None = Field(description="Images in the file; the first was taken")
+    georeference: Georeference | None = Field(description="Where on the ground the image is, if its file says so")
     warnings: list[ItemWarning]
     reused_from: ReusedFrom | None = Field(description="The earlier item whose result this is; of jobs with `reuse`")
 

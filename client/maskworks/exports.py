@@ -9,6 +9,7 @@ SUFFIX: Final = {
     "coco_results": "coco_results.json",
     "sa1b": "sa1b.jsonl",
     "geojson": "geojson",
+    "gpkg": "gpkg",
     "parquet": "parquet",
 }
 

@@ -109,6 +109,13 @@ class ReusedFrom(Struct, frozen=True):
     item_id: str
 
 
+class Georeference(Struct, frozen=True):
+    """Where on the ground an image is. A point x, y in pixels is at a·x + b·y + c, d·x + e·y + f: east, north."""
+
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+
+
 class Item(Struct, frozen=True):
     """One image of a job. `size` is [height, width] of the upright image."""
 
@@ -127,6 +134,7 @@ class Item(Struct, frozen=True):
     precision: str | None = None
     timings_ms: dict[str, float] | None = None
     frames: int | None = None
+    georeference: Georeference | None = None
     warnings: list[ItemWarning] = field(default_factory=list)
     reused_from: ReusedFrom | None = None
 
@@ -147,6 +155,7 @@ class Segmented(Struct, frozen=True):
     precision: str
     orientation: int = 1
     frames: int | None = None
+    georeference: Georeference | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
     warnings: list[ItemWarning] = field(default_factory=list)
 

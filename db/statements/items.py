@@ -83,6 +83,7 @@ ITEM_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     results.c.timings_ms,
     results.c.warnings,
     results.c.frames,
+    results.c.georeference,
     results.c.reused_job,
     results.c.reused_index,
 )

@@ -60,9 +60,9 @@ def result_row(fence: Fence, attempt: int, model: Model, task: str, outcome: Don
     }
     if isinstance(outcome, Failed):
         failure = outcome.failure
-        empty = dict.fromkeys(
-            ("height", "width", "orientation", "frames", "warnings", "masks", "rle", "phrases", "scores")
-        )
+        image = ("height", "width", "orientation", "frames", "warnings", "georeference")
+        image = ("height", "width", "orientation", "frames", "warnings", "georeference")
+        empty = dict.fromkeys((*image, "masks", "rle", "phrases", "scores"))
         return (
             row
             | empty
@@ -84,6 +84,7 @@ def result_row(fence: Fence, attempt: int, model: Model, task: str, outcome: Don
         "orientation": outcome.orientation,
         "frames": outcome.frames,
         "warnings": outcome.warnings or None,
+        "georeference": None if outcome.georeference is None else outcome.georeference.as_json(),
         "masks": masks,
         "rle": rle,
         **_matches(outcome.masks),

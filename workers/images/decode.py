@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from db.georeference import Georeference
 from db.states import Depth, ItemReason, WarningCode
 from workers.failures import ItemFailed
 from workers.images.depth import to_bytes
@@ -42,6 +43,7 @@ class Upright:
     orientation: int
     frames: int = 1
     warnings: tuple[Said, ...] = ()
+    georeference: Georeference | None = None
 
 
 def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO) -> Upright:
@@ -63,7 +65,8 @@ def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO) -> Upright:
     except _BROKEN as error:
         raise ItemFailed(ItemReason.DECODE_FAILED, f"{kind.name}: {type(error).__name__}: {error}") from error
     upright = turned(_rgb(gray_or_rgb), raster.orientation)
-    return Upright(upright, raster.orientation, raster.frames, raster.warnings + scaled + _frames(raster))
+    said = raster.warnings + scaled + _frames(raster)
+    return Upright(upright, raster.orientation, raster.frames, said, raster.georeference)
 
 
 def _recognise(data: bytes) -> Format:

@@ -1,10 +1,11 @@
 """What every reader gives: the samples of one picture as the file stores them."""
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from db.georeference import Georeference
 from db.states import ItemReason, WarningCode
 from workers.failures import ItemFailed
 
@@ -15,21 +16,13 @@ Said = tuple[WarningCode, str]
 """A warning's code and its detail."""
 
 
-class Window(NamedTuple):
-    """A part of a picture, in pixels: its upper left corner and its size."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
 @dataclass(frozen=True)
 class Raster:
     """`samples`: (H, W) gray or (H, W, 3) RGB of any number type, not yet turned upright.
 
     `largest`: the value that the file declares as the brightest. `None`: it declares none. uint8 samples always go to
-    255. `inverted`: 0 is white. `orientation`: the EXIF value, 1 where none was found.
+    255. `inverted`: 0 is white. `orientation`: the EXIF value, 1 where none was found. `georeference`: of the upright
+    picture.
     """
 
     samples: NDArray[Any]
@@ -38,6 +31,7 @@ class Raster:
     orientation: int = 1
     frames: int = 1
     warnings: tuple[Said, ...] = ()
+    georeference: Georeference | None = None
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

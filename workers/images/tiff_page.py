@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import TiffFile, TiffPage
 
+from db.georeference import Georeference
 from db.states import WarningCode
+from model.tiles.grid import Window
+from workers.images.geotiff import georeference
 from workers.images.ifd import ORIENTATION, Directories, Octets
-from workers.images.raster import Said, Window, check_size
+from workers.images.raster import Said, check_size
 from workers.images.tiff_kinds import CMYK, PALETTE, WHITE_IS_ZERO, check_kind, check_tags, refused
 from workers.images.tiff_segments import Segments
 
@@ -57,6 +60,10 @@ class Page:
             return ()
         taken = "the first was taken" if keep == 1 else f"the first {keep} were taken"
         return ((WarningCode.BANDS_IGNORED, f"the file has {self.bands} bands; {taken}"),)
+
+    def georeference(self) -> tuple[Georeference | None, tuple[Said, ...]]:
+        """Of the upright picture, and a warning where what the file says cannot be used."""
+        return georeference(self._page, self.orientation)
 
     @property
     def largest(self) -> int | None:

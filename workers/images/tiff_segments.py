@@ -16,9 +16,9 @@ from PIL import Image
 from tifffile import TiffPage
 
 from db.states import ItemReason
+from model.tiles.grid import Window
 from workers.failures import ItemFailed
 from workers.images.ifd import Octets
-from workers.images.raster import Window
 from workers.images.tiff_kinds import JPEG, broken
 
 _FAX: Final = frozenset({2, 3, 4})

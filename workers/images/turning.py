@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.images.raster import Window
+from model.tiles.grid import Window
 
 _FLIP: Final = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 _SWAPPED: Final = frozenset({5, 6, 7, 8})
@@ -36,3 +36,13 @@ def stored_window(window: Window, width: int, height: int, orientation: int) -> 
     if flip in (0, -1):
         y = height - y - h
     return Window(y, x, h, w) if orientation in _SWAPPED else Window(x, y, w, h)
+
+
+def stored_point(x: float, y: float, width: int, height: int, orientation: int) -> tuple[float, float]:
+    """Where a point of the upright picture is in the stored one, which has this size."""
+    if orientation in _SWAPPED:
+        width, height = height, width
+    flip = _FLIP.get(orientation)
+    x = width - x if flip in (1, -1) else x
+    y = height - y if flip in (0, -1) else y
+    return (y, x) if orientation in _SWAPPED else (x, y)

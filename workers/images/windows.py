@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.states import Depth, ItemReason
+from model.tiles.grid import Window
 from workers.failures import ItemFailed
 from workers.images.depth import Range, range_of, range_warning, scaled
 from workers.images.ifd import Directories, Octets
-from workers.images.raster import Said, Window
+from workers.images.raster import Said
 from workers.images.tiff import SIGNATURES
 from workers.images.tiff_page import Page, open_page
 from workers.images.turning import stored_window, turned, turned_size
@@ -43,11 +44,12 @@ class Windows:
         self.width, self.height = turned_size(page.width, page.height, self.orientation)
         self.bands = page.bands
         self.dtype = page.dtype.name
+        self.georeference, self._said = page.georeference()
 
     @property
     def warnings(self) -> tuple[Said, ...]:
         deep = () if self.range is None else (range_warning(self._page.dtype, self.range),)
-        return self._page.warnings + deep
+        return self._page.warnings + self._said + deep
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """(height, width, 3) RGB. `window` lies in the picture. Raises what `decode` does."""

@@ -48,6 +48,7 @@ def _masks(done: Done, model: Model) -> dict[str, Any]:
         "size": size,
         "orientation": done.orientation,
         "frames": done.frames,
+        "georeference": None if done.georeference is None else done.georeference.as_json(),
         "masks": fresh_mask_views(rows, rle, size),
         "model": model.name,
         "model_revision": model.revision,

@@ -150,6 +150,7 @@ class Pipeline:
                 ticket.data = b""
                 ticket.height, ticket.width = upright.pixels.shape[:2]
                 ticket.orientation, ticket.frames = upright.orientation, upright.frames
+                ticket.georeference = upright.georeference
                 ticket.warnings += [warning(code, detail) for code, detail in upright.warnings]
                 ticket.prepared = ticket.model.pre(upright.pixels, answerable(ticket))
         except BaseException:
@@ -227,6 +228,7 @@ class Pipeline:
             masks=masks,
             timings_ms=ticket.timings_ms,
             frames=ticket.frames,
+            georeference=ticket.georeference,
             warnings=ticket.warnings,
             fingerprint=ticket.fingerprint,
         )

@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from db.georeference import Georeference
 from db.states import Depth, WarningCode
 from model.masks.mask import Mask
 from model.protocol import SegmenterProtocol
@@ -37,6 +38,7 @@ class Done:
     frames: int | None = None
     warnings: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: bytes | None = None
+    georeference: Georeference | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Ticket:
     width: int = 0
     orientation: int = 1
     frames: int | None = None
+    georeference: Georeference | None = None
     warnings: list[dict[str, Any]] = field(default_factory=list)
     prepared: Any = None
     raw: Any = None

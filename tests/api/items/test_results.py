@@ -254,7 +254,8 @@ async def test_an_item_comes_once_however_results_come(service: Service) -> None
     assert seen[:-1] == sorted(set(seen[:-1]))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+# A GeoPackage is whole before its first byte is sent.
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "gpkg"])
 async def test_a_job_deleted_meanwhile_does_not_end_as_a_whole_file(service: Service, name: str) -> None:
     job = (await service.submit(40))["id"]
     service.work(job, lambda _: result_row(some_masks(1)), 40)

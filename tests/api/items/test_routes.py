@@ -16,7 +16,8 @@ async def test_an_item_before_and_after(service: Service) -> None:
     assert (await service.client.get(f"{base}/0")).json() == {
         "id": "0", "custom_id": "0", "index": 0, "image": "s3://bucket/0.jpg", "state": "pending", "attempt": 0,
         "error": None, "size": None, "orientation": None, "mask_count": None, "model": None, "model_revision": None,
-        "precision": None, "timings_ms": None, "frames": None, "warnings": [], "reused_from": None,
+        "precision": None, "timings_ms": None, "frames": None, "georeference": None,
+        "warnings": [], "reused_from": None,
     }  # fmt: skip
     fence = service.claim(job["id"])
     assert (await service.client.get(f"{base}/0")).json()["state"] == "running"
@@ -27,7 +28,8 @@ async def test_an_item_before_and_after(service: Service) -> None:
         "id": "0", "custom_id": "0", "index": 0, "image": "s3://bucket/0.jpg", "state": "succeeded", "attempt": 1,
         "error": None, "size": [30, 40], "orientation": 1, "mask_count": 3, "model": "sam_tiny",
         "model_revision": "r1", "precision": "exact", "timings_ms": {"queue": 1.5, "encode": 2.0},
-        "frames": None, "warnings": [], "reused_from": None,
+        "frames": None, "georeference": None,
+        "warnings": [], "reused_from": None,
     }  # fmt: skip
     failed = (await service.client.get(f"{base}/1")).json()
     assert failed["state"] == "failed" and failed["mask_count"] is None

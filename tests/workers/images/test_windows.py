@@ -9,9 +9,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from db.states import Depth, ItemReason, WarningCode
+from model.tiles.grid import Window
 from tests.workers.images.encoding import CAP, noise, pillow, read, smooth, tiff
 from workers.failures import ItemFailed
-from workers.images.raster import Window
 from workers.images.windows import open_windows
 
 RGB = noise(300, 400)

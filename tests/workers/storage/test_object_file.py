@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from db.states import ItemReason
+from model.tiles.grid import Window
 from tests.conftest import Bucket
 from tests.workers.hostile_s3 import HostileS3, send, send_error
 from tests.workers.images.encoding import tiff
 from tests.workers.storage.conftest import Change
 from workers.failures import ItemFailed
-from workers.images.raster import Window
 from workers.images.windows import open_windows
 from workers.settings import Settings
 from workers.storage.client import s3_client

@@ -11,7 +11,7 @@ from db.ids import show_job_id
 from db.output import MANIFEST, shard_name
 from db.statements import jobs as job_sql
 from db.statements.output import Shard
-from exports.format import Format
+from exports.format import FileTooLarge, Format
 from exports.pages import NoSuchJob, Source, open_source
 from exports.table import FORMATS
 from workers.dispatcher.output.held import Held, Lost
@@ -87,6 +87,9 @@ class Writer:
                     await upload.abort()
                     return None
             await upload.close()
+        except FileTooLarge:
+            await upload.abort()
+            return None
         except BaseException:
             await upload.abort()
             raise
