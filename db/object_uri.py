@@ -1,7 +1,7 @@
 """`s3://bucket/key` and `s3://bucket/key?versionId=ID`, read in one place, so that every process means the same object.
 
-A `?` belongs to the key, except in `?versionId=`. Keys that contain `?versionId=` themselves cannot be named, and a
-listing passes them over.
+A `?` belongs to the key, except in `?versionId=`, and so does a `#`, except in `#page=3` at the end of an image's URI.
+Keys that contain `?versionId=` or end in `#page=3` themselves cannot be named, and a listing passes them over.
 """
 
 import re
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from db.globs import CONTROL_CHARACTERS
+from db.image_page import page_of, without_page
 
 VERSION_MARK: Final = "?versionId="
 _MAX_KEY_BYTES: Final = 1024
@@ -31,14 +32,21 @@ class ObjectUri:
 
 
 def split_uri(uri: str) -> ObjectUri:
-    """The parts of a URI that was checked before."""
-    bucket, _, rest = uri.removeprefix("s3://").partition("/")
+    """The parts of a URI that was checked before. The page is no part of the object."""
+    bucket, _, rest = without_page(uri).removeprefix("s3://").partition("/")
     key, mark, version = rest.partition(VERSION_MARK)
     return ObjectUri(bucket, key, version if mark else None)
 
 
+def image_uri(uri: str) -> ObjectUri:
+    """The object of an image, whose URI may end in a page. Raises UriError."""
+    return object_uri(without_page(uri))
+
+
 def object_uri(uri: str) -> ObjectUri:
     """One object. Raises UriError."""
+    if page_of(uri) is not None:
+        raise UriError("must not end in #page=, which is for images")
     parts = _checked(uri)
     if not parts.key or parts.key.endswith("/"):
         raise UriError("must name an object, as s3://bucket/key, and not a folder")
@@ -53,6 +61,8 @@ def object_uri(uri: str) -> ObjectUri:
 def prefix_uri(uri: str) -> ObjectUri:
     """A prefix, which may be empty. Raises UriError."""
     parts = _checked(uri)
+    if page_of(uri) is not None:
+        raise UriError("must be a prefix without #page=, which is for images")
     if parts.version is not None:
         raise UriError("must be a prefix without ?versionId=, which names one object")
     return parts

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from typing import Final
 
+from db.image_page import page_of, without_page
 from db.object_uri import UriError
 from db.web_url import WebUrl, web_url
 
@@ -19,9 +20,9 @@ def is_web(image: str) -> bool:
 
 
 def web_image(image: str) -> WebUrl:
-    """Raises UriError."""
+    """The file of an image, whose URL may end in a page. Raises UriError."""
     # Names without a dot exist inside of a cluster. The hosts that are allowed decide about them.
-    url = web_url(image, private=True, most=_MAX_BYTES)
+    url = web_url(without_page(image), private=True, most=_MAX_BYTES)
     if url.scheme != "https":
         raise UriError("must begin with https://")
     if _is_address(url.host):
@@ -51,7 +52,10 @@ def file_path(image: str) -> str:
 
 def shown_image(image: str) -> str:
     """An item's image for answers, files and logs. The query is left out: it is a secret where the URL is presigned."""
-    return shown_url(web_image(image)) if is_web(image) else image
+    if not is_web(image):
+        return image
+    page = page_of(image)
+    return shown_url(web_image(image)) + ("" if page is None else f"#page={page}")
 
 
 def shown_url(url: WebUrl) -> str:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from db.globs import CONTROL_CHARACTERS
-from db.object_uri import UriError, object_uri
+from db.object_uri import UriError, image_uri
 from db.web_image import is_web, web_image
 
 _LONGEST: Final = 255
@@ -33,7 +33,7 @@ def checked_uri(check: Callable[[str], object], uri: str) -> str:
 
 
 def _image_uri(uri: str) -> str:
-    return checked_uri(web_image if is_web(uri) else object_uri, uri)
+    return checked_uri(web_image if is_web(uri) else image_uri, uri)
 
 
 def is_plain_text(value: object) -> TypeGuard[str]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from db.image_page import page_of
 from db.object_uri import split_uri
 from db.states import Depth
 from db.web_image import is_web, unsigned
@@ -50,7 +51,9 @@ def task_of(task: Mapping[str, Any], given: Any) -> Task:
 
 def _place(image: str) -> list[str]:
     """The object, whichever version of it and however its URL is signed: the tag says whether it is the same."""
+    page = page_of(image)
+    named = [] if page is None else [f"page {page}"]
     if is_web(image):
-        return [unsigned(image)]
+        return [unsigned(image), *named]
     stored = split_uri(image)
-    return [stored.bucket, stored.key]
+    return [stored.bucket, stored.key, *named]

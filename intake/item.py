@@ -21,7 +21,8 @@ class ItemRequest(BaseModel):
     custom_id: PlainText | None = Field(None, description="Unique in the job; the item's index by default")
     image: ImageURI = Field(
         description="The object that holds the image. `?versionId=ID` at its end names a version of it; any other `?` "
-        "belongs to the key. Also `https://host/path`, where the installation allows the host"
+        "belongs to the key. Also `https://host/path`, where the installation allows the host. `#page=3` at its end "
+        "names a page of a TIFF; the first is 1"
     )
     prompts: Annotated[tuple[PromptRequest, ...], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = Field(
         None,

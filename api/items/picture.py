@@ -13,6 +13,7 @@ from PIL import Image
 from api.items.origin import Origin
 from api.refusals import ImageChanged, ImageNotAllowed, ImageNotFound, Problem, StorageUnavailable
 from api.settings import Settings
+from db.image_page import page_of
 from db.states import ItemReason
 from workers.failures import ItemFailed
 from workers.images import decode
@@ -111,7 +112,7 @@ def _pixels(store: Objects, origin: Origin) -> "np.ndarray[tuple[int, ...], np.d
     if data is None or not origin.is_from(reading.tag):
         raise ImageChanged("the image was written again after it was segmented: segment it again")
     height, width = origin.size
-    pixels = decode(data, height * width, origin.depth).pixels
+    pixels = decode(data, height * width, origin.depth, page_of(origin.image)).pixels
     if pixels.shape[:2] != (height, width):
         raise ImageChanged(f"the image is {pixels.shape[1]}×{pixels.shape[0]}, and it was {width}×{height}")
     return np.require(pixels, requirements=["W"])

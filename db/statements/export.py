@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Integer, Select, Table, and_, bindparam, case, func, select
 
+from db.image_page import PAGE_IN_SQL
 from db.object_uri import VERSION_MARK
 from db.statements.bound import Bound, bound
 from db.statements.items import ITEM_COLUMNS, MASK_COLUMNS
@@ -77,7 +78,8 @@ _ITEMS_AND_MASKS: Final = (*ITEM_COLUMNS, *MASK_COLUMNS)
 _IS_WEB: Final = items.c.image.startswith("https://")
 # Position 9 is in the host of https://, and in the bucket of s3://, which has three characters at least.
 _BEHIND_HOST: Final = func.substr(items.c.image, func.strpos(func.substr(items.c.image, 9), "/") + 9)
-_KEY: Final = func.split_part(_BEHIND_HOST, case((_IS_WEB, "?"), else_=VERSION_MARK), 1)
+_BEFORE_MARK: Final = func.split_part(_BEHIND_HOST, case((_IS_WEB, "?"), else_=VERSION_MARK), 1)
+_KEY: Final = func.regexp_replace(_BEFORE_MARK, PAGE_IN_SQL, "")
 _NAME_HASH: Final = func.hashtextextended(_KEY, 0).label("name_hash")
 _HAS_SUCCEEDED: Final = results.c.state == ResultState.SUCCEEDED
 _ALL_ITEMS: Final = _export_page(items, _ITEMS_AND_MASKS)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from db.object_uri import ObjectUri, UriError, object_uri, prefix_uri, split_uri
+from db.image_page import page_of, without_page
+from db.object_uri import ObjectUri, UriError, image_uri, object_uri, prefix_uri, split_uri
+from db.web_image import file_path, shown_image, web_image
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,21 @@ def test_what_names_no_version_is_refused(uri: str) -> None:
 
 def test_the_limit_of_a_key_does_not_count_the_version() -> None:
     assert object_uri("s3://bucket/" + "k" * 1024 + "?versionId=" + "v" * 1024).key == "k" * 1024
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/a.tif", "s3://bucket/a.tif?versionId=7", "https://host/a.tif?sig=1"])
+def test_an_image_may_name_a_page(uri: str) -> None:
+    assert (page_of(f"{uri}#page=3"), without_page(f"{uri}#page=3")) == (3, uri) and page_of(uri) is None
+    if uri.startswith("s3"):
+        assert image_uri(f"{uri}#page=3") == split_uri(f"{uri}#page=3") == object_uri(uri)
+        with pytest.raises(UriError, match="is for images"):
+            object_uri(f"{uri}#page=3")
+    else:
+        assert web_image(f"{uri}#page=3") == web_image(uri)
+        assert (shown_image(f"{uri}#page=3"), file_path(f"{uri}#page=3")) == ("https://host/a.tif?…#page=3", "a.tif")
+        for wrong in ("#page=0", "#page=", "#page=x", "#page=3#page=3", "#frame"):
+            with pytest.raises(UriError, match="fragment"):
+                web_image(uri + wrong)
 
 
 def test_a_prefix_has_no_version() -> None:

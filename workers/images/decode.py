@@ -46,17 +46,17 @@ class Upright:
     georeference: Georeference | None = None
 
 
-def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO) -> Upright:
+def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO, page: int | None = None) -> Upright:
     """Bytes → upright RGB. `docs/formats.md` says what is read and what is lost.
 
-    Raises ItemFailed with UNSUPPORTED_FORMAT, IMAGE_TOO_LARGE (before any pixel is decoded) or DECODE_FAILED, and
-    MemoryError.
+    Raises ItemFailed with UNSUPPORTED_FORMAT, WRONG_PAGE, IMAGE_TOO_LARGE (before any pixel is decoded) or
+    DECODE_FAILED, and MemoryError.
     """
     if not data:
         raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, "the object is empty (0 bytes)")
     kind = _recognise(data)
     try:
-        raster = kind.read(data, max_pixels)
+        raster = _read(kind, data, max_pixels, page)
         gray_or_rgb, scaled = to_bytes(raster, depth)
     except Image.DecompressionBombError as error:
         raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, str(error)) from error
@@ -69,6 +69,14 @@ def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO) -> Upright:
     return Upright(upright, raster.orientation, raster.frames, said, raster.georeference)
 
 
+def _read(kind: Format, data: bytes, max_pixels: int, page: int | None) -> Raster:
+    if page is None:
+        return kind.read(data, max_pixels)
+    if kind.read_page is None:
+        raise ItemFailed(ItemReason.WRONG_PAGE, f"a {kind.name} file has no pages: leave #page={page} out")
+    return kind.read_page(data, max_pixels, page)
+
+
 def _recognise(data: bytes) -> Format:
     found = next((kind for kind in FORMATS if kind.recognises(data)), None)
     if found is None:
@@ -78,7 +86,7 @@ def _recognise(data: bytes) -> Format:
 
 
 def _frames(raster: Raster) -> tuple[Said, ...]:
-    if raster.frames < 2:
+    if raster.frames < 2 or raster.page is not None:
         return ()
     count = f"at least {MAX_FRAMES}" if raster.frames == MAX_FRAMES else str(raster.frames)
     return ((WarningCode.FRAMES_IGNORED, f"the file holds {count} images; the first was taken"),)

@@ -13,7 +13,10 @@ _HEIC_BRANDS: Final = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 m
 
 @dataclass(frozen=True)
 class Format:
-    """`recognises` looks at the first bytes only; `read` decodes the first picture within `max_pixels`."""
+    """`recognises` looks at the first bytes only; `read` decodes the first picture within `max_pixels`.
+
+    `read_page`: of a format whose files have pages, decodes the one with this number.
+    """
 
     name: str
     extensions: tuple[str, ...]
@@ -21,6 +24,7 @@ class Format:
     lost: str
     recognises: Callable[[bytes], bool]
     read: Callable[[bytes, int], Raster]
+    read_page: Callable[[bytes, int, int], Raster] | None = None
 
 
 def _begins(*magics: bytes) -> Callable[[bytes], bool]:
@@ -88,10 +92,11 @@ FORMATS: Final = (
         name="TIFF",
         extensions=("tif", "tiff"),
         reader="tifffile, Pillow (libtiff)",
-        lost="bands after the first three, alpha; pages after the first; samples of more than 8 bits become 8-bit; "
+        lost="bands after the first three, alpha; samples of more than 8 bits become 8-bit; "
         "ICC profile; CMYK becomes RGB without a profile",
         recognises=_begins(*tiff.SIGNATURES),
         read=tiff.read,
+        read_page=tiff.read_page,
     ),
     Format(
         name="GIF",

@@ -22,7 +22,7 @@ class Raster:
 
     `largest`: the value that the file declares as the brightest. `None`: it declares none. uint8 samples always go to
     255. `inverted`: 0 is white. `orientation`: the EXIF value, 1 where none was found. `georeference`: of the upright
-    picture.
+    picture. `page`: which of the pictures in the file it is, where it was asked for by its number.
     """
 
     samples: NDArray[Any]
@@ -30,6 +30,7 @@ class Raster:
     inverted: bool = False
     orientation: int = 1
     frames: int = 1
+    page: int | None = None
     warnings: tuple[Said, ...] = ()
     georeference: Georeference | None = None
 

@@ -22,6 +22,7 @@ from workers.images.raster import Said, check_size
 from workers.images.tiff_kinds import CMYK, PALETTE, WHITE_IS_ZERO, check_kind, check_tags, refused
 from workers.images.tiff_segments import Segments
 
+_DESCRIPTION: Final = 270
 _LARGEST: Final = (341, 281)
 """SMaxSampleValue, MaxSampleValue."""
 _FLAVOURS: Final[dict[str, Any]] = dict.fromkeys(("is_lsm", "is_scanimage", "is_stk", "is_ndpi", "is_nih"), False)
@@ -48,6 +49,11 @@ class Page:
     def some(self, most: int) -> NDArray[Any]:
         """All samples of up to `most` strips or tiles, evenly spread."""
         return np.concatenate([_colours(self._page, part).reshape(-1) for part in self._segments.some(most)])
+
+    @property
+    def description(self) -> str:
+        found = self._page.tags.valueof(_DESCRIPTION)
+        return found if isinstance(found, str) else ""
 
     @property
     def bands(self) -> int:

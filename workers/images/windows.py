@@ -17,7 +17,7 @@ from workers.failures import ItemFailed
 from workers.images.depth import Range, range_of, range_warning, scaled
 from workers.images.ifd import Directories, Octets
 from workers.images.raster import Said
-from workers.images.tiff import SIGNATURES
+from workers.images.tiff import SIGNATURES, check_planes, chosen
 from workers.images.tiff_page import Page, open_page
 from workers.images.turning import stored_window, turned, turned_size
 
@@ -68,9 +68,10 @@ class Windows:
 
 @contextmanager
 def open_windows(
-    data: Octets, max_pixels: int, depth: Depth = Depth.AUTO, known: Range | None = None
+    data: Octets, max_pixels: int, depth: Depth = Depth.AUTO, known: Range | None = None, number: int | None = None
 ) -> Iterator[Windows]:
-    """`max_pixels`: of one window. `known`: the range that another reader of the same picture has found.
+    """`max_pixels`: of one window. `known`: the range that another reader of the same picture has found. `number`: of
+    the page, the first is 1. None: the only one.
 
     Raises ItemFailed, as `decode` does, and UNSUPPORTED_FORMAT where the file is no TIFF.
     """
@@ -78,10 +79,9 @@ def open_windows(
         raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, "only TIFF files are read by windows")
     directories = Directories(data)
     pages = directories.pages()
-    if not pages:
-        raise ItemFailed(ItemReason.DECODE_FAILED, "the TIFF has no directory: it is cut off or damaged")
-    offset, overviews = pages[0]
+    offset, overviews = chosen(pages, number)
     with open_page(data, offset, directories, None, max_pixels, MOST_PIXELS) as page:
+        check_planes(page, len(pages))
         found = known
         if known is None and page.dtype != np.uint8:
             found = _range(data, directories, page, overviews, depth, max_pixels)

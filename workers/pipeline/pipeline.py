@@ -21,6 +21,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+from db.image_page import page_of
 from db.states import ItemReason
 from db.traces import Value, span
 from db.web_image import shown_image
@@ -146,7 +147,7 @@ class Pipeline:
         try:
             with _timed(ticket, "decode"):
                 crash_points.reach("decoding", ticket.job_id)
-                upright = decode(ticket.data, self._settings.max_image_pixels, ticket.depth)
+                upright = decode(ticket.data, self._settings.max_image_pixels, ticket.depth, page_of(ticket.uri))
                 ticket.data = b""
                 ticket.height, ticket.width = upright.pixels.shape[:2]
                 ticket.orientation, ticket.frames = upright.orientation, upright.frames

@@ -9,6 +9,7 @@ from PIL import Image
 
 from db.states import WarningCode
 from tests.workers.images.encoding import pillow, png, read, smooth, tiff
+from workers.failures import ItemFailed
 from workers.images.gif import count_frames
 from workers.images.ifd import Directories
 from workers.images.raster import MAX_FRAMES
@@ -22,7 +23,7 @@ def animated(kind: str, frames: int, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7])
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_frames_are_counted(kind: str, frames: int) -> None:
     options: dict[str, int] = {"WEBP": {"lossless": 1}, "AVIF": {"speed": 10}}.get(kind, {})
     found = read(animated(kind, frames, **options))
@@ -75,7 +76,8 @@ def test_a_chain_of_a_million_directories_is_counted_up_to_the_limit() -> None:
     chain = b"".join(struct.pack("<HI", 0, len(first) + 6 * (i + 1)) for i in range(10**6))
     file = bytes(head) + chain
     assert len(list(Directories(file).offsets())) == MAX_FRAMES
-    assert np.array_equal(read(file).pixels, smooth())
+    with pytest.raises(ItemFailed, match="has 10000 pages"):
+        read(file)
 
 
 @pytest.mark.parametrize("cut", [0, 5, 12, 13, 14, 100, 800, 2000])

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from db.states import Depth, ItemReason, WarningCode
+from model.tiles.grid import Window
 from tests.workers.images.encoding import CAP, case, gray, noise, pillow, plain, read, smooth, tiff
 from workers.failures import ItemFailed
 from workers.images import decode
+from workers.images.windows import open_windows
 
 RGB = noise()
 GRAY = RGB[..., 0]
@@ -203,14 +205,33 @@ def test_jpeg_inside_is_what_libtiff_reads(tiled: bool) -> None:
 
 
 @pytest.mark.parametrize("bigtiff", [False, True])
-def test_pages_after_the_first_are_counted(bigtiff: bool) -> None:
+def test_each_page_is_an_image(bigtiff: bool) -> None:
+    pages = [RGB, smooth(), RGB[::-1]]
     out = io.BytesIO()
     with tifffile.TiffWriter(out, bigtiff=bigtiff) as writer:
-        for i in range(5):
-            writer.write(RGB if i == 0 else smooth(), photometric="rgb", metadata=None)
-    found = read(out.getvalue())
-    assert found.frames == 5 and np.array_equal(found.pixels, RGB)
-    assert found.warnings == ((WarningCode.FRAMES_IGNORED, "the file holds 5 images; the first was taken"),)
+        for page in pages:
+            writer.write(page, photometric="rgb", metadata=None, subifds=0)
+            writer.write(page[::2, ::2], photometric="rgb", metadata=None, subfiletype=1)  # a smaller copy
+    file = out.getvalue()
+    for number, page in enumerate(pages, 1):
+        found = decode(file, CAP, page=number)
+        assert np.array_equal(found.pixels, page) and (found.frames, found.warnings) == (3, ())
+        with open_windows(file, CAP, number=number) as windows:
+            assert np.array_equal(windows.read(Window(10, 5, 30, 20)), page[5:25, 10:40])
+    for wanted, why in (
+        (None, "3 pages: name one as #page=1 … #page=3"),
+        (4, "no page 4: the TIFF has 3"),
+    ):
+        with pytest.raises(ItemFailed, match=why) as raised:
+            decode(file, CAP, page=wanted)
+        assert raised.value.reason is ItemReason.WRONG_PAGE
+    with pytest.raises(ItemFailed, match="a PNG file has no pages"):
+        decode(pillow("PNG", RGB), CAP, page=1)
+
+
+def test_an_imagej_stack_in_one_page_is_not_its_first_plane() -> None:
+    with pytest.raises(ItemFailed, match="an ImageJ stack of 12 planes"):
+        read(tiff(GRAY, photometric="minisblack", description="ImageJ=1.54f\nimages=12\nslices=12\n", metadata=None))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

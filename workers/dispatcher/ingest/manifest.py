@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from db.allow_list import AllowList
-from db.object_uri import UriError, object_uri, split_uri
+from db.object_uri import UriError, image_uri, split_uri
 from db.states import ItemReason, JobReason
 from intake.fields import is_plain_text
 from intake.item import Fault, ItemRow, Prompting
@@ -188,7 +188,7 @@ def _header(line: Line) -> tuple[str, ...]:
 
 def _is_image(text: str) -> bool:
     try:
-        object_uri(text)
+        image_uri(text)
     except UriError:
         return False
     return True
