@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 from tests.attacks.attack import Target, attack, picture
@@ -51,6 +52,33 @@ def frames(target: Target) -> str:
     item = target.item(target.items(target.put(f"{target.prefix()}a.gif", out.getvalue())))
     assert item["frames"] == 3 and "FRAMES_IGNORED" in codes(item), item
     return f"frames: {item['frames']}, warnings: {codes(item)}"
+
+
+@attack("a TIFF of three pages, none of them named", "the first page was taken")
+def pages(target: Target) -> str:
+    out = io.BytesIO()
+    shades = [Image.new("L", (32, 32), shade) for shade in (0, 120, 240)]
+    shades[0].save(out, format="TIFF", save_all=True, append_images=shades[1:])
+    uri = target.put(f"{target.prefix()}a.tif", out.getvalue())
+    reasons = [target.item(target.items(uri + page))["error"] for page in ("", "#page=3", "#page=4")]
+    assert [reason and reason["reason"] for reason in reasons] == ["WRONG_PAGE", None, "WRONG_PAGE"], reasons
+    return "none named, the last, one more: WRONG_PAGE, read, WRONG_PAGE"
+
+
+@attack("a GeoTIFF whose keys lie, and one whose CRS names a file of the worker", "a crash, or the file was opened")
+def georeferences(target: Target) -> str:
+    place = [(33550, 12, 3, (1.0, 1.0, 0.0), True), (33922, 12, 6, (0.0,) * 6, True)]
+    file = "ESRI PE String = GEOGCS[a,DATUM[d,SPHEROID[s,6378137,298]],EXTENSION[PROJ4,+nadgrids=/etc/passwd]]"
+    keys = {"lies": (1, 1, 0, 9999, 7, 7, 7, 7), "file": (1, 1, 0, 1, 3073, 34737, len(file), 0)}
+    said = []
+    for name, values in keys.items():
+        out = io.BytesIO()
+        tags = [*place, (34735, 3, len(values), values, True), (34737, 2, 0, file, True)]
+        tifffile.imwrite(out, np.zeros((32, 32), np.uint8), photometric="minisblack", extratags=tags)
+        item = target.item(target.items(target.put(f"{target.prefix()}{name}.tif", out.getvalue())))
+        assert item["state"] == "succeeded" and item["georeference"] is None, item
+        said.append(f"{name}: {codes(item)}")
+    return "; ".join(said)
 
 
 @attack("a 12-bit image in a 16-bit PNG", "16 grey levels were left")

@@ -1,5 +1,6 @@
 """A GeoTIFF through the whole service: a known field comes back where it is on the ground."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,14 @@ def test_a_field_comes_back_where_it_is(http: httpx.Client, pictures: Bucket, tm
     field = box(WEST + x0 * PIXEL, NORTH - y1 * PIXEL, WEST + x1 * PIXEL, NORTH - y0 * PIXEL)
     assert polygon.bounds == pytest.approx(field.bounds, abs=PIXEL + 0.01)
     assert polygon.intersection(field).area > 0.98 * polygon.union(field).area
+
+
+def test_uploads_and_prompts_outside(http: httpx.Client) -> None:
+    """An uploaded GeoTIFF has its georeference. A prompt in the units of the map is outside of it, and says so."""
+    prompts = [{"id": "field", "box": FIELD}, {"id": "map", "points": [[WEST + 100, NORTH - 100]], "labels": [1]}]
+    request = json.dumps({"task": {"type": "prompted"}, "prompts": prompts})
+    files: Any = {"image": ("a.tif", _scene(), "image/tiff"), "request": (None, request, "application/json")}
+    found = http.post("/v1/segment", files=files).json()
+    assert found["georeference"] == {"crs": "EPSG:32633", "transform": [PIXEL, 0, WEST, 0, -PIXEL, NORTH]}
+    assert [mask["prompt_id"] for mask in found["masks"]] == ["field"]
+    assert [(one["code"], one["prompt_id"]) for one in found["warnings"]] == [("PROMPT_FAILED", "map")]
