@@ -35,13 +35,13 @@ ABOUT = """A GeoPackage (OGC 12-128), as QGIS, ArcGIS, GDAL and geopandas read i
 - At most 100 layers: masks of further CRSs are in `epsg_4326`.
 - The file is written whole before its first byte is sent. It has at
   most 2 GiB. Take a larger job in parts by `page_size`, or as an `output`."""
-_MOST_BYTES: Final = 2 << 30
+MOST_BYTES: Final = 2 << 30
 """On the disk of the process that writes the file."""
 _PIECE: Final = 256 * 1024
-_AT_ONCE: Final = 500
+AT_ONCE: Final = 500
 """Features that are written together."""
 _BYTES_AT_ONCE: Final = 2**20
-_LAYERS: Final = 100
+LAYERS: Final = 100
 _LONLAT: Final = "EPSG:4326"
 _PIXELS: Final = "pixels"
 _NO_CRS: Final = 'LOCAL_CS["Undefined Cartesian SRS",UNIT["pixel",1]]'
@@ -75,13 +75,13 @@ class _Package:
 
     def check_size(self) -> None:
         """Before another item. Raises FileTooLarge, so that a single item is always written."""
-        if self._layers and self._path.stat().st_size > _MOST_BYTES:
-            raise FileTooLarge(f"the file has more than {_MOST_BYTES >> 30} GiB: take it in parts by `page_size`")
+        if self._crs and self._path.stat().st_size > MOST_BYTES:
+            raise FileTooLarge(f"the file has more than {MOST_BYTES >> 30} GiB: take it in parts by `page_size`")
 
     def layer(self, crs: str | None) -> str | None:
         """The layer of a CRS. None: there are too many."""
         name = _PIXELS if crs is None else _layer_name(crs)
-        if name not in self._crs and len(self._crs) >= _LAYERS and name not in (_PIXELS, _layer_name(_LONLAT)):
+        if name not in self._crs and len(self._crs) >= LAYERS and name not in (_PIXELS, _layer_name(_LONLAT)):
             return None
         if name not in self._crs:
             self._crs[name] = _NO_CRS if crs is None else wkt_of(crs) or _NO_CRS
@@ -90,7 +90,7 @@ class _Package:
     def add(self, layer: str, geometry: bytes | None, about: dict[str, Any]) -> None:
         self._waiting.setdefault(layer, []).append((geometry, about))
         self._held += len(geometry or b"") + 1000
-        if len(self._waiting[layer]) >= _AT_ONCE or self._held > _BYTES_AT_ONCE:
+        if len(self._waiting[layer]) >= AT_ONCE or self._held > _BYTES_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
@@ -156,7 +156,7 @@ async def _made(source: Source, package: _Package) -> None:
     columns = ("item_id", "custom_id", "image", "reason", "detail")
     async for item in failed_items(source):
         failed.append(item)
-        if len(failed) == _AT_ONCE:
+        if len(failed) == AT_ONCE:
             await asyncio.to_thread(package.table, "failed_items", failed, columns)
             failed = []
     await asyncio.to_thread(package.table, "failed_items", failed, columns)

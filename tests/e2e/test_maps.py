@@ -70,7 +70,7 @@ def test_a_field_comes_back_where_it_is(http: httpx.Client, pictures: Bucket, tm
 
 def test_uploads_and_prompts_outside(http: httpx.Client) -> None:
     """An uploaded GeoTIFF has its georeference. A prompt in the units of the map is outside of it, and says so."""
-    prompts = [{"id": "field", "box": FIELD}, {"id": "map", "points": [[WEST + 100, NORTH - 100]], "labels": [1]}]
+    prompts = [{"id": "field", "box": FIELD}, {"id": "map", "points": [[WEST + 100, 400]], "labels": [1]}]
     request = json.dumps({"task": {"type": "prompted"}, "prompts": prompts})
     files: Any = {"image": ("a.tif", _scene(), "image/tiff"), "request": (None, request, "application/json")}
     found = http.post("/v1/segment", files=files).json()

@@ -113,14 +113,14 @@ async def test_a_job_without_masks_is_a_whole_package(service: Service, tmp_path
 
 async def test_many_crss_and_many_features(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Features are written in groups, and layers are limited. What is left over is in longitude and latitude."""
-    monkeypatch.setattr(gpkg, "_AT_ONCE", 3)
-    monkeypatch.setattr(gpkg, "_LAYERS", 2)
+    monkeypatch.setattr(gpkg, "AT_ONCE", 3)
+    monkeypatch.setattr(gpkg, "LAYERS", 2)
     wheres = [UTM | {"crs": f"EPSG:{code}"} for code in (32633, 32632, 32631, 32633)]
     url = await _results(service, [result_row([_with_hole()] * 4) | {"georeference": where} for where in wheres])
     layers = _layers((await service.client.get(url, params={"format": "gpkg"})).content, tmp_path)
     counts = {name: len(geometries) for name, (_, geometries, _) in layers.items() if name.startswith("epsg")}
     assert counts == {"epsg_32633": 8, "epsg_32632": 4, "epsg_4326": 4}
-    monkeypatch.setattr(gpkg, "_MOST_BYTES", 1)
+    monkeypatch.setattr(gpkg, "MOST_BYTES", 1)
     answer = await service.client.get(url, params={"format": "gpkg"})
     assert (answer.status_code, answer.json()["reason"]) == (422, "FILE_TOO_LARGE")
     one = await service.client.get(url, params={"format": "gpkg", "page_size": 1})
