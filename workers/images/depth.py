@@ -3,10 +3,12 @@
 | rule | black | white |
 |---|---|---|
 | `auto` | 0 | the brightest value that the file declares, else the largest of the fewest bits that hold every sample |
+| `auto` of a file with a georeference | as by `percentiles` | as by `percentiles` |
 | `percentiles` | the .1th percentile of the picture | the 99.9th |
 | `full_range` | 0 | the largest value of the number type |
 
-Samples of 8 bits are never changed. Where white is the largest value of n bits, the upper 8 of the n are taken.
+Samples without data are left out of percentiles. Samples of 8 bits are never changed. Where white is the largest value
+of n bits, the upper 8 of the n are taken.
 """
 
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from db.georeference import Georeference
 from db.states import Depth, ItemReason, WarningCode
 from workers.failures import ItemFailed
 from workers.images.raster import Raster, Said
@@ -31,8 +34,13 @@ def to_bytes(raster: Raster, depth: Depth) -> tuple[NDArray[np.uint8], tuple[Sai
     samples: NDArray[Any] = raster.samples
     if samples.dtype == np.uint8:
         return scaled(samples, None, raster.inverted), ()
-    found = range_of(samples, raster.largest, depth)
+    found = range_of(samples, raster.largest, rule(depth, raster.georeference), raster.nodata)
     return scaled(samples, found, raster.inverted), (range_warning(samples.dtype, found),)
+
+
+def rule(depth: Depth, georeference: Georeference | None) -> Depth:
+    """Imagery seldom uses the bits of its samples: a few clouds are bright, and the ground is dark."""
+    return Depth.PERCENTILES if depth is Depth.AUTO and georeference is not None else depth
 
 
 def scaled(samples: NDArray[Any], found: Range | None, inverted: bool) -> NDArray[np.uint8]:
@@ -43,10 +51,10 @@ def scaled(samples: NDArray[Any], found: Range | None, inverted: bool) -> NDArra
     return 255 - samples if inverted else samples
 
 
-def range_of(samples: NDArray[Any], largest: int | None, depth: Depth) -> Range:
-    """Black and white. `largest`: what the file declares. Raises ItemFailed where `depth` gives no range."""
+def range_of(samples: NDArray[Any], largest: int | None, depth: Depth, nodata: float | None = None) -> Range:
+    """Black and white. `largest` and `nodata`: what the file declares. Raises ItemFailed where `depth` gives none."""
     if depth is Depth.PERCENTILES:
-        return _percentiles(samples)
+        return _percentiles(samples, nodata)
     if samples.dtype.kind == "f":
         raise _unknown_range(f"{samples.dtype.itemsize * 8}-bit float")
     if depth is Depth.FULL_RANGE:
@@ -63,10 +71,12 @@ def _unknown_range(kind: str) -> ItemFailed:
     return ItemFailed(ItemReason.UNSUPPORTED_FORMAT, detail)
 
 
-def _percentiles(samples: NDArray[Any]) -> tuple[float, float]:
+def _percentiles(samples: NDArray[Any], nodata: float | None) -> tuple[float, float]:
     step = max(1, int(np.sqrt(samples.size / _LOOKED_AT)))
     looked_at = samples[(slice(None, None, step),) * min(2, samples.ndim)].astype(np.float64)
     looked_at = looked_at[np.isfinite(looked_at)]
+    if nodata is not None and (found := looked_at[looked_at != nodata]).size:
+        looked_at = found
     if not looked_at.size:
         raise ItemFailed(ItemReason.DECODE_FAILED, "no sample is a finite number")
     low, high = (float(value) for value in np.percentile(looked_at, _PERCENTILES))

@@ -19,10 +19,11 @@ from db.states import WarningCode
 from workers.images.raster import Said
 from workers.images.turning import stored_point
 
-_SCALE, _TIEPOINTS, _MATRIX, _KEYS, _DOUBLES, _TEXT = 33550, 33922, 34264, 34735, 34736, 34737
-_MOST: Final = {_SCALE: 3, _TIEPOINTS: 6 * 1024, _MATRIX: 16, _KEYS: 4 * 256, _DOUBLES: 1024, _TEXT: 16_384}
+GEO_KEYS: Final = 34735
+_SCALE, _TIEPOINTS, _MATRIX, _DOUBLES, _TEXT = 33550, 33922, 34264, 34736, 34737
+_MOST: Final = {_SCALE: 3, _TIEPOINTS: 6 * 1024, _MATRIX: 16, GEO_KEYS: 4 * 256, _DOUBLES: 1024, _TEXT: 16_384}
 """Values of each tag."""
-_KINDS: Final = {_KEYS: 3, _TEXT: 2}
+_KINDS: Final = {GEO_KEYS: 3, _TEXT: 2}
 """SHORT, ASCII; the others are DOUBLE."""
 _MOST_WKT: Final = 16_384
 _OTHER_FILE: Final = re.compile(r"EXTENSION\[|PARAMETERFILE\[|nadgrids|geoidgrids", re.IGNORECASE)
@@ -35,7 +36,7 @@ Found = tuple[Georeference | None, tuple[Said, ...]]
 def georeference(page: TiffPage, orientation: int) -> Found:
     """Of the upright picture. With a warning where the file says something that cannot be used."""
     tags = {tag: page.tags.valueof(tag) for tag in _MOST if tag in page.tags}
-    if _KEYS not in tags:
+    if GEO_KEYS not in tags:
         return None, ()
     try:
         crs, stored = _read(tags)

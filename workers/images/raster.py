@@ -23,6 +23,7 @@ class Raster:
     `largest`: the value that the file declares as the brightest. `None`: it declares none. uint8 samples always go to
     255. `inverted`: 0 is white. `orientation`: the EXIF value, 1 where none was found. `georeference`: of the upright
     picture. `page`: which of the pictures in the file it is, where it was asked for by its number.
+    `nodata`: the value of samples that are none, as the file declares it.
     """
 
     samples: NDArray[Any]
@@ -33,6 +34,7 @@ class Raster:
     page: int | None = None
     warnings: tuple[Said, ...] = ()
     georeference: Georeference | None = None
+    nodata: float | None = None
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

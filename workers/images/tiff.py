@@ -62,4 +62,5 @@ def _read(data: bytes, max_pixels: int, wanted: int | None) -> Raster:
             page=wanted,
             warnings=page.warnings + said,
             georeference=found,
+            nodata=page.nodata,
         )

@@ -4,8 +4,9 @@ A page comes out exact, or is refused with a reason. It never comes out as other
 """
 
 import io
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import numpy as np
@@ -16,13 +17,14 @@ from tifffile import TiffFile, TiffPage
 from db.georeference import Georeference
 from db.states import WarningCode
 from model.tiles.grid import Window
-from workers.images.geotiff import georeference
+from workers.images.geotiff import GEO_KEYS, georeference
 from workers.images.ifd import ORIENTATION, Directories, Octets
 from workers.images.raster import Said, check_size
 from workers.images.tiff_kinds import CMYK, PALETTE, WHITE_IS_ZERO, check_kind, check_tags, refused
 from workers.images.tiff_segments import Segments
 
 _DESCRIPTION: Final = 270
+_NODATA: Final = 42113
 _LARGEST: Final = (341, 281)
 """SMaxSampleValue, MaxSampleValue."""
 _FLAVOURS: Final[dict[str, Any]] = dict.fromkeys(("is_lsm", "is_scanimage", "is_stk", "is_ndpi", "is_nih"), False)
@@ -40,7 +42,8 @@ class Page:
         self.inverted = page.photometric == WHITE_IS_ZERO
         self._kept = _kept(page) if bands is None else _chosen(page, bands)
         self._all = bands is not None
-        self._segments = Segments(page, data, self._kept, max_pixels, None)
+        fill = (self.nodata or 0.0) if GEO_KEYS in page.tags else None
+        self._segments = Segments(page, data, self._kept, max_pixels, fill)
 
     def samples(self, window: Window) -> NDArray[Any]:
         """(height, width) or (height, width, 3) of pixels as they are stored, not yet turned upright."""
@@ -49,6 +52,15 @@ class Page:
     def some(self, most: int) -> NDArray[Any]:
         """All samples of up to `most` strips or tiles, evenly spread."""
         return np.concatenate([_colours(self._page, part).reshape(-1) for part in self._segments.some(most)])
+
+    @property
+    def nodata(self) -> float | None:
+        """The value of samples that are none, as GDAL writes it."""
+        found = self._page.tags.valueof(_NODATA)
+        with suppress(ValueError, TypeError):
+            value = float(str(found).strip("\0 "))
+            return value if math.isfinite(value) else None
+        return None
 
     @property
     def description(self) -> str:

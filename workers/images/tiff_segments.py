@@ -127,7 +127,7 @@ class Segments:
         encoded = self._encoded(index)
         if encoded is None:
             _, (_, _, top, left, _), (_, rows, columns, samples) = page.decode(None, index)
-            whole = np.full((rows, columns, samples), self._fill, page.dtype)
+            whole = np.full((rows, columns, samples), np.float64(self._fill).astype(page.dtype), page.dtype)
             return whole[: page.imagelength - top, : page.imagewidth - left]
         if page.compression == JPEG:
             self._check_jpeg(encoded)

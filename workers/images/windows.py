@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from db.states import Depth, ItemReason
 from model.tiles.grid import Window
 from workers.failures import ItemFailed
-from workers.images.depth import Range, range_of, range_warning, scaled
+from workers.images.depth import Range, range_of, range_warning, rule, scaled
 from workers.images.ifd import Directories, Octets
 from workers.images.raster import Said
 from workers.images.tiff import SIGNATURES, check_planes, chosen
@@ -84,7 +84,8 @@ def open_windows(
         check_planes(page, len(pages))
         found = known
         if known is None and page.dtype != np.uint8:
-            found = _range(data, directories, page, overviews, depth, max_pixels)
+            ruled = rule(depth, page.georeference()[0])
+            found = _range(data, directories, page, overviews, ruled, max_pixels)
         yield Windows(page, found, max_pixels)
 
 
@@ -97,5 +98,5 @@ def _range(
                 continue
             if smaller.width * smaller.height <= _MOST_OF_OVERVIEW:
                 whole = Window(0, 0, smaller.width, smaller.height)
-                return range_of(smaller.samples(whole), page.largest, depth)
-    return range_of(page.some(_PARTS), page.largest, depth)
+                return range_of(smaller.samples(whole), page.largest, depth, page.nodata)
+    return range_of(page.some(_PARTS), page.largest, depth, page.nodata)

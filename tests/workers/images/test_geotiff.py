@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.windows
 from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine, from_origin
 
@@ -91,3 +92,32 @@ def test_damaged_keys_never_fail_the_picture(keys: tuple[int, ...]) -> None:
 def test_a_plain_tiff_has_none() -> None:
     assert read(tiff(smooth(), photometric="rgb")).georeference is None
     assert Georeference.of(None) is None and callable(georeference)
+
+
+def test_imagery_of_16_bits_is_scaled_by_percentiles_without_nodata() -> None:
+    ground = np.random.default_rng(0).integers(800, 1200, (1, 200, 300)).astype(np.int16)
+    ground[:, :80] = -9999
+    ground[:, 100, 100] = 20_000  # a cloud
+    with rasterio.MemoryFile() as file:
+        options = {"driver": "GTiff", "height": 200, "width": 300, "count": 1, "dtype": "int16", "tiled": True}
+        with file.open(**options, crs="EPSG:32633", transform=UTM, nodata=-9999, blockxsize=64, blockysize=64) as out:
+            out.write(ground)
+        data = bytes(file.read())
+    found = read(data).pixels[..., 0]
+    assert found[:80].max() == 0 and found[100, 100] == 255
+    assert np.percentile(found[80:], 10) < 30 and np.percentile(found[80:], 90) > 225
+    with open_windows(data, CAP) as windows:
+        assert windows.range is not None and 795 <= windows.range[0] < windows.range[1] <= 1205
+
+
+def test_absent_tiles_of_a_geotiff_are_nodata() -> None:
+    pixels = np.zeros((3, 128, 128), np.uint8)
+    pixels[:, 64:, 64:] = np.moveaxis(smooth(64, 64), 2, 0)
+    with rasterio.MemoryFile() as file:
+        options = {"driver": "GTiff", "height": 128, "width": 128, "count": 3, "dtype": "uint8", "tiled": True}
+        with file.open(
+            **options, crs="EPSG:32633", transform=UTM, blockxsize=64, blockysize=64, sparse_ok=True, nodata=0
+        ) as out:
+            out.write(pixels[:, 64:, 64:], window=rasterio.windows.Window(64, 64, 64, 64))
+        data = bytes(file.read())
+    assert np.array_equal(np.moveaxis(read(data).pixels, 2, 0), pixels)
