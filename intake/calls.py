@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from db.bands import Bands
 from db.states import Depth, ItemReason
 
 _VERSION: Final = "now:1:"
@@ -78,6 +79,7 @@ class Call(_Head):
     task: dict[str, Any] | None = None
     image: str | None = None
     depth: Depth = Depth.AUTO
+    bands: Bands | None = None
     places: tuple[str, ...] | None = None
     etags: tuple[str, ...] = ()
 

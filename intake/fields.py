@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Annotated, Final, TypeGuard
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from db.bands import MOST, Bands
 from db.globs import CONTROL_CHARACTERS
 from db.object_uri import UriError, image_uri
 from db.web_image import is_web, web_image
@@ -54,5 +55,22 @@ def each_once(what: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
     return check
 
 
+def _bands(bands: Bands) -> Bands:
+    """For pydantic."""
+    if len(bands) not in (1, 3) or len(set(bands)) < len(bands):
+        raise PydanticCustomError("bands", "must be one band, or three different ones")
+    return bands
+
+
 PlainText = Annotated[str, Field(min_length=1, max_length=_LONGEST), AfterValidator(plain)]
+BandNumbers = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=MOST)], ...],
+    AfterValidator(_bands),
+    WithJsonSchema(
+        {
+            **{"type": "array", "minItems": 1, "maxItems": 3, "uniqueItems": True},
+            "items": {"type": "integer", "minimum": 1, "maximum": MOST},
+        }
+    ),
+]
 ImageURI = Annotated[str, AfterValidator(_image_uri), Field(examples=["s3://bucket/photos/a.jpg"])]

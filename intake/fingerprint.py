@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from db.bands import Bands
 from db.image_page import page_of
 from db.object_uri import split_uri
 from db.states import Depth
@@ -28,18 +29,29 @@ class Model(NamedTuple):
 
 
 def fingerprint(
-    tag: str, *, tenant: str, image: str, model: Model, task: Task, depth: Depth, rules: int = _RULES
+    tag: str,
+    *,
+    tenant: str,
+    image: str,
+    model: Model,
+    task: Task,
+    depth: Depth,
+    bands: Bands | None,
+    rules: int = _RULES,
 ) -> bytes:
     """Of the result of an object. `tag` changes with the object's content."""
     of = [rules, tenant, _place(image), tag, model.name, model.revision, model.precision, depth.value]
+    of += [] if bands is None else [bands]
     digest = hashlib.sha256(json.dumps(of).encode())
     digest.update(TASK.dump_json(task))
     return digest.digest()[:_BYTES]
 
 
-def is_of(stored: bytes, tag: str, *, tenant: str, image: str, model: Model, task: Task, depth: Depth) -> bool:
+def is_of(
+    stored: bytes, tag: str, *, tenant: str, image: str, model: Model, task: Task, depth: Depth, bands: Bands | None
+) -> bool:
     """Whether a stored result was made from the object with this tag, by the rules of any release."""
-    same: Any = {"tenant": tenant, "image": image, "model": model, "task": task, "depth": depth}
+    same: Any = {"tenant": tenant, "image": image, "model": model, "task": task, "depth": depth, "bands": bands}
     return any(fingerprint(tag, **same, rules=rules) == stored for rules in range(1, _RULES + 1))
 
 

@@ -74,6 +74,7 @@ def _call(text: bytes, uploaded: bool, kind: type[EmbeddingRequest], tenant: Ten
         task=_task(raw),
         image=asked.image,
         depth=asked.depth or Depth.AUTO,
+        bands=asked.bands,
         places=tenant.places,
     )
 

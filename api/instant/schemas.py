@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.items.views import Georeference, ItemWarning, MaskBody
 from api.jobs.schemas import PromptedTask
 from db.states import Depth
-from intake.fields import ImageURI, PlainText
+from intake.fields import BandNumbers, ImageURI, PlainText
 from intake.prompt import PromptRequest
 from model.spec import MAX_PROMPTS, Automatic
 
@@ -23,6 +23,7 @@ class EmbeddingRequest(BaseModel):
     )
     image: ImageURI | None = Field(None, description="The image, as of an item of a job. Not beside an uploaded one")
     depth: Depth | None = Field(None, description="How samples of more than 8 bits become 8: as of a job's input")
+    bands: BandNumbers | None = Field(None, description="The bands that are taken: as of a job's input")
 
 
 class SegmentRequest(EmbeddingRequest):

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from api.tenant import Tenant
+from db.bands import Bands, bands_of
 from db.states import Depth
 from exports.views import mask_views
 from intake.fingerprint import Model, is_of, task_of
@@ -20,6 +21,7 @@ class Origin:
     image: str
     size: tuple[int, int]
     depth: Depth
+    bands: Bands | None
     masks: list[RLE]
     tenant: str
     model: Model
@@ -34,6 +36,7 @@ class Origin:
             image=row.image,
             size=(row.height, row.width),
             depth=Depth(row.depth or Depth.AUTO),
+            bands=bands_of(row.bands),
             masks=[mask["segmentation"] for mask in mask_views(row)],
             tenant=tenant.id,
             model=Model(row.model, row.model_revision, row.precision),
@@ -59,4 +62,5 @@ class Origin:
             model=self.model,
             task=task,
             depth=self.depth,
+            bands=self.bands,
         )

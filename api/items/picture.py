@@ -112,7 +112,7 @@ def _pixels(store: Objects, origin: Origin) -> "np.ndarray[tuple[int, ...], np.d
     if data is None or not origin.is_from(reading.tag):
         raise ImageChanged("the image was written again after it was segmented: segment it again")
     height, width = origin.size
-    pixels = decode(data, height * width, origin.depth, page_of(origin.image)).pixels
+    pixels = decode(data, height * width, origin.depth, page_of(origin.image), origin.bands).pixels
     if pixels.shape[:2] != (height, width):
         raise ImageChanged(f"the image is {pixels.shape[1]}×{pixels.shape[0]}, and it was {width}×{height}")
     return np.require(pixels, requirements=["W"])

@@ -137,7 +137,7 @@ def _problem(row: Row[Any] | None) -> str | None:
 
 
 def _values(old: Row[Any], n_items: int, digest: bytes) -> dict[str, Any]:
-    kept = {name: old.input[name] for name in ("depth", "prompts") if name in old.input}
+    kept = {name: old.input[name] for name in ("depth", "bands", "prompts") if name in old.input}
     return {
         **{name: getattr(old, name) for name in sql.CARRIED},
         "state": JobState.PENDING,

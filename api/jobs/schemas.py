@@ -20,7 +20,7 @@ from db.globs import MAX_GLOB, GlobError, key_filter
 from db.object_uri import object_uri, prefix_uri, split_uri
 from db.states import Depth
 from exports.table import FORMATS
-from intake.fields import PlainText, checked_uri, each_once, plain
+from intake.fields import BandNumbers, PlainText, checked_uri, each_once, plain
 from intake.item import ItemRequest
 from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt, TextQuery
 
@@ -141,6 +141,12 @@ class Input(_Body):
         description="How samples of more than 8 bits become 8: `auto` (where absent) by the bit depth that the file "
         "declares, else by the fewest bits that hold every sample; `percentiles` from the .1th to the 99.9th "
         "percentile of the picture; `full_range` by the number type",
+    )
+    bands: BandNumbers | None = Field(
+        None,
+        description="Which bands of TIFF files become red, green and blue, or the one that becomes gray. The first is "
+        "1. Where absent, the first three. Files of other formats fail",
+        examples=[[4, 3, 2]],
     )
     manifest: ManifestURI | None = Field(
         None,

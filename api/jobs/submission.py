@@ -164,6 +164,7 @@ def submission(
     """`prompts`: whether an item has prompts or exemplars of its own."""
     given = request.input
     more: dict[str, Any] = {} if given.depth is None else {"depth": given.depth}
+    more |= {} if given.bands is None else {"bands": list(given.bands)}
     more |= {} if given.prompts is None else {"prompts": len(given.prompts)}
     return Submission(
         name=request.name,

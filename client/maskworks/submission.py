@@ -46,6 +46,7 @@ class Input:
     images: Iterable[Image] | None = None
     prompts: Sequence[Mapping[str, Any]] | None = None
     depth: str | None = None
+    bands: Sequence[int] | None = None
 
     def check(self) -> None:
         """Raises ValueError unless there is exactly one source."""
@@ -60,7 +61,7 @@ class Input:
         return None if self.items is None else (dict(item) for item in self.items)
 
     def fields(self) -> dict[str, Any]:
-        names = ("prefix", "glob", "manifest", "prompts", "depth")
+        names = ("prefix", "glob", "manifest", "prompts", "depth", "bands")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 

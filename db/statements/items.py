@@ -110,6 +110,7 @@ _ITEM_WITH_ORIGIN: Final = _ITEM_WITH_MASKS.add_columns(
     jobs.c.task,
     func.coalesce(items.c.prompts, jobs.c.prompts).label("prompts"),
     jobs.c.input["depth"].astext.label("depth"),
+    jobs.c.input["bands"].label("bands"),
 )
 
 _IN_CHUNKS: Final[dict[ItemState, ColumnElement[bool]]] = {

@@ -119,6 +119,7 @@ _CLAIM: Final = (
         jobs.c.tenant_id,
         jobs.c.reuse,
         jobs.c.input["depth"].astext.label("depth"),
+        jobs.c.input["bands"].label("bands"),
         jobs.c.created_at,
         jobs.c.traceparent,
         jobs.c.state.label("job_state"),

@@ -217,7 +217,13 @@ class ChunkRun:
             task=task,
             model=self._model,
             fingerprint_of=lambda tag: fingerprint(
-                tag, tenant=claim.tenant, image=item.image, model=made_by, task=task, depth=claim.depth
+                tag,
+                tenant=claim.tenant,
+                image=item.image,
+                model=made_by,
+                task=task,
+                depth=claim.depth,
+                bands=claim.bands,
             ),
             find=partial(self._tools.earlier.find, claim.tenant) if claim.reuse else None,
             sink=self._sink,
@@ -225,6 +231,7 @@ class ChunkRun:
             job_id=claim.fence.job_id,
             traceparent=self._traceparent,
             depth=claim.depth,
+            bands=claim.bands,
             timings_ms={"queue": claim.queue_ms},
         )
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
+from db.bands import Bands, bands_of
 from db.engine import DATABASE_ERRORS
 from db.statements import lease as sql
 from db.statements.bound import Bound
@@ -53,6 +54,7 @@ class Claim:
     prompts: Any
     """For each item that has none of its own."""
     depth: Depth
+    bands: Bands | None
     reuse: bool
     places: Sequence[str] | None
     """What the tenant may use, as its list stands now. None: whatever the installation allows."""
@@ -85,6 +87,7 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
         task=row.task,
         prompts=row.prompts,
         depth=Depth(row.depth or Depth.AUTO),
+        bands=bands_of(row.bands),
         reuse=row.reuse,
         places=row.places,
         reasons=dict(row.reasons),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from db.bands import Bands
 from db.georeference import Georeference
 from db.states import Depth, ItemReason, WarningCode
 from workers.failures import ItemFailed
@@ -46,7 +47,9 @@ class Upright:
     georeference: Georeference | None = None
 
 
-def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO, page: int | None = None) -> Upright:
+def decode(
+    data: bytes, max_pixels: int, depth: Depth = Depth.AUTO, page: int | None = None, bands: Bands | None = None
+) -> Upright:
     """Bytes → upright RGB. `docs/formats.md` says what is read and what is lost.
 
     Raises ItemFailed with UNSUPPORTED_FORMAT, WRONG_PAGE, IMAGE_TOO_LARGE (before any pixel is decoded) or
@@ -56,7 +59,7 @@ def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO, page: int | 
         raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, "the object is empty (0 bytes)")
     kind = _recognise(data)
     try:
-        raster = _read(kind, data, max_pixels, page)
+        raster = _read(kind, data, max_pixels, page, bands)
         gray_or_rgb, scaled = to_bytes(raster, depth)
     except Image.DecompressionBombError as error:
         raise ItemFailed(ItemReason.IMAGE_TOO_LARGE, str(error)) from error
@@ -69,12 +72,14 @@ def decode(data: bytes, max_pixels: int, depth: Depth = Depth.AUTO, page: int | 
     return Upright(upright, raster.orientation, raster.frames, said, raster.georeference)
 
 
-def _read(kind: Format, data: bytes, max_pixels: int, page: int | None) -> Raster:
-    if page is None:
-        return kind.read(data, max_pixels)
-    if kind.read_page is None:
+def _read(kind: Format, data: bytes, max_pixels: int, page: int | None, bands: Bands | None) -> Raster:
+    if kind.read_page is not None:
+        return kind.read_page(data, max_pixels, page, bands)
+    if page is not None:
         raise ItemFailed(ItemReason.WRONG_PAGE, f"a {kind.name} file has no pages: leave #page={page} out")
-    return kind.read_page(data, max_pixels, page)
+    if bands is not None:
+        raise ItemFailed(ItemReason.UNSUPPORTED_FORMAT, f"bands of a {kind.name} file cannot be chosen, of a TIFF only")
+    return kind.read(data, max_pixels)
 
 
 def _recognise(data: bytes) -> Format:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from db.bands import Bands
 from workers.images import jpeg2000, png, pnm, tiff, with_pillow
 from workers.images.raster import Raster
 
@@ -15,7 +16,7 @@ _HEIC_BRANDS: Final = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 m
 class Format:
     """`recognises` looks at the first bytes only; `read` decodes the first picture within `max_pixels`.
 
-    `read_page`: of a format whose files have pages, decodes the one with this number.
+    `read_page`: of a format whose files have pages, decodes the one with a number, and of it some bands.
     """
 
     name: str
@@ -24,7 +25,7 @@ class Format:
     lost: str
     recognises: Callable[[bytes], bool]
     read: Callable[[bytes, int], Raster]
-    read_page: Callable[[bytes, int, int], Raster] | None = None
+    read_page: Callable[[bytes, int, int | None, Bands | None], Raster] | None = None
 
 
 def _begins(*magics: bytes) -> Callable[[bytes], bool]:

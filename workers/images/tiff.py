@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from db.bands import Bands
 from db.states import ItemReason
 from model.tiles.grid import Window
 from workers.failures import ItemFailed
@@ -17,12 +18,28 @@ _PLANES: Final = re.compile(r"^images=([0-9]{1,9})$", re.MULTILINE)
 
 def read(data: bytes, max_pixels: int) -> Raster:
     """The only page."""
-    return _read(data, max_pixels, None)
+    return read_page(data, max_pixels, None, None)
 
 
-def read_page(data: bytes, max_pixels: int, page: int) -> Raster:
-    """The page with this number; the first is 1."""
-    return _read(data, max_pixels, page)
+def read_page(data: bytes, max_pixels: int, wanted: int | None, bands: Bands | None) -> Raster:
+    """The page with this number, the first is 1. None: the only one. `bands`: which; None: the first ones."""
+    directories = Directories(data)
+    pages = directories.pages()
+    offset, _ = chosen(pages, wanted)
+    with open_page(data, offset, directories, bands, max_pixels, max_pixels) as page:
+        check_planes(page, len(pages))
+        found, said = page.georeference()
+        return Raster(
+            samples=page.samples(Window(0, 0, page.width, page.height)),
+            largest=page.largest,
+            inverted=page.inverted,
+            orientation=page.orientation,
+            frames=len(pages),
+            page=wanted,
+            warnings=page.warnings + said,
+            georeference=found,
+            nodata=page.nodata,
+        )
 
 
 def chosen(pages: list[tuple[int, list[int]]], wanted: int | None) -> tuple[int, list[int]]:
@@ -44,23 +61,3 @@ def check_planes(page: Page, count: int) -> None:
     if found and count == 1 and int(found[1]) > 1:
         detail = f"an ImageJ stack of {found[1]} planes in one page: save it as a TIFF with a page for each"
         raise ItemFailed(ItemReason.WRONG_PAGE, detail)
-
-
-def _read(data: bytes, max_pixels: int, wanted: int | None) -> Raster:
-    directories = Directories(data)
-    pages = directories.pages()
-    offset, _ = chosen(pages, wanted)
-    with open_page(data, offset, directories, None, max_pixels, max_pixels) as page:
-        check_planes(page, len(pages))
-        found, said = page.georeference()
-        return Raster(
-            samples=page.samples(Window(0, 0, page.width, page.height)),
-            largest=page.largest,
-            inverted=page.inverted,
-            orientation=page.orientation,
-            frames=len(pages),
-            page=wanted,
-            warnings=page.warnings + said,
-            georeference=found,
-            nodata=page.nodata,
-        )

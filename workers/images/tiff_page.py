@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import TiffFile, TiffPage
 
+from db.bands import Bands
 from db.georeference import Georeference
 from db.states import WarningCode
 from model.tiles.grid import Window
@@ -34,7 +35,7 @@ _FLAVOURS: Final[dict[str, Any]] = dict.fromkeys(("is_lsm", "is_scanimage", "is_
 class Page:
     """Build with `open_page`. `dtype`: of what `samples` gives."""
 
-    def __init__(self, page: TiffPage, data: Octets, bands: tuple[int, ...] | None, max_pixels: int) -> None:
+    def __init__(self, page: TiffPage, data: Octets, bands: Bands | None, max_pixels: int) -> None:
         self._page = page
         self.width, self.height = page.imagewidth, page.imagelength
         assert page.dtype is not None  # `check_kind` saw to it
@@ -103,7 +104,7 @@ class Page:
 
 @contextmanager
 def open_page(
-    data: Octets, offset: int, directories: Directories, bands: tuple[int, ...] | None, max_pixels: int, most: int
+    data: Octets, offset: int, directories: Directories, bands: Bands | None, max_pixels: int, most: int
 ) -> Iterator[Page]:
     """The page whose directory stands at `offset`, of at most `most` pixels, to be read `max_pixels` at a time."""
     check_tags(directories, offset)
@@ -123,7 +124,7 @@ def _kept(page: TiffPage) -> tuple[int, ...]:
     return (0,) if photometric == PALETTE or page.samplesperpixel < 3 else (0, 1, 2)
 
 
-def _chosen(page: TiffPage, bands: tuple[int, ...]) -> tuple[int, ...]:
+def _chosen(page: TiffPage, bands: Bands) -> tuple[int, ...]:
     if int(page.photometric) in (PALETTE, CMYK):
         raise refused("bands cannot be chosen of a palette or of CMYK")
     if max(bands) > page.samplesperpixel:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from db.bands import Bands
 from db.states import Depth, ItemReason
 from model.tiles.grid import Window
 from workers.failures import ItemFailed
@@ -68,10 +69,15 @@ class Windows:
 
 @contextmanager
 def open_windows(
-    data: Octets, max_pixels: int, depth: Depth = Depth.AUTO, known: Range | None = None, number: int | None = None
+    data: Octets,
+    max_pixels: int,
+    depth: Depth = Depth.AUTO,
+    known: Range | None = None,
+    number: int | None = None,
+    bands: Bands | None = None,
 ) -> Iterator[Windows]:
     """`max_pixels`: of one window. `known`: the range that another reader of the same picture has found. `number`: of
-    the page, the first is 1. None: the only one.
+    the page, the first is 1. None: the only one. `bands`: which; None: the first ones.
 
     Raises ItemFailed, as `decode` does, and UNSUPPORTED_FORMAT where the file is no TIFF.
     """
@@ -80,20 +86,26 @@ def open_windows(
     directories = Directories(data)
     pages = directories.pages()
     offset, overviews = chosen(pages, number)
-    with open_page(data, offset, directories, None, max_pixels, MOST_PIXELS) as page:
+    with open_page(data, offset, directories, bands, max_pixels, MOST_PIXELS) as page:
         check_planes(page, len(pages))
         found = known
         if known is None and page.dtype != np.uint8:
             ruled = rule(depth, page.georeference()[0])
-            found = _range(data, directories, page, overviews, ruled, max_pixels)
+            found = _range(data, directories, page, overviews, ruled, max_pixels, bands)
         yield Windows(page, found, max_pixels)
 
 
 def _range(
-    data: Octets, directories: Directories, page: Page, overviews: list[int], depth: Depth, max_pixels: int
+    data: Octets,
+    directories: Directories,
+    page: Page,
+    overviews: list[int],
+    depth: Depth,
+    max_pixels: int,
+    bands: Bands | None,
 ) -> Range:
     for offset in reversed(overviews):
-        with open_page(data, offset, directories, None, max_pixels, MOST_PIXELS) as smaller:
+        with open_page(data, offset, directories, bands, max_pixels, MOST_PIXELS) as smaller:
             if min(smaller.width, smaller.height) < _OVERVIEW or smaller.dtype != page.dtype:
                 continue
             if smaller.width * smaller.height <= _MOST_OF_OVERVIEW:

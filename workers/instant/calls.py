@@ -167,6 +167,7 @@ class Calls:
             abandoned=opened.abandoned,
             interactive=True,
             depth=call.depth,
+            bands=call.bands,
             data=octets,
             is_known=None if call.task is not None else lambda data: _is_known(call, opened, data),
         )
@@ -208,6 +209,7 @@ def _is_known(call: Call, opened: _Open, data: bytes) -> bool:
     model = opened.model
     content = hashlib.sha256(data).hexdigest()
     depth = "" if call.depth is Depth.AUTO else f"-{call.depth.value}"
+    depth += "" if call.bands is None else f"-{call.bands}".replace(" ", "")
     opened.etag = f'"{content}-{model.name}-{model.revision}-{model.precision}{depth}"'
     return opened.etag in call.etags
 

@@ -147,7 +147,8 @@ class Pipeline:
         try:
             with _timed(ticket, "decode"):
                 crash_points.reach("decoding", ticket.job_id)
-                upright = decode(ticket.data, self._settings.max_image_pixels, ticket.depth, page_of(ticket.uri))
+                most, page = self._settings.max_image_pixels, page_of(ticket.uri)
+                upright = decode(ticket.data, most, ticket.depth, page, ticket.bands)
                 ticket.data = b""
                 ticket.height, ticket.width = upright.pixels.shape[:2]
                 ticket.orientation, ticket.frames = upright.orientation, upright.frames

@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from db.bands import Bands
 from db.georeference import Georeference
 from db.states import Depth, WarningCode
 from model.masks.mask import Mask
@@ -109,6 +110,7 @@ class Ticket:
     abandoned: threading.Event
     interactive: bool = False
     depth: Depth = Depth.AUTO
+    bands: Bands | None = None
     job_id: UUID | None = None
     traceparent: str | None = None
     """Of the span of its chunk, where traces are on."""

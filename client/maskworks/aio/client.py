@@ -90,6 +90,7 @@ class AsyncClient:
         model: str | None = None,
         precision: str | None = None,
         depth: str | None = None,
+        bands: Sequence[int] | None = None,
     ) -> Segmented:
         """Segment one image in this call: a URI, a local file, or the bytes of one.
 
@@ -97,7 +98,9 @@ class AsyncClient:
         Without either, everything is segmented.
         """
         one = {"points": points, "labels": labels, "box": box, "multimask": multimask}
-        request = segment_request(one, prompts, task, {"model": model, "precision": precision, "depth": depth})
+        request = segment_request(
+            one, prompts, task, {"model": model, "precision": precision, "depth": depth, "bands": bands}
+        )
         call = await self._call("/v1/segment", image, request)
         return await self._transport.read(call, Segmented)
 
@@ -109,12 +112,13 @@ class AsyncClient:
         model: str | None = None,
         precision: str | None = None,
         depth: str | None = None,
+        bands: Sequence[int] | None = None,
     ) -> Embedding:
         """Embed one image in this call, for programs that run the decoder themselves.
 
         `known` is an earlier embedding. It is given back where it is still right, and then nothing is computed.
         """
-        fields = {"model": model, "precision": precision, "depth": depth}
+        fields = {"model": model, "precision": precision, "depth": depth, "bands": bands}
         request = {name: value for name, value in fields.items() if value is not None}
         headers = {"If-None-Match": known.etag} if known is not None else {}
         answer = await self._transport.send(await self._call("/v1/embeddings", image, request, headers))

@@ -39,6 +39,7 @@ class AsyncJobs:
         images: Iterable[Image] | None = None,
         prompts: Sequence[Mapping[str, Any]] | None = None,
         depth: str | None = None,
+        bands: Sequence[int] | None = None,
         task: Task | None = None,
         idempotency_key: str | None = None,
         on_upload: Callable[[int], object] | None = None,
@@ -50,7 +51,7 @@ class AsyncJobs:
         Without a `task`, a job with prompts is prompted, and any other finds everything. A submit that is repeated
         after a fault makes one job. To repeat one across processes, give the same `idempotency_key`.
         """
-        given = Input(prefix, glob, manifest, items, images, prompts, depth)
+        given = Input(prefix, glob, manifest, items, images, prompts, depth, bands)
         given.check()
         body = await in_thread(lambda: self._body(given, task, fields, on_upload))
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}

@@ -63,10 +63,12 @@ async def test_the_new_job_can_be_worked_off_and_retried_again(service: Service)
 async def test_prompts_and_depth_are_kept(service: Service) -> None:
     prompts = [{"id": "p", "points": [[1, 2]], "labels": [1]}]
     items = [{**item, "prompts": prompts} for item in ITEMS]
-    job = await service.submit(4, task={"type": "prompted"}, input={"items": items, "depth": "percentiles"})
+    job = await service.submit(
+        4, task={"type": "prompted"}, input={"items": items, "depth": "percentiles", "bands": [4, 3, 2]}
+    )
     service.work(job["id"], lambda _: failure_row(ItemReason.TIMEOUT), 4)
     new = (await retried(service, job)).json()
-    assert new["input"] == {"items": 4, "depth": "percentiles"}
+    assert new["input"] == {"items": 4, "depth": "percentiles", "bands": [4, 3, 2]}
     claim = service.claim(new["id"])
     assert claim.job_id is not None
 

@@ -292,6 +292,16 @@ async def test_the_depth_stays_with_the_input(service: Service, given: dict[str,
     assert job["input"]["depth"] == rows_of(service, jobs, job["id"])[0].input["depth"] == depth
 
 
+@pytest.mark.parametrize("bands", [[4, 3, 2], [8], [], [1, 2], [1, 1, 2], [0, 1, 2], [1.5], "432", [1, 2, 10_001]])
+async def test_bands_are_one_or_three(service: Service, bands: object) -> None:
+    body = {"task": {"type": "auto"}, "input": {"prefix": "s3://bucket/", "bands": bands}}
+    answer = await service.client.post("/v1/jobs", json=body)
+    if bands in ([4, 3, 2], [8]):
+        assert answer.status_code == 202 and answer.json()["input"]["bands"] == bands
+    else:
+        assert answer.status_code == 422 and answer.json()["errors"][0]["pointer"].startswith("/input/bands")
+
+
 @pytest.mark.parametrize("depth", ["12", "AUTO", "", 8, [0, 4095]])
 async def test_an_unknown_depth_is_refused(service: Service, depth: object) -> None:
     body = {"task": {"type": "auto"}, "input": {"items": [{"image": "s3://bucket/a.tif"}], "depth": depth}}

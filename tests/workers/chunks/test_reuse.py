@@ -165,9 +165,10 @@ def test_a_database_that_is_away_finds_nothing() -> None:
 def test_each_part_makes_another_fingerprint() -> None:
     model, fast, newer = Model("null", "1", "exact"), Model("null", "1", "fast"), Model("null", "2", "exact")
     same: dict[str, Any] = {"tenant": "t", "image": "s3://bucket/a", "model": model, "task": Automatic()}
-    same |= {"depth": Depth.AUTO}
+    same |= {"depth": Depth.AUTO, "bands": None}
     changes: list[dict[str, Any]] = [
         {}, {"tenant": "u"}, {"image": "s3://bucket/b"}, {"image": "s3://other/a"}, {"depth": Depth.PERCENTILES},
+        {"bands": (4, 3, 2)},
         {"task": Automatic(max_masks=3)}, {"model": fast}, {"model": newer},
         {"task": TASK.validate_python({"type": "prompted", "prompts": POINT})},
         {"task": TASK.validate_python({"type": "prompted", "prompts": [{"mask": {"size": [2, 2], "counts": "4"}}]})},

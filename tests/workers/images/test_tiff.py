@@ -229,6 +229,22 @@ def test_each_page_is_an_image(bigtiff: bool) -> None:
         decode(pillow("PNG", RGB), CAP, page=1)
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_bands_are_those_that_were_asked_for(planar: str) -> None:
+    stored = np.stack([GRAY, NIR, 255 - GRAY, NIR[::-1], GRAY[::-1]], -1)
+    layout: dict[str, Any] = {"planarconfig": planar, "extrasamples": ["unspecified"] * 4, "tile": (32, 32)}
+    apart = np.moveaxis(stored, 2, 0) if planar == "separate" else stored
+    file = tiff(apart, photometric="minisblack", **layout)
+    found = decode(file, CAP, bands=(4, 3, 2))
+    assert np.array_equal(found.pixels, stored[..., [3, 2, 1]]) and found.warnings == ()
+    assert np.array_equal(decode(file, CAP, bands=(5,)).pixels, gray(GRAY[::-1]))
+    with open_windows(file, CAP, bands=(5, 1, 2)) as windows:
+        assert np.array_equal(windows.read(Window(40, 30, 20, 31)), stored[30:61, 40:60][..., [4, 0, 1]])
+    for data, bands, why in ((file, (6,), "no band 6: the file has 5"), (pillow("PNG", RGB), (1,), "of a TIFF only")):
+        with pytest.raises(ItemFailed, match=why):
+            decode(data, CAP, bands=bands)
+
+
 def test_an_imagej_stack_in_one_page_is_not_its_first_plane() -> None:
     with pytest.raises(ItemFailed, match="an ImageJ stack of 12 planes"):
         read(tiff(GRAY, photometric="minisblack", description="ImageJ=1.54f\nimages=12\nslices=12\n", metadata=None))
