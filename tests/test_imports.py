@@ -93,6 +93,7 @@ ROOMS: dict[str, set[str]] = {
     "db.durations": set(),
     "db.globs": set(),
     "db.limits": set(),
+    "db.bands": set(),
     "db.image_page": set(),
     "db.georeference": set(),
     "db.object_uri": {"db.globs", "db.image_page"},
