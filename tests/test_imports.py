@@ -46,6 +46,7 @@ ALLOWED = {
         "model.sizes",
         "api.settings",
         "exports.table",
+        "workers.images.formats",
         "workers.settings",
         "workers.testing.settings",
         "workers.dispatcher.settings",

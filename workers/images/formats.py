@@ -25,6 +25,8 @@ class Format:
     lost: str
     recognises: Callable[[bytes], bool]
     read: Callable[[bytes, int], Raster]
+    limits: str = "–"
+    """Beside that on the pixels of a picture."""
     read_page: Callable[[bytes, int, int | None, Bands | None], Raster] | None = None
 
 
@@ -97,6 +99,8 @@ FORMATS: Final = (
         "ICC profile; CMYK becomes RGB without a profile",
         recognises=_begins(*tiff.SIGNATURES),
         read=tiff.read,
+        limits="12 bytes for each pixel allowed: the samples that are kept, and one strip or tile; 1,048,576 strips or "
+        "tiles; 10,000 pages",
         read_page=tiff.read_page,
     ),
     Format(
@@ -106,6 +110,7 @@ FORMATS: Final = (
         lost="transparency; frames after the first",
         recognises=_begins(b"GIF87a", b"GIF89a"),
         read=with_pillow.read_gif,
+        limits="frames are counted up to 10,000",
     ),
     Format(
         name="AVIF",
@@ -130,6 +135,7 @@ FORMATS: Final = (
         lost="alpha; ICC profile; samples of more than 8 bits become 8-bit",
         recognises=_begins(jpeg2000.BOX_SIGNATURE, jpeg2000.STREAM_SIGNATURE),
         read=jpeg2000.read,
+        limits="4 bands",
     ),
     Format(
         name="PNM",
@@ -138,6 +144,7 @@ FORMATS: Final = (
         lost="alpha of a PAM; pictures after the first, uncounted; samples of more than 8 bits become 8-bit",
         recognises=_is_netpbm,
         read=pnm.read,
+        limits="4 bands of a PAM",
     ),
 )
 """The first that recognises a file reads it, so AVIF stands before HEIC, whose brands it shares."""

@@ -130,14 +130,14 @@ async def test_a_download_says_whether_the_job_was_done_and_what_failed(service:
 
 async def test_two_items_of_one_image_have_two_file_names(service: Service, tmp_path: Path) -> None:
     keys = ["a/b.jpg", "a/c.jpg", "a/b.jpg", "a/b#0.jpg", "noext", "noext", "x.y/noext", "a/b.tar.gz", "a/b#7"]
-    keys += ["v.jpg?versionId=1", "v.jpg?versionId=2"]
+    keys += ["v.jpg?versionId=1", "v.jpg?versionId=2", "s.tif#page=1", "s.tif?versionId=1#page=2", "one.tif#page=3"]
     items = [{"image": f"s3://bucket/{key}"} for key in keys] + [{"image": "s3://other/a/c.jpg"}]
     job = (await service.submit(len(items), input={"items": items}))["id"]
     service.work(job, lambda _: result_row(some_masks(1)), len(items))
     images = (await coco_of(service, job, tmp_path)).dataset["images"]
     assert [image["file_name"] for image in images] == [
         "a/b#0.jpg", "a/c#1.jpg", "a/b#2.jpg", "a/b#0#3.jpg", "noext#4", "noext#5", "x.y/noext", "a/b.tar.gz",
-        "a/b#7#8", "v#9.jpg", "v#10.jpg", "a/c#11.jpg",
+        "a/b#7#8", "v#9.jpg", "v#10.jpg", "s#11.tif", "s#12.tif", "one.tif", "a/c#14.jpg",
     ]  # fmt: skip
     assert [image["coco_url"] for image in images] == [item["image"] for item in items]
 

@@ -33,13 +33,6 @@ LOSSY = {
 }
 
 
-def test_the_document_shows_the_table() -> None:
-    page = (ROOT / "docs" / "formats.md").read_text()
-    for kind in FORMATS:
-        assert f"| {kind.name} | {' '.join(kind.extensions)} | {kind.reader} | {kind.lost} |\n" in page
-    assert page.count("\n| ") >= len(FORMATS)
-
-
 def test_listings_know_the_same_extensions() -> None:
     assert {extension for kind in FORMATS for extension in kind.extensions} == KNOWN_EXTENSIONS
 

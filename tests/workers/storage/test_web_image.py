@@ -86,6 +86,24 @@ def test_an_image_that_is_known_is_not_read(server: HostileS3, objects: Change, 
     assert weak.read(lambda _: True) == b"12345" and weak.tag is None
 
 
+def test_parts_of_an_image_are_of_one_state_of_it(server: HostileS3, objects: Change, uri: str) -> None:
+    """By ETag, or else by the time of its change. The page is not asked of the server."""
+    told = ['ETag: "1"', "Content-Range: bytes 0-4/9"]
+    server.answer = lambda connection, _: send(connection, b"12345", *told, status="206 Partial Content")
+    parts = objects().parts(f"{uri}#page=2")
+    assert parts(0, 5, None) == (b"12345", 9, 'etag "1"') == parts(0, 5, 'etag "1"')
+    assert "Range: bytes=0-4" in server.heads[0] and SECRET + " HTTP" in server.heads[0]
+    for changed, why in (
+        (['ETag: "2"', told[1]], "changed while it was read"),
+        (["Last-Modified: Sun, 01 Nov 2026 00:00:00 GMT", told[1]], "changed while it was read"),
+        ([told[1]], "neither ETag nor Last-Modified"),
+        ([told[0]], "does not answer range requests"),
+    ):
+        told[:] = changed
+        with pytest.raises(ItemFailed, match=why):
+            parts(0, 5, 'etag "1"')
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "requests"),
     [
