@@ -21,6 +21,7 @@ from model.device import device_errors, working_dtype
 from model.embeddings.embedding import Embedding
 from model.embeddings.encoder import Encoder, View
 from model.errors import ModelError
+from model.masks import sparse
 from model.masks.frames import Pixels, whole
 from model.masks.mask import Mask
 from model.networks.sam import Sam
@@ -195,6 +196,7 @@ class Segmenter:
         """Run each kind of task once on a small image, so that the first real image is not slow."""
         if self._compiled:
             self._warm_compiled()
+        sparse.warm()
         blank = np.zeros((64, 64, 3), dtype=np.uint8)
         corner = Prompted((Prompt(points=((1.0, 1.0),), labels=(1,)), Prompt(box=(0.0, 0.0, 9.0, 9.0))))
         self.run([blank, blank], [Automatic(points_per_side=2), corner])

@@ -1,8 +1,8 @@
 """Full-size masks from low-resolution logits. Only pixels in doubt are interpolated. This is the CPU's path.
 
 The reference upsamples logits twice, both bilinear: low → S, then, without the padding, → original size. Along each
-axis the two steps together take at most three neighbouring low-resolution values; the second step alone takes two.
-The weights are ≥ 0 and add up to 1. So original pixels fall into cells that share their 3x3 or 2x2 values.
+axis the two steps together take at most three neighbouring low-resolution values. The weights are ≥ 0 and add up to 1.
+So original pixels fall into cells that share their 3x3 values.
 
 A cell is decided without interpolation where its least value is above the threshold, or its greatest is not. The
 other cells, those along outlines, are interpolated. Memory holds the bits of one mask at a time, and only for the
@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.masks import rle
-from model.masks.axis import Axis, Floats, Ints, axis_of
+from model.masks.axis import TAPS, Axis, Floats, Ints, axis_of
 from model.masks.frames import Frame
 from model.masks.rle import Runs
 
@@ -40,16 +40,16 @@ class Doubtful:
 
 
 class Cells:
-    """N logits seen through one frame. Give few at a time: their bounds take as much memory again.
+    """N logits, float32 (N, low, low), seen through one frame; `step` is (side, low).
 
-    Either float32 (N, low, low) with a `step` of (side, low), or (N, h', w') model pixels without one.
+    Give few at a time: their bounds take as much memory again.
     """
 
-    def __init__(self, logits: Floats, frame: Frame, step: tuple[int, int] | None) -> None:
+    def __init__(self, logits: Floats, frame: Frame, step: tuple[int, int]) -> None:
         self.height, self.width = frame.size
         self.y = axis_of(frame.resized[0], self.height, step)
         self.x = axis_of(frame.resized[1], self.width, step)
-        self.padded = np.pad(logits, ((0, 0), (0, self.y.taps - 1), (0, self.x.taps - 1)), mode="edge")
+        self.padded = np.pad(logits, ((0, 0), (0, TAPS - 1), (0, TAPS - 1)), mode="edge")
         self.least = self._window(np.minimum)
         self.most = self._window(np.maximum)
 
@@ -61,8 +61,8 @@ class Cells:
 
     def _window(self, pick: np.ufunc) -> Floats:
         """Each cell's least or greatest value: (N, Ky, Kx)."""
-        down, across = self.y.taps, self.x.taps
-        height, width = (n - taps + 1 for n, taps in zip(self.padded.shape[1:], (down, across), strict=True))
+        down, across = TAPS, TAPS
+        height, width = (n - TAPS + 1 for n in self.padded.shape[1:])
         rows = reduce(pick, (self.padded[:, j : j + height] for j in range(down)))
         rows = _bases(rows, 1, self.y.base)
         return _bases(reduce(pick, (rows[..., i : i + width] for i in range(across))), 2, self.x.base)
@@ -132,9 +132,9 @@ class Cells:
         corner = torch.from_numpy((mask * self.padded.shape[1] + self.y.base[row]) * pitch + self.x.base[column])
         across, down = self.x.of(column), self.y.of(row)
         out = torch.zeros(self.y.reach, self.x.reach, len(corner))
-        for j in range(self.y.taps):
+        for j in range(TAPS):
             line = across[0] * flat.index_select(0, corner + j * pitch)
-            for i in range(1, self.x.taps):
+            for i in range(1, TAPS):
                 line.addcmul_(across[i], flat.index_select(0, corner + (j * pitch + i)))
             out.addcmul_(down[j][:, None], line[None])
         return out.numpy()

@@ -1,23 +1,27 @@
-"""Full-size masks by `cells`, a few masks at a time. This is the CPU's path."""
+"""Full-size masks by cells, some masks at a time. This is the CPU's path.
+
+The passes over cells are compiled where numba is installed. Their results equal those of `Cells`.
+"""
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model import jit
 from model.masks import rle
 from model.masks.cells import Cells
-from model.masks.frames import Frame
+from model.masks.compiled import CompiledCells
+from model.masks.frames import Frame, whole
 from model.masks.stability import Stable, passing, ratio
 
 LOGITS = 1 << 19  # gone through at a time: 2 MB
-WIDE_CELL = 10  # pixels a side from which model pixels make better cells than low-resolution ones
+COMPILED_LOGITS = 1 << 22  # the same for compiled cells, which store nothing beside them
 
 
 def measure(logits: Tensor, frame: Frame, side: int, offset: float, threshold: float) -> Stable:
     """The stable ones of float32 (N, low, low)."""
-    step = _step(logits, frame, side)
+    step = _step(logits)
     parts = [_measure(part, frame, side, offset, threshold) for part in torch.split(logits, step)]
     starts = range(0, len(logits), step)
     return Stable(
@@ -39,7 +43,7 @@ def _measure(logits: Tensor, frame: Frame, side: int, offset: float, threshold: 
 
 def trace(logits: Tensor, frame: Frame, side: int, offset: float) -> tuple[NDArray[np.float32], list[rle.Runs]]:
     """Stability float32 (N,) and runs of all of (N, low, low)."""
-    parts = [_trace(part, frame, side, offset) for part in torch.split(logits, _step(logits, frame, side))]
+    parts = [_trace(part, frame, side, offset) for part in torch.split(logits, _step(logits))]
     return np.concatenate([stability for stability, _ in parts]), [r for _, lengths in parts for r in lengths]
 
 
@@ -50,24 +54,22 @@ def _trace(logits: Tensor, frame: Frame, side: int, offset: float) -> tuple[NDAr
 
 def runs(logits: Tensor, frame: Frame, side: int) -> list[rle.Runs]:
     """Run lengths, column-major over the crop, of logit > 0."""
-    parts = torch.split(logits, _step(logits, frame, side))
+    parts = torch.split(logits, _step(logits))
     return [r for part in parts for r in _cells(part, frame, side).runs()]
 
 
-def _cells(logits: Tensor, frame: Frame, side: int) -> Cells:
-    """Cells of the low-resolution logits. In a large crop these hold many pixels each, so there the first of the two
-    steps is taken densely, and its model pixels make the cells."""
-    low = logits.shape[-1]
-    if not _wide(frame, low):
-        return Cells(logits.numpy(), frame, (side, low))
-    tall, wide = frame.resized
-    model = F.interpolate(logits[:, None], (side, side), mode="bilinear", align_corners=False)
-    return Cells(model[:, 0, :tall, :wide].numpy(), frame, None)
+def warm() -> None:
+    """Take each pass once. The first time on a machine, that compiles them, which takes some seconds."""
+    blank, frame = torch.zeros(1, 4, 4), whole(8, 8, 16)
+    measure(blank, frame, 16, 1.0, 0.0)
+    runs(blank, frame, 16)
 
 
-def _wide(frame: Frame, low: int) -> bool:
-    return max(frame.size) > WIDE_CELL * low
+def _cells(logits: Tensor, frame: Frame, side: int) -> Cells | CompiledCells:
+    kind = CompiledCells if jit.AVAILABLE else Cells
+    return kind(logits.numpy(), frame, (side, logits.shape[-1]))
 
 
-def _step(logits: Tensor, frame: Frame, side: int) -> int:
-    return max(LOGITS // (side if _wide(frame, logits.shape[-1]) else logits.shape[-1]) ** 2, 1)
+def _step(logits: Tensor) -> int:
+    most = COMPILED_LOGITS if jit.AVAILABLE else LOGITS
+    return max(most // logits.shape[-1] ** 2, 1)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.masks import dense, rle, sparse
+from model import jit
+from model.masks import compiled, dense, rle, sparse
 from model.masks.frames import whole
 from model.masks.upsample import runs
 
@@ -42,3 +43,20 @@ def test_cells_stability_filter(offset: float) -> None:
         some = path.measure(logits, frame, 256, offset, threshold)
         assert some.index.tolist() == np.flatnonzero(every.stability >= threshold).tolist()
         assert (some.boxes == every.boxes[some.index]).all()
+
+
+@pytest.mark.parametrize("size", [*FRAMES, (1100, 2000)])
+def test_compiled_passes_equal_those_without_numba(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit, with more masks than threads and more changes than there is room for at first."""
+    monkeypatch.setattr(compiled, "CHANGES", 3)
+    frame, random = whole(*size, 256), torch.Generator().manual_seed(2)
+    rough = torch.randn(5, 64, 64, generator=random) * torch.tensor([0.2, 1, 5, 40, 1]).view(-1, 1, 1)
+    rough[4] = -3
+    found = []
+    for available in (True, False):
+        monkeypatch.setattr(jit, "AVAILABLE", available)
+        some = sparse.measure(rough, frame, 256, 1.0, 0.05)
+        every, lengths = sparse.trace(rough, frame, 256, 0.0)
+        found.append([some.index, some.stability, some.boxes, every, *lengths, *runs(rough, frame, 256)])
+    for with_numba, without in zip(*found, strict=True):
+        assert np.array_equal(with_numba, without, equal_nan=with_numba.dtype == np.float32)
