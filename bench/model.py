@@ -23,8 +23,11 @@ from typing import Any
 
 import torch
 
-from bench import compare, memory
+from bench import compare, memory, peers, processor
 from bench.clock import Clock, matmul_rate
+from bench.large import large
+from bench.middle import middle
+from bench.passes import passes
 from bench.photographs import NAMES, calibrated, loose, photograph
 from bench.rates import rates
 from bench.stages import stages
@@ -135,6 +138,24 @@ def part_steps(bench: Bench) -> Iterator[Table]:
     yield from steps(bench.ours["exact"], bench.clock, image, bench.task(image), bench.given.step_points)
 
 
+def part_encoder(bench: Bench) -> Iterator[Table]:
+    yield from peers.encoders(bench.ours, bench.clock, photograph(bench.given.megapixels))
+
+
+def part_passes(bench: Bench) -> Iterator[Table]:
+    image = photograph(bench.given.megapixels)
+    yield from passes(bench.ours["exact"], bench.clock, image, bench.task(image))
+
+
+def part_middle(bench: Bench) -> Iterator[Table]:
+    image = photograph(bench.given.megapixels)
+    yield from middle(bench.ours["exact"], bench.clock, image, bench.task(image))
+
+
+def part_large(bench: Bench) -> Iterator[Table]:
+    yield from large(bench.ours["exact"], bench.clock)
+
+
 def part_memory(bench: Bench) -> Iterator[Table]:
     given = bench.given
     for megapixels, share in MEMORY_ROWS:
@@ -153,8 +174,14 @@ PARTS: dict[str, tuple[str, Callable[[Bench], Iterator[Table]]]] = {
     "compare": ("side by side with the straightforward order, on the same weights and thresholds", part_compare),
     "peers": ("side by side with transformers", part_peers),
     "steps": ("what each rearrangement gains: seconds after the encoder without it", part_steps),
+    "encoder": ("the image encoder beside OpenVINO's and transformers', turn by turn", part_encoder),
+    "passes": ("stability, boxes and runs on a CPU, compiled and without numba", part_passes),
+    "middle": ("`exact` with products in bfloat16", part_middle),
+    "large": ("growing images beside the straightforward order", part_large),
     "memory": ("peak memory of one automatic image, above interpreter and weights", part_memory),
 }
+
+ASKED_FOR = ("encoder", "passes", "middle", "large")  # parts that run only where --parts names them
 
 
 def main() -> None:
@@ -207,6 +234,7 @@ def how(bench: Bench, part: str) -> Table:
     return found | {
         "freed memory kept": given.device == "cpu",
         "device": device_name(given.device),
+        **({} if given.device.startswith("cuda") else processor.about()),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 1),
@@ -270,7 +298,7 @@ def parsed() -> argparse.Namespace:
     add("--threads", type=int, default=torch.get_num_threads())
     add("--clock", default="wall", choices=("wall", "cpu"))
     add("--batches", type=lambda v: [int(b) for b in v.split(",")], default=[1, 2])
-    add("--parts", type=lambda v: v.split(","), default=list(PARTS), help=", ".join(PARTS))
+    add("--parts", type=lambda v: v.split(","), default=[p for p in PARTS if p not in ASKED_FOR], help=", ".join(PARTS))
     add("--photographs", type=lambda v: v.split(","), default=[NAMES[0]], help=f"of --parts compare: {','.join(NAMES)}")
     add("--budget", type=float, default=3600, help="no row is begun after so many seconds")
     add("--out", type=Path)
