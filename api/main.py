@@ -42,6 +42,7 @@ from db.metrics_server import serve_metrics
 from db.migrate import head_revision
 from db.traces import start_traces
 from exports.pages import Reader
+from model.hub_name import FORM, is_hub_name
 
 log = logging.getLogger("maskworks.api")
 
@@ -79,9 +80,10 @@ def settings_from_environment() -> Settings:
     """For an entry point. Wrong settings end the process, with a line for each."""
     with operator_errors():
         settings = read_settings(Settings)
-        if unknown := next((name for name in settings.models if name not in (*models.FACTS, "null")), None):
+        known = (*models.FACTS, "null")
+        if unknown := next((name for name in settings.models if name not in known and not is_hub_name(name)), None):
             names = ", ".join(models.FACTS)
-            raise ConfigurationError(f"MASKWORKS_MODELS: no model is called {unknown!r}; there are {names}")
+            raise ConfigurationError(f"MASKWORKS_MODELS: no model is called {unknown!r}; there are {names}, and {FORM}")
     return settings
 
 

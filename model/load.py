@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 from typing import Any, Final
 
 from model.errors import ModelError, UnknownModel
+from model.hub_name import FORM, is_hub_name
 from model.protocol import DEFAULTS, Backend, Options, SegmenterProtocol
 from model.sizes import SIZES
 
@@ -26,6 +27,8 @@ FAMILIES: Final = (
     Family(SIZES, "model.backends.sam:Segmenter"),
     Family(("null",), "model.backends.null:NullSegmenter", knows_words=True),
 )
+HUB: Final = Family((), "model.backends.hub:HubSegmenter")
+"""Any name that `model.hub_name` knows."""
 
 
 def load(name: str, options: Options = DEFAULTS) -> SegmenterProtocol[Any, Any]:
@@ -40,11 +43,13 @@ def serves_text(name: str, words: str | None) -> bool:
 
 
 def _family(name: str) -> Family:
+    if is_hub_name(name):
+        return HUB
     for family in FAMILIES:
         if name in family.names:
             return family
     known = ", ".join(name for family in FAMILIES for name in family.names)
-    raise UnknownModel(f"no model is called {name!r}; there are {known}")
+    raise UnknownModel(f"no model is called {name!r}; there are {known}, and {FORM}")
 
 
 def default_device() -> str:

@@ -79,6 +79,8 @@ class Size:
     licence: str = "Apache-2.0"
     automatic: Mapping[str, float] = field(default_factory=lambda: PUBLISHED_AUTOMATIC)
 
+    stretched = False  # images keep their shape and are padded
+
     @property
     def grid(self) -> int:
         """Side of the embedding: image_size / patch_size cells."""

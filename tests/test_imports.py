@@ -29,7 +29,7 @@ ALLOWED = {
     "intake": {"intake", "db", "model.spec"},
     "workers": {"workers", "exports", "intake", "model", "db"},
     "api": {
-        *("api", "exports", "intake", "db", "model.spec", "model.masks.rle"),
+        *("api", "exports", "intake", "db", "model.spec", "model.masks.rle", "model.hub_name"),
         *("workers.failures", "workers.images", "workers.storage"),  # for overlays; they know nothing of Celery
     },
     "deploy": {
@@ -130,6 +130,11 @@ ROOMS: dict[str, set[str]] = {
     "model.masks": {"model.jit"},
     "model.networks": {"model.sizes"},
     "model.weights": {"model.networks", "model.sizes", "model.errors"},
+    "model.hub_name": set(),
+    "model.hub": {
+        *("model.networks", "model.embeddings", "model.masks", "model.words", "model.hub_name", "model.sizes"),
+        "model.errors",
+    },
     "model.embeddings": {"model.networks", "model.masks", "model.errors"},
     "model.words": {"model.masks", "model.spec", "model.errors"},
     "model.tasks": {
@@ -143,7 +148,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "model.backends": {
         *("model.tasks", "model.words", "model.embeddings", "model.weights", "model.networks", "model.masks"),
-        *("model.protocol", "model.device", "model.sizes", "model.spec", "model.errors"),
+        *("model.hub", "model.protocol", "model.device", "model.sizes", "model.spec", "model.errors"),
     },
     "model.tiles": {"model.masks", "model.spec"},
     "model.export": {"model.weights", "model.networks", "model.sizes", "model.errors"},

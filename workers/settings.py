@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from db.queues import queues
+from model.hub_name import FORM, is_hub_name
 from model.load import serves_text
 from model.sizes import SIZES
 from workers.shared_settings import SharedSettings, split_names
@@ -19,12 +20,16 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
     """Every field is the variable MASKWORKS_<NAME>. Lists are comma separated."""
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("sam_tiny",), min_length=1, description="Models a worker loads and takes work for"
+        ("sam_tiny",),
+        min_length=1,
+        description="Models a worker loads and takes work for. `hf:owner/name` or `hf:owner/name@revision` is a model "
+        "of transformers, from the folder that MASKWORKS_CHECKPOINTS gives it, else from the hub; it needs the extra "
+        "`hf`",
     )
     checkpoints: Annotated[dict[str, str], NoDecode] = Field(
         {},
         description="Where weights are, as name=path,…, or name=path#sha256 to have a file checked; "
-        "unset: the cache, then the bundled file of that name",
+        "unset: the cache, then the bundled file of that name. The path of an `hf:` name is a folder",
     )
     text: str | None = Field(
         None,
@@ -106,6 +111,6 @@ class Settings(SharedSettings, CrashSettings, NullSettings):
     @field_validator("models", "checkpoints")
     @classmethod
     def _known(cls, value: Names) -> Names:
-        if unknown := next((name for name in value if name not in (*SIZES, "null")), None):
-            raise ValueError(f"no model is called {unknown!r}; there are {', '.join(SIZES)}")
+        if unknown := next((n for n in value if n not in (*SIZES, "null") and not is_hub_name(n)), None):
+            raise ValueError(f"no model is called {unknown!r}; there are {', '.join(SIZES)}, and {FORM}")
         return value

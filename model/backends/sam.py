@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import TypeVar  # the one of `typing` takes a default from Python 3.13 on
 
 from model.device import device_errors, working_dtype
 from model.embeddings.embedding import Embedding
@@ -24,6 +25,7 @@ from model.errors import ModelError
 from model.masks import sparse
 from model.masks.frames import Pixels, whole
 from model.masks.mask import Mask
+from model.networks.protocol import Network
 from model.networks.sam import Sam
 from model.protocol import DEFAULTS, Options
 from model.sizes import size
@@ -37,6 +39,7 @@ from model.words.protocol import Words
 
 PRECISIONS = ("exact", "fast")
 CACHE_BYTES = 256 << 20
+N = TypeVar("N", bound=Network, default=Sam)
 
 
 @dataclass(frozen=True)
@@ -60,41 +63,44 @@ class Raw:
     encode_ms: float
 
 
-class Segmenter:
-    """A Sam with its weights on a device. Build it with `load` or `seeded`."""
+class Segmenter(Generic[N]):
+    """A network with its weights on a device. Build it with `load` or `seeded`."""
 
     def __init__(
         self,
-        sam: Sam,
+        sam: N,
         revision: str,
         device: str,
         precision: str,
         cache_bytes: int = CACHE_BYTES,
         bfloat16: bool | None = None,
         words: Words | None = None,
+        encoder: type[Encoder] = Encoder,
     ) -> None:
         if precision not in PRECISIONS:
             raise ModelError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
-        self.sam = sam.to(device, working_dtype(device, precision, bfloat16)).eval()
+        self.sam = sam.placed(device, working_dtype(device, precision, bfloat16))
         self.name, self.revision, self.precision, self.device = sam.row.name, revision, precision, device
         self.words = words
         self.tasks = served(words)
         self.batch_images = 8 if device.startswith("cuda") else 2
-        self.encoder = Encoder(self.sam, f"{self.name}:{revision}:{precision}", cache_bytes)
+        self.encoder = encoder(self.sam, f"{self.name}:{revision}:{precision}", cache_bytes)
         self._compiled = False
 
     @classmethod
-    def load(cls, name: str, options: Options = DEFAULTS) -> Segmenter:
+    def load(cls, name: str, options: Options = DEFAULTS) -> Segmenter[Sam]:
         """With trained weights. Raises UnknownModel and CheckpointError. `model.weights.files` says where it looks."""
         sam, revision = checkpoint.load(size(name), options.checkpoint, cache=options.cache, download=options.download)
-        return cls(sam, revision, options.device, options.precision, bfloat16=options.bfloat16, words=options.words)
+        return Segmenter(
+            sam, revision, options.device, options.precision, bfloat16=options.bfloat16, words=options.words
+        )
 
     @classmethod
     def seeded(
         cls, name: str, seed: int = 0, device: str = "cpu", precision: str = "exact", words: Words | None = None
-    ) -> Segmenter:
+    ) -> Segmenter[Sam]:
         """With random weights, the same on every machine. Masks mean nothing and cost as much as real ones."""
-        return cls(build(name, seed=seed), f"seed-{seed}", device, precision, words=words)
+        return Segmenter(build(name, seed=seed), f"seed-{seed}", device, precision, words=words)
 
     def revision_of(self, task: str) -> str:
         """The weights that make the masks of a task of this type."""
@@ -171,7 +177,7 @@ class Segmenter:
     def embed(self, image: Pixels) -> Embedding:
         """The embedding of the whole image, from the cache if it is there."""
         check_image(image)
-        frame = whole(image.shape[0], image.shape[1], self.sam.row.image_size)
+        frame = Sight((image.shape[0], image.shape[1]), self.sam.row).frame
         view = self.encoder.view(image, frame)
         with torch.inference_mode():
             return Embedding(self.encoder.encode([view], 1)[0], frame, view.key)

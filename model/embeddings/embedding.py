@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -24,7 +24,7 @@ class Embedding:
 
     def save(self, path: str | Path) -> None:
         """Write a .safetensors file."""
-        told = {"key": self.key, "image": self.frame.image, "crop": self.frame.crop, "resized": self.frame.resized}
+        told = {"key": self.key, **asdict(self.frame)}
         save_file({"embedding": self.tensor.contiguous().cpu()}, path, {"maskworks": json.dumps(told)})
 
     @classmethod
@@ -36,5 +36,5 @@ class Embedding:
                 tensor = file.get_tensor("embedding")
         except (SafetensorError, KeyError, ValueError) as error:
             raise ModelError(f"{path} is no saved embedding: {error}") from error
-        frame = Frame(tuple(told["image"]), tuple(told["crop"]), tuple(told["resized"]))
+        frame = Frame(tuple(told["image"]), tuple(told["crop"]), tuple(told["resized"]), told.get("stretched", False))
         return cls(tensor, frame, told["key"])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.embeddings.cache import EmbeddingCache
 from model.masks.frames import Frame, Pixels, resize
-from model.networks.sam import Sam
+from model.networks.protocol import Network
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class View:
 class Encoder:
     """The image encoder of `sam` with a cache. `weights` names the weights and the precision in each key."""
 
-    def __init__(self, sam: Sam, weights: str, cache_bytes: int) -> None:
+    def __init__(self, sam: Network, weights: str, cache_bytes: int) -> None:
         self.cache = EmbeddingCache(cache_bytes)
         self._sam = sam
         self._suffix = f":{weights}"
@@ -40,8 +40,12 @@ class Encoder:
 
     def view(self, image: Pixels, frame: Frame) -> View:
         """The crop at the model's scale, with its key."""
-        pixels = resize(image, frame)
+        pixels = self.resized(image, frame)
         return View(frame, pixels, _digest(pixels) + self._suffix)
+
+    def resized(self, image: Pixels, frame: Frame) -> Pixels:
+        """The crop at the model's scale, uint8 (h', w', 3), writable."""
+        return resize(image, frame)
 
     def encode(self, views: Sequence[View], at_once: int) -> list[Tensor]:
         """Each view's embedding (1, C, h, w): given, cached, or computed, at most `at_once` together."""

@@ -14,7 +14,12 @@ PIXELS = 1 << 27  # full-size logits held at a time: 0.5 GB of float32
 
 
 def upsampled(logits: Tensor, frame: Frame, side: int) -> Tensor:
-    """float32 (N, low, low) → (N, H, W) logits at the crop's size, by the reference's two bilinear steps."""
+    """float32 (N, low, low) → (N, H, W) logits at the crop's size, by the reference's two bilinear steps.
+
+    One step where the crop was stretched.
+    """
+    if frame.stretched:
+        return F.interpolate(logits[:, None], frame.size, mode="bilinear", align_corners=False)[:, 0]
     tall, wide = frame.resized
     model = F.interpolate(logits[:, None], (side, side), mode="bilinear", align_corners=False)
     return F.interpolate(model[..., :tall, :wide], frame.size, mode="bilinear", align_corners=False)[:, 0]

@@ -2,7 +2,8 @@
 
     image (H, W) ── crop ──> crop (h, w) ── resize, long side = S ──> model (h', w') ── zero pad ──> (S, S)
 
-h' = int(h·scale + .5), at least 1. Coordinates scale by the *rounded* sizes, in float64 (reference behaviour).
+h' = int(h·scale + .5), at least 1. Coordinates scale by the *rounded* sizes, in float64 (reference behaviour). Some
+networks see the crop stretched to (S, S) instead: h' = w' = S.
 """
 
 from dataclasses import dataclass
@@ -22,11 +23,13 @@ class Frame:
     """Where one crop of an image lies in the model's input.
 
     `image`: (H, W). `crop`: x0, y0, x1, y1 in image pixels, exclusive ends. `resized`: (h', w') in model pixels.
+    `stretched`: the crop fills the model's input, and its logits are resized in one step.
     """
 
     image: tuple[int, int]
     crop: tuple[int, int, int, int]
     resized: tuple[int, int]
+    stretched: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -40,16 +43,18 @@ class Frame:
         return [x0, y0, x1 - x0, y1 - y0]
 
 
-def frame_of(image: tuple[int, int], crop: tuple[int, int, int, int], side: int) -> Frame:
+def frame_of(image: tuple[int, int], crop: tuple[int, int, int, int], side: int, stretched: bool = False) -> Frame:
     """The frame of `crop` in an image of (H, W), for a model with inputs of side x side."""
+    if stretched:
+        return Frame(image, crop, (side, side), True)
     height, width = crop[3] - crop[1], crop[2] - crop[0]
     scale = side / max(height, width)
     return Frame(image, crop, (max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)))
 
 
-def whole(height: int, width: int, side: int) -> Frame:
+def whole(height: int, width: int, side: int, stretched: bool = False) -> Frame:
     """The frame of the whole image."""
-    return frame_of((height, width), (0, 0, width, height), side)
+    return frame_of((height, width), (0, 0, width, height), side, stretched)
 
 
 def resize(image: Pixels, frame: Frame) -> Pixels:

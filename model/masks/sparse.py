@@ -3,6 +3,8 @@
 The passes over cells are compiled where numba is installed. Their results equal those of `Cells`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -66,8 +68,10 @@ def warm() -> None:
 
 
 def _cells(logits: Tensor, frame: Frame, side: int) -> Cells | CompiledCells:
-    kind = CompiledCells if jit.AVAILABLE else Cells
-    return kind(logits.numpy(), frame, (side, logits.shape[-1]))
+    kind, low = CompiledCells if jit.AVAILABLE else Cells, logits.shape[-1]
+    if frame.stretched:  # resized in one step: the first one changes nothing
+        frame, side = replace(frame, resized=(low, low)), low
+    return kind(logits.numpy(), frame, (side, low))
 
 
 def _step(logits: Tensor) -> int:

@@ -6,6 +6,7 @@ It holds no image and no prompt. Embeddings are values that `encode` returns and
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,10 @@ class Sam(nn.Module):
     def device(self) -> torch.device:
         """The device of the weights."""
         return self.mask_decoder.iou_token.weight.device
+
+    def placed(self, device: str, dtype: torch.dtype) -> Self:
+        """Itself on the device, in eval mode, with weights of this dtype."""
+        return self.to(device, dtype).eval()
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) normalised RGB, zero-padded right and below -> (B, C, S/p, S/p) in the weights' dtype."""

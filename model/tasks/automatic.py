@@ -10,7 +10,7 @@ from model.masks import regions, rle
 from model.masks.frames import Frame
 from model.masks.mask import Mask
 from model.masks.nms import nms
-from model.networks.sam import Sam
+from model.networks.protocol import Network
 from model.spec import Automatic
 from model.tasks.crops import Crop, crops
 from model.tasks.parameters import Parameters, resolve
@@ -34,15 +34,15 @@ class AutomaticPlan:
 def pre(task: Automatic, sight: Sight) -> AutomaticPlan:
     """The plan for an image."""
     parameters = resolve(task, sight.row)
-    return AutomaticPlan(parameters, crops(sight.size, parameters, sight.row.image_size))
+    return AutomaticPlan(parameters, crops(sight.size, parameters, sight.row.image_size, sight.row.stretched))
 
 
-def core(sam: Sam, plans: list[AutomaticPlan], embeddings: list[list[Tensor]]) -> list[Survivors]:
+def core(sam: Network, plans: list[AutomaticPlan], embeddings: list[list[Tensor]]) -> list[Survivors]:
     """Search each crop of each image."""
     return [_core(sam, plan, seen) for plan, seen in zip(plans, embeddings, strict=True)]
 
 
-def _core(sam: Sam, plan: AutomaticPlan, embeddings: list[Tensor]) -> Survivors:
+def _core(sam: Network, plan: AutomaticPlan, embeddings: list[Tensor]) -> Survivors:
     pairs = zip(plan.crops, embeddings, strict=True)
     found = [search(sam, embedding, crop, plan.parameters) for crop, embedding in pairs]
     return survivors(found, plan.parameters, plan.crops[0].frame.image)

@@ -21,10 +21,10 @@ class Crop:
     layer: int
 
 
-def crops(image: tuple[int, int], parameters: Parameters, side: int) -> tuple[Crop, ...]:
+def crops(image: tuple[int, int], parameters: Parameters, side: int, stretched: bool = False) -> tuple[Crop, ...]:
     """The crops of an image of (H, W), whole image first."""
     found = windows(*image, parameters.crop_n_layers, parameters.crop_overlap_ratio)
-    return tuple(Crop(frame_of(image, window, side), layer) for window, layer in found)
+    return tuple(Crop(frame_of(image, window, side, stretched), layer) for window, layer in found)
 
 
 def windows(height: int, width: int, layers: int, overlap_ratio: float) -> list[tuple[Window, int]]:

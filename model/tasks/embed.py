@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.masks.frames import Frame, whole
-from model.networks.sam import Sam
+from model.masks.frames import Frame
+from model.networks.protocol import Network
 from model.spec import Embed
 from model.tasks.sight import Sight
 
@@ -26,10 +26,10 @@ class EmbedPlan:
 
 def pre(_task: Embed, sight: Sight) -> EmbedPlan:
     """The plan for an image."""
-    return EmbedPlan(whole(*sight.size, sight.row.image_size))
+    return EmbedPlan(sight.frame)
 
 
-def core(_sam: Sam, _plans: list[EmbedPlan], embeddings: list[list[Tensor]]) -> list[Tensor]:
+def core(_sam: Network, _plans: list[EmbedPlan], embeddings: list[list[Tensor]]) -> list[Tensor]:
     """The embeddings (C, h, w) as float16, on the host."""
     return [found[0].to(torch.float16).cpu() for (found,) in embeddings]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from model.sizes import Size
+from model.networks.protocol import Row
 from model.spec import Automatic
 
 
@@ -27,7 +27,7 @@ class Parameters:
     max_masks: int | None
 
 
-def resolve(task: Automatic, row: Size) -> Parameters:
+def resolve(task: Automatic, row: Row) -> Parameters:
     """The task's own parameters, else the model row's."""
     values = asdict(task.resolved(row.automatic))
     del values["type"]

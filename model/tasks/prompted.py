@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.masks import rle
-from model.masks.frames import Frame, mask_logits, to_model, whole
+from model.masks.frames import Frame, mask_logits, to_model
 from model.masks.mask import Mask
 from model.masks.upsample import traced
-from model.networks.sam import Sam
+from model.networks.protocol import Network
 from model.spec import Prompt, Prompted
 from model.tasks.sight import Sight
 
@@ -69,12 +69,12 @@ def pre(task: Prompted, sight: Sight) -> PromptedPlan:
     if task.box_format != "xyxy":
         raise ValueError("prompts go through model.tasks.bounds.fit first: boxes are taken as corners here")
     row = sight.row
-    frame = whole(*sight.size, row.image_size)
+    frame = sight.frame
     questions = tuple(_question(prompt, frame, row.image_size, row.mask_size) for prompt in task.prompts)
     return PromptedPlan(task.prompts, frame, questions)
 
 
-def core(sam: Sam, plans: list[PromptedPlan], embeddings: list[list[Tensor]]) -> list[Answered]:
+def core(sam: Network, plans: list[PromptedPlan], embeddings: list[list[Tensor]]) -> list[Answered]:
     """Decode the prompts of all images together."""
     questions = [list(plan.questions) for plan in plans]
     found = _decode(sam, torch.cat([whole_image for (whole_image,) in embeddings]), questions, PROMPTS_AT_ONCE)
@@ -98,7 +98,7 @@ def _question(prompt: Prompt, frame: Frame, side: int, low: int) -> Question:
 
 
 def _decode(
-    sam: Sam, embeddings: Tensor, questions: list[list[Question]], step: int
+    sam: Network, embeddings: Tensor, questions: list[list[Question]], step: int
 ) -> list[list[tuple[Tensor, Tensor]]]:
     """embeddings (B, C, h, w), B lists of questions → logits (M, low, low), iou (M,) of each prompt of each image."""
     places: dict[tuple[int, bool, bool, bool], list[tuple[int, int]]] = defaultdict(list)
@@ -114,7 +114,7 @@ def _decode(
     return [[found[b, i] for i in range(len(asked))] for b, asked in enumerate(questions)]
 
 
-def _decode_alike(sam: Sam, embeddings: Tensor, alike: list[Question], images: list[int]) -> tuple[Tensor, Tensor]:
+def _decode_alike(sam: Network, embeddings: Tensor, alike: list[Question], images: list[int]) -> tuple[Tensor, Tensor]:
     """Decode N questions of one shape."""
     device = embeddings.device
 

@@ -13,7 +13,7 @@ from model.device import free_bytes
 from model.masks.frames import to_model
 from model.masks.nms import nms
 from model.masks.upsample import stable
-from model.networks.sam import Sam
+from model.networks.protocol import Network
 from model.tasks.candidates import Candidates
 from model.tasks.crops import Crop, grid, near_inner_edge
 from model.tasks.parameters import Parameters
@@ -22,7 +22,7 @@ MOST_POINTS = 128  # at a time on a CPU, whatever a task asks for: 4 MB of cells
 LIVE_CELLS = 8  # decoding and upscaling hold at most this many times the cells of a prompt
 
 
-def search(sam: Sam, embedding: Tensor, crop: Crop, parameters: Parameters) -> Candidates:
+def search(sam: Network, embedding: Tensor, crop: Crop, parameters: Parameters) -> Candidates:
     """One crop's masks after the filters and suppression within the crop; embedding (1, C, h, w)."""
     side = sam.row.image_size
     found = Candidates(crop.frame, side, (free_bytes(embedding.device) or 0) // 8)
@@ -48,7 +48,7 @@ def points_at_a_time(embedding: Tensor, parameters: Parameters) -> int:
 
 
 def _try_points(
-    sam: Sam, embedding: Tensor, points: NDArray[np.float64], parameters: Parameters, found: Candidates
+    sam: Network, embedding: Tensor, points: NDArray[np.float64], parameters: Parameters, found: Candidates
 ) -> None:
     """Decode three masks for each of (N, 2) crop points, and add those that pass the filters to `found`."""
     frame, device = found.frame, embedding.device

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from model.masks.frames import Frame
-from model.networks.sam import Sam
+from model.networks.protocol import Network
 from model.spec import Automatic, Embed, Prompted, Text
 from model.tasks import automatic, embed, prompted
 from model.tasks.sight import Sight
@@ -30,7 +30,7 @@ class Steps(Protocol):
         """The plan for an image."""
         ...
 
-    def core(self, sam: Sam, plans: list[Any], embeddings: list[list[Tensor]]) -> list[Any]:
+    def core(self, sam: Network, plans: list[Any], embeddings: list[list[Tensor]]) -> list[Any]:
         """Run the networks for several images. `embeddings` follow the plans' frames. Returns inputs of `post`."""
         ...
 

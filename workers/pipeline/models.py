@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from model.backends.null import NullSegmenter
+from model.hub.files import find as find_hub
+from model.hub_name import is_hub_name
 from model.load import check_device, default_device, load, prepare_process
 from model.protocol import Options, SegmenterProtocol
 from model.sizes import size
@@ -23,10 +25,12 @@ _MOST_BATCHES = 4
 
 
 def check_weights(settings: Settings) -> None:
-    """Raise CheckpointError for the first configured model whose file is missing. Files in S3 are not checked."""
+    """Raise CheckpointError for the first configured model whose file is missing. S3 and the hub are not asked."""
     for name in settings.models:
         checkpoint = settings.checkpoints.get(name)
-        if name != "null" and not str(checkpoint).startswith("s3://"):
+        if is_hub_name(name):
+            find_hub(name, checkpoint)
+        elif name != "null" and not str(checkpoint).startswith("s3://"):
             find(size(name), checkpoint, cache=settings.cache)
 
 

@@ -5,10 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from model.masks.frames import Frame, whole
+from model.masks.frames import Frame
 from model.masks.mask import Mask
-from model.networks.sam import Sam
-from model.sizes import Size
+from model.networks.protocol import Network, Row
 from model.spec import Box, Prompt, Prompted, Text
 from model.tasks import prompted
 from model.tasks.sight import Sight
@@ -41,10 +40,10 @@ class Detected:
 def pre(task: Text, sight: Sight, detector: Detector) -> DetectedPlan:
     assert sight.pixels is not None
     seen = detector.look(sight.pixels, task.phrases)
-    return DetectedPlan(Rules.of(task, detector.defaults), detector, seen, whole(*sight.size, sight.row.image_size))
+    return DetectedPlan(Rules.of(task, detector.defaults), detector, seen, sight.frame)
 
 
-def core(sam: Sam, plans: list[DetectedPlan], embeddings: list[list[Tensor]]) -> list[Detected]:
+def core(sam: Network, plans: list[DetectedPlan], embeddings: list[list[Tensor]]) -> list[Detected]:
     """Detect, then decode the boxes of all images together."""
     founds = plans[0].detector.detect([plan.seen for plan in plans])
     founds = [clipped(found, *plan.frame.image) for plan, found in zip(plans, founds, strict=True)]
@@ -56,7 +55,7 @@ def core(sam: Sam, plans: list[DetectedPlan], embeddings: list[list[Tensor]]) ->
     return [Detected(each, of_image.get(i)) for i, each in enumerate(matches)]
 
 
-def _prompts(frame: Frame, row: Size, found: Found, matches: list[Match]) -> prompted.PromptedPlan:
+def _prompts(frame: Frame, row: Row, found: Found, matches: list[Match]) -> prompted.PromptedPlan:
     prompts = tuple(Prompt(box=_box(found, match)) for match in matches)
     return prompted.pre(Prompted(prompts), Sight(frame.image, row))
 

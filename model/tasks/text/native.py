@@ -9,7 +9,7 @@ from torch import Tensor
 from model.masks import rle
 from model.masks.frames import Frame
 from model.masks.mask import Mask
-from model.networks.sam import Sam
+from model.networks.protocol import Network
 from model.spec import Text
 from model.tasks.sight import Sight
 from model.tasks.text.choose import Match, Rules, choose, clipped
@@ -49,7 +49,7 @@ def pre(task: Text, sight: Sight, native: Native) -> NativePlan:
     return NativePlan(Rules.of(task, native.defaults), native, seen, sight.size)
 
 
-def core(_sam: Sam, plans: list[NativePlan], _embeddings: list[list[Tensor]]) -> list[Segmented]:
+def core(_sam: Network, plans: list[NativePlan], _embeddings: list[list[Tensor]]) -> list[Segmented]:
     found = plans[0].native.segment([plan.seen for plan in plans])
     return [_segmented(plan, each) for plan, each in zip(plans, found, strict=True)]
 

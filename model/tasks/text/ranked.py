@@ -7,7 +7,7 @@ from torch import Tensor
 
 from model.masks.frames import Frame, Pixels
 from model.masks.mask import Mask
-from model.networks.sam import Sam
+from model.networks.protocol import Network
 from model.spec import Automatic, Text
 from model.tasks import automatic
 from model.tasks.sight import Sight
@@ -43,7 +43,7 @@ def pre(task: Text, sight: Sight, ranker: Ranker) -> RankedPlan:
     return RankedPlan(Rules.of(task, ranker.defaults), ranker, sight.pixels, automatic.pre(Automatic(), sight))
 
 
-def core(sam: Sam, plans: list[RankedPlan], embeddings: list[list[Tensor]]) -> list[Ranked]:
+def core(sam: Network, plans: list[RankedPlan], embeddings: list[list[Tensor]]) -> list[Ranked]:
     """The ranker needs the finished masks, so their run lengths are computed here too."""
     found = automatic.core(sam, [plan.automatic for plan in plans], embeddings)
     return [_ranked(plan, automatic.post(each)) for plan, each in zip(plans, found, strict=True)]

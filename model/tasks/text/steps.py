@@ -10,7 +10,7 @@ from torch import Tensor
 from model.errors import ModelError, TaskNotServed
 from model.masks.frames import Frame
 from model.masks.mask import Mask
-from model.networks.sam import Sam
+from model.networks.protocol import Network
 from model.spec import Text
 from model.tasks.sight import Sight
 from model.tasks.text import detected, native, ranked
@@ -49,7 +49,7 @@ def pre(task: Text, sight: Sight) -> TextPlan:
     return TextPlan(sight.words.kind, ROUTES[sight.words.kind].pre(task, sight, sight.words))
 
 
-def core(sam: Sam, plans: list[TextPlan], embeddings: list[list[Tensor]]) -> list[TextFound]:
+def core(sam: Network, plans: list[TextPlan], embeddings: list[list[Tensor]]) -> list[TextFound]:
     """All plans are of one segmenter, so of one route."""
     route = plans[0].route
     found = ROUTES[route].core(sam, [plan.plan for plan in plans], embeddings)

@@ -32,6 +32,12 @@ def test_points_scale_by_rounded_sizes() -> None:
     assert to_model(np.asarray([[1000.0, 333.0]]), frame) == pytest.approx(np.asarray([[1024.0, 341.0]]))
 
 
+def test_a_stretched_crop_fills_the_square() -> None:
+    frame = frame_of((96, 150), (10, 20, 110, 70), 128, stretched=True)
+    assert (frame.resized, frame.size, whole(96, 150, 128, True).resized) == ((128, 128), (50, 100), (128, 128))
+    assert to_model(np.asarray([[100.0, 25.0]]), frame).tolist() == [[128.0, 64.0]]
+
+
 def test_mask_prompt_rule() -> None:
     mask = np.zeros((100, 200), bool)
     mask[:, :50] = True

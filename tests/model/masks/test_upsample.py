@@ -14,8 +14,9 @@ FRAMES = [(90, 120), (1, 1), (1, 50), (50, 1), (100, 37), (37, 300), (256, 256),
 
 @pytest.mark.parametrize("size", FRAMES)
 @pytest.mark.parametrize("sharpness", [0.5, 6, 60])
-def test_cells_equal_dense_upsampling(size: tuple[int, int], sharpness: float) -> None:
-    frame = whole(*size, 256)
+@pytest.mark.parametrize("stretched", [False, True])
+def test_cells_equal_dense_upsampling(size: tuple[int, int], sharpness: float, stretched: bool) -> None:
+    frame = whole(*size, 256, stretched)
     noise = torch.randn(6, 1, 9, 9, generator=torch.Generator().manual_seed(0))
     logits = torch.nn.functional.interpolate(noise, (64, 64), mode="bicubic")[:, 0].contiguous() * sharpness
     logits[0], logits[1] = 5, -5
