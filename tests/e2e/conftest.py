@@ -13,6 +13,7 @@ from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
 from tests.api.document import check_answer
 from tests.conftest import Bucket
+from tests.model.hub import networks
 from tests.receiver import Receiver, receiving
 
 MAX_PIXELS = 700_000
@@ -26,10 +27,18 @@ def collector() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def service(collector: Receiver) -> Iterator[Stack]:
+def networks_of_transformers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
+    """Small random networks of each family, by the name that jobs give them, and the folders where they are saved."""
+    folder = tmp_path_factory.mktemp("hub")
+    return {f"hf:test/{each}": (networks.save(each, folder / each), folder / each) for each in networks.FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def service(collector: Receiver, networks_of_transformers: dict[str, tuple[Any, Path]]) -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="maskworks-e2e-"))
     folder.chmod(0o711)
     env = {
+        "MASKWORKS_CHECKPOINTS": ",".join(f"{name}={at}" for name, (_, at) in networks_of_transformers.items()),
         "MASKWORKS_LEASE_SECONDS": "3",
         "MASKWORKS_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
         "MASKWORKS_METRICS_PORT": "0",
@@ -39,7 +48,8 @@ def service(collector: Receiver) -> Iterator[Stack]:
         "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
     try:
-        with stack(folder / "data", models="sam_tiny", fast=True, env=env) as running:
+        models = ",".join(("sam_tiny", *networks_of_transformers))
+        with stack(folder / "data", models=models, fast=True, env=env) as running:
             yield running
     finally:
         shutil.rmtree(folder)
