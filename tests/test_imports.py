@@ -129,7 +129,7 @@ ROOMS: dict[str, set[str]] = {
     "model.jit": set(),
     "model.masks": {"model.jit"},
     "model.networks": {"model.sizes"},
-    "model.weights": {"model.networks", "model.sizes", "model.errors"},
+    "model.weights": {"model.networks", "model.sizes", "model.hub_name", "model.errors"},
     "model.hub_name": set(),
     "model.hub": {
         *("model.networks", "model.embeddings", "model.masks", "model.words", "model.hub_name", "model.sizes"),

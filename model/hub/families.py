@@ -23,11 +23,9 @@ class Family:
     `stretched`: images are stretched to the square that the encoder sees; otherwise padded. `maps`: the network and
     normalised pixels (B, 3, S, S) → what its decoder needs of each image. `shapes`: the same for one image, by the
     network's configuration. `given`: the arguments of the network's `forward` that these maps become. `mean`, `std`:
-    of channels from 0 to 1, where the model's files do not say. `needs`: a package without which the family's
-    configuration cannot be built.
+    of channels from 0 to 1, where the model's files do not say.
     """
 
-    title: str
     stretched: bool
     maps: Callable[[Any, Tensor], Maps]
     shapes: Callable[[Any], tuple[tuple[int, ...], ...]]
@@ -35,7 +33,6 @@ class Family:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     automatic: Mapping[str, float] = field(default_factory=lambda: PUBLISHED_AUTOMATIC)
-    needs: str | None = None
 
 
 def image_size(config: Any) -> int:
@@ -78,38 +75,25 @@ def _pyramid_shapes(config: Any) -> tuple[tuple[int, ...], ...]:
 
 
 _SAM: Final = Family(
-    title="SAM",
     stretched=False,
     maps=_one_map,
     shapes=_one_shape,
     given=lambda maps: {"image_embeddings": maps[0]},
 )
 _SAM_HQ: Final = Family(
-    title="SAM-HQ",
     stretched=False,
     maps=_with_early,
     shapes=_shapes_with_early,
     given=lambda maps: {"image_embeddings": maps[0], "intermediate_embeddings": [maps[1]]},
 )
 _SAM_2: Final = Family(
-    title="SAM 2",
     stretched=True,
     maps=_pyramid,
     shapes=_pyramid_shapes,
     given=lambda maps: {"image_embeddings": list(maps)},
     automatic=_SAM_2_AUTOMATIC,
 )
-_EDGETAM: Final = Family(
-    title="EdgeTAM",
-    stretched=True,
-    maps=_pyramid,
-    shapes=_pyramid_shapes,
-    given=_SAM_2.given,
-    automatic=_SAM_2_AUTOMATIC,
-    needs="timm",
-)
 _SAM_3: Final = Family(
-    title="SAM 3's tracker",
     stretched=True,
     maps=_pyramid,
     shapes=_pyramid_shapes,
@@ -125,8 +109,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
         "sam_hq": _SAM_HQ,
         "sam2": _SAM_2,
         "sam2_video": _SAM_2,
-        "edgetam": _EDGETAM,
-        "edgetam_video": _EDGETAM,
+        "edgetam": _SAM_2,
+        "edgetam_video": _SAM_2,
         "sam3_tracker": _SAM_3,
         "sam3_video": _SAM_3,
     }

@@ -6,7 +6,6 @@ not cover it is refused: transformers would fill it with random ones.
 
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,8 +60,6 @@ def _family(name: str, model_type: str) -> Family:
         raise CheckpointError(
             f"{name} is a {model_type}, which takes no points and boxes; those that do are {', '.join(FAMILIES)}"
         )
-    if family.needs is not None and find_spec(family.needs) is None:
-        raise ModelError(f"{name} is of the family {family.title}, which needs a package: pip install {family.needs}")
     return family
 
 

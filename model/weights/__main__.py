@@ -6,9 +6,11 @@ python -m model.weights fetch sam_vit_b,mobile_sam
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from model.errors import ModelError
+from model.hub_name import is_hub_name
 from model.sizes import SIZES, Size, size
 from model.weights.fetch import fetch
 from model.weights.files import BUNDLED, find
@@ -31,10 +33,12 @@ def main(arguments: list[str] | None = None) -> None:
     if given.url and len(names) != 1:
         bring.error("--url is the address of one file: name one model")
     try:
-        for row in [size(name) for name in names]:
+        for row in [size(name) for name in names if not is_hub_name(name)]:
             print(_brought(row, given.cache.expanduser(), given.url))
     except ModelError as error:
         raise SystemExit(str(error)) from error
+    for name in filter(is_hub_name, names):
+        print(f"{name}: a worker gets it from the hub of transformers when it starts", file=sys.stderr)
 
 
 def _brought(row: Size, cache: Path, url: str | None) -> Path:

@@ -30,7 +30,7 @@ def collector() -> Iterator[Receiver]:
 def networks_of_transformers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
     """Small random networks of each family, by the name that jobs give them, and the folders where they are saved."""
     folder = tmp_path_factory.mktemp("hub")
-    return {f"hf:test/{each}": (networks.save(each, folder / each), folder / each) for each in networks.FAMILIES}
+    return {f"hf:test/{each}": (networks.save(each, folder / each), folder / each) for each in networks.SERVED}
 
 
 @pytest.fixture(scope="session")

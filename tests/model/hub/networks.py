@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
 
-SIDE = {"sam": 128, "sam_hq": 128, "sam2": 128, "sam3_tracker": 112}
+SIDE = {"sam": 128, "sam_hq": 128, "sam2": 128, "sam3_tracker": 112, "edgetam": 128}
 FAMILIES = tuple(SIDE)
+SERVED = ("sam", "sam_hq", "sam2", "sam3_tracker")
+"""Those that another process can load. EdgeTAM's own backbone needs the package timm."""
 
 
 def save(family: str, folder: Path, side: int | None = None) -> Any:
@@ -111,9 +115,55 @@ def _sam3_tracker() -> Any:
     return Sam3TrackerModel(config)
 
 
+class BackboneConfig(PreTrainedConfig):
+    """Stands for the backbone of EdgeTAM."""
+
+    model_type = "backbone_of_tests"
+
+
+class Backbone(PreTrainedModel):
+    """Four maps, each of half the side of the one before."""
+
+    config_class = BackboneConfig
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__(config)
+        channels = ((3, 8, 4), (8, 16, 2), (16, 32, 2), (32, 64, 2))
+        self.steps = torch.nn.ModuleList(torch.nn.Conv2d(a, b, stride, stride) for a, b, stride in channels)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def forward(self, pixel_values: torch.Tensor, **_: Any) -> Any:
+        maps = [pixel_values]
+        for step in self.steps:
+            maps.append(step(maps[-1]).tanh())
+        return BaseModelOutput(last_hidden_state=maps[1:])  # type: ignore[arg-type]
+
+
+AutoConfig.register(BackboneConfig.model_type, BackboneConfig)
+AutoModel.register(BackboneConfig, Backbone)
+
+
+def _edgetam() -> Any:
+    from transformers import (
+        EdgeTamConfig,
+        EdgeTamMaskDecoderConfig,
+        EdgeTamModel,
+        EdgeTamPromptEncoderConfig,
+        EdgeTamVisionConfig,
+    )
+
+    vision = EdgeTamVisionConfig(
+        backbone_config=BackboneConfig(), backbone_channel_list=[64, 32, 16, 8], backbone_feature_sizes=_LEVELS,
+        fpn_hidden_size=32,
+    )  # fmt: skip
+    prompt, decoder = EdgeTamPromptEncoderConfig(**_PROMPT), EdgeTamMaskDecoderConfig(**_DECODER)
+    return EdgeTamModel(EdgeTamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder))
+
+
 _MADE: Mapping[str, Callable[[], Any]] = {
     "sam": _sam,
     "sam_hq": _sam_hq,
     "sam2": _sam2,
     "sam3_tracker": _sam3_tracker,
+    "edgetam": _edgetam,
 }

@@ -19,7 +19,8 @@ from model.masks.mask import Mask
 from model.spec import Prompt
 from tests.model import plain
 
-_MEANS = {"sam2": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "sam3_tracker": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))}
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_MEANS = {"sam2": _IMAGENET, "edgetam": _IMAGENET, "sam3_tracker": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))}
 ROUNDING = 1e-5
 """Two ways to interpolate give logits that differ by less, so a pixel nearer to the threshold may fall either side."""
 

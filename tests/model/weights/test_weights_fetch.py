@@ -147,6 +147,8 @@ def test_command_line(
         main(["fetch", "sam_vit_b,nothing"])
     with pytest.raises(SystemExit):
         main(["fetch", "sam_vit_b,sam_vit_l", "--url", server.url])
+    main(["fetch", "hf:facebook/sam2.1-hiera-large"])
+    assert "a worker gets it from the hub" in capsys.readouterr().err
     main(["list"])
     assert "Apache-2.0" in capsys.readouterr().out
 
