@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor, nn
 
 from model.hub.families import Family, Maps
+
+MASKS: Final = 8
+"""Prompts with masks to decode at a time: each has a copy of its image's embedding, up to 17 MB."""
 
 
 @dataclass(frozen=True)
@@ -109,20 +112,23 @@ class HubNetwork(nn.Module):
         masks: Tensor | None = None,
         multimask: bool = True,
     ) -> HubDecoded:
-        """As `decode`. Prompts of one image go together, and those of several where each has as many."""
-        if masks is not None:  # a mask belongs to an image of the batch, so every prompt gets an image of its own
-            own = embeddings[image_index.to(embeddings.device)]
-            return self._ask(own, (points[:, None], labels[:, None], _unflat(boxes, len(own))), masks, multimask)
-        runs = [(image, len(list(run))) for image, run in groupby(image_index.tolist())]
-        alike = len({length for _, length in runs}) == 1
+        """As `decode`. Prompts of one image go together, and those of several where each has as many.
+
+        transformers takes a mask for each image of a batch, so prompts with masks get an image each, a few at a time.
+        """
+        images = image_index.tolist()
+        if masks is not None:
+            groups = [[(image, 1) for image in images[at : at + MASKS]] for at in range(0, len(images), MASKS)]
+        else:
+            runs = [(image, len(list(run))) for image, run in groupby(images)]
+            groups = [runs] if len({length for _, length in runs}) == 1 else [[run] for run in runs]
         parts, at = [], 0
-        for group in [runs] if alike else [[run] for run in runs]:
-            end = at + sum(length for _, length in group)
-            given = tuple(
-                _unflat(None if each is None else each[at:end], len(group)) for each in (points, labels, boxes)
-            )
-            parts.append(self._ask(embeddings[[image for image, _ in group]], given, None, multimask))
-            at = end
+        for group in groups:
+            rows = slice(at, at + sum(length for _, length in group))
+            given = tuple(None if each is None else _unflat(each[rows], len(group)) for each in (points, labels, boxes))
+            own = embeddings[[image for image, _ in group]]
+            parts.append(self._ask(own, given, None if masks is None else masks[rows], multimask))
+            at = rows.stop
         return HubDecoded(torch.cat([p.logits for p in parts]), torch.cat([p.iou for p in parts]))
 
     def _ask(
@@ -157,6 +163,6 @@ class HubNetwork(nn.Module):
         return decoded.logits[prompts.to(device), masks.to(device)]
 
 
-def _unflat(tensor: Tensor | None, images: int) -> Tensor | None:
+def _unflat(tensor: Tensor, images: int) -> Tensor:
     """(N, …) of equally many prompts an image → (B, P, …)."""
-    return None if tensor is None else tensor.unflatten(0, (images, -1))
+    return torch.unflatten(tensor, 0, (images, len(tensor) // images))

@@ -106,7 +106,7 @@ def test_prompts_of_one_shape_and_several_images_are_decoded_together(
 def test_automatic_masks_are_those_of_the_plain_generator(hub: Hub) -> None:
     (found,) = hub.segmenter.run([IMAGE], [Automatic(**EVERYTHING)])
     expected = reference.automatic(hub.network, hub.family, hub.side, IMAGE, EVERYTHING)
-    assert 5 < len(expected) < 75
+    assert len(expected) > 5
     assert_same(found, expected)
 
 
