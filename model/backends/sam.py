@@ -23,7 +23,7 @@ from model.embeddings.embedding import Embedding
 from model.embeddings.encoder import Encoder, View
 from model.errors import ModelError
 from model.masks import sparse
-from model.masks.frames import Pixels, whole
+from model.masks.frames import Pixels
 from model.masks.mask import Mask
 from model.networks.protocol import Network
 from model.networks.sam import Sam
