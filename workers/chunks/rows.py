@@ -61,7 +61,6 @@ def result_row(fence: Fence, attempt: int, model: Model, task: str, outcome: Don
     if isinstance(outcome, Failed):
         failure = outcome.failure
         image = ("height", "width", "orientation", "frames", "warnings", "georeference")
-        image = ("height", "width", "orientation", "frames", "warnings", "georeference")
         empty = dict.fromkeys((*image, "masks", "rle", "phrases", "scores"))
         return (
             row
