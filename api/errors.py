@@ -64,11 +64,15 @@ from api.refusals import (
     TooManyOverlays,
     TooManyPreviews,
     TooManyRequests,
+    TooManyUploads,
     TooManyWrongKeys,
     Unauthenticated,
     UnknownModel,
     UnsupportedEncoding,
     UnsupportedMediaType,
+    UploadNotAllowed,
+    UploadNotStored,
+    UploadsDisabled,
     WebhookNotEnded,
     WebhookNotFound,
 )
@@ -168,6 +172,12 @@ TABLE: dict[type[Exception], Kind] = {
         HTTPStatus.SERVICE_UNAVAILABLE, "QUEUE_UNAVAILABLE", "The queue of calls does not answer", retry=True
     ),
     CallTooSlow: Kind(HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", "No answer in time", retry=True),
+    UploadsDisabled: Kind(HTTPStatus.NOT_FOUND, "UPLOADS_DISABLED", "There are no uploads here"),
+    UploadNotAllowed: Kind(HTTPStatus.FORBIDDEN, "ACCESS_DENIED", "The image may not be stored"),
+    UploadNotStored: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE", "The image was not stored", retry=True
+    ),
+    TooManyUploads: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_UPLOADS", "Too many uploads", retry=True),
     # Its own reason takes the place of this one.
     ImageFailed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "IMAGE_FAILED", "The image cannot be used"),
     NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", "Not ready yet", retry=True),

@@ -31,8 +31,17 @@ from api.items.renderer import Renderer
 from api.jobs import routes as jobs
 from api.jobs.links import Signer
 from api.rate_limit import RateLimit
-from api.refusals import TooManyCalls, TooManyExports, TooManyFollowers, TooManyOverlays, TooManyPreviews
+from api.refusals import (
+    TooManyCalls,
+    TooManyExports,
+    TooManyFollowers,
+    TooManyOverlays,
+    TooManyPreviews,
+    TooManyUploads,
+)
 from api.settings import Settings
+from api.uploads import routes as uploads
+from api.uploads.store import UploadStore
 from api.webhooks import routes as webhooks
 from api.wrong_keys import Brake
 from db.configuration import ConfigurationError, operator_errors, read_settings
@@ -64,7 +73,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": settings.tracing, "metrics": False, "logs": False, "auto_configure": False},
     )
     _open(app, settings)
-    for module in (jobs, events, items, overlay, preview, exports, webhooks, annotations, models, decoders, instant):
+    for module in (
+        *(jobs, events, items, overlay, preview, exports, webhooks, annotations, models, decoders, instant),
+        uploads,
+    ):
         app.include_router(module.router, dependencies=[NEEDS_KEY, KNOWN_PARAMETERS])
     for module in (health, pages):
         app.include_router(module.router, dependencies=[KNOWN_PARAMETERS])
@@ -104,6 +116,8 @@ def _open(app: FastAPI, settings: Settings) -> None:
     app.state.preview_cache = PreviewCache(settings.preview_cache_bytes)
     app.state.renderer = Renderer(settings)
     app.state.decoders = decoder_files.found(settings.decoders)
+    app.state.upload_slots = Slots(settings.uploads_per_tenant, TooManyUploads)
+    app.state.upload_store = UploadStore(settings)
     app.state.feed = Feed(app.state.reads)
     brake = Brake(settings.wrong_keys_per_minute)
     app.state.keys = KeyRing(app.state.reads, settings.key_pepper.get_secret_value(), brake)
@@ -130,6 +144,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     yield
     stop_metrics()
     app.state.renderer.close()
+    app.state.upload_store.close()
     await app.state.feed.close()
     await app.state.calls.close()
     await app.state.keys.close()

@@ -14,7 +14,8 @@ Problem                a refusal, with a detail for the client
 │  DecoderNotFound, ImageChanged, ImageTooLarge, StorageUnavailable, TooManyOverlays, TooManyPreviews,
 │  WebhookNotFound, WebhookNotEnded, IdempotencyKeyReused, UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge,
 │  BodyTooSlow, BodiesTooLarge, TooManyOpenItems, TooManyExports, TooManyFollowers, TooManyCalls, CallsTooLarge,
-│  NoWorker, QueueUnavailable, CallTooSlow, AnnotationNotFound, TooManyAnnotations
+│  NoWorker, QueueUnavailable, CallTooSlow, AnnotationNotFound, TooManyAnnotations,
+│  UploadsDisabled, UploadNotAllowed, UploadNotStored, TooManyUploads
 └─ NotReady            the database answers but is not migrated
 """
 
@@ -220,6 +221,22 @@ class QueueUnavailable(Problem):
 
 class CallTooSlow(Problem):
     """No worker answered within MASKWORKS_CALL_SECONDS."""
+
+
+class UploadsDisabled(Problem):
+    """This installation takes no uploads."""
+
+
+class UploadNotAllowed(Problem):
+    """The tenant's list does not include its own folder for uploads."""
+
+
+class UploadNotStored(Problem):
+    """S3 did not take the uploaded image."""
+
+
+class TooManyUploads(Problem):
+    """The tenant has too many uploads in progress."""
 
 
 class ImageFailed(Problem):

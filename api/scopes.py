@@ -36,6 +36,8 @@ SCOPES: Final[dict[tuple[str, str], Scope]] = {
     ("GET", "/v1/annotations/export"): Scope.ANNOTATIONS_READ,
     ("GET", "/v1/models"): Scope.JOBS_READ,
     ("GET", "/v1/models/{model}/decoders/{revision}"): Scope.SEGMENT,
+    ("GET", "/v1/uploads"): Scope.JOBS_READ,
+    ("PUT", "/v1/uploads/{name}"): Scope.JOBS_WRITE,
     ("POST", "/v1/segment"): Scope.SEGMENT,
     ("POST", "/v1/embeddings"): Scope.SEGMENT,
 }

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, DirectoryPath, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from db.allow_list import read_place
 from db.configuration import DatabaseUrlSecret
 from db.limits import MAX_REQUESTS_PER_MINUTE
 from db.logs import LogFormat
@@ -53,6 +54,12 @@ class Settings(BaseSettings):
         default=(),
         description="Buckets that a job's `output` may be written to, or `*`; unset: none. The API and the dispatcher "
         "both need it",
+    )
+    upload_prefix: str | None = Field(
+        default=None,
+        description="Where `PUT /v1/uploads/{name}` stores images, as `s3://bucket/uploads/`, in a folder for each "
+        "tenant; unset: there are no uploads. The bucket must be one that jobs may read, and the API needs the right "
+        "to write there",
     )
     s3_endpoint_url: str | None = Field(
         default=None,
@@ -158,7 +165,9 @@ class Settings(BaseSettings):
         gt=0,
         description="A download whose client takes nothing for so many seconds is cut off",
     )
-    max_image_bytes: int = Field(default=64 * 2**20, gt=0, description="An object larger than this is not fetched")
+    max_image_bytes: int = Field(
+        default=64 * 2**20, gt=0, description="An object larger than this is not fetched, nor taken as an upload"
+    )
     max_overlay_pixels: int = Field(
         default=16_777_216, gt=0, description="Overlays and previews are drawn of images of so many pixels at most"
     )
@@ -208,6 +217,12 @@ class Settings(BaseSettings):
         description="Calls for one image that a tenant may have under way at a time, per process; more get 429",
     )
     call_seconds: float = Field(default=30, ge=1, le=300, description="Time to answer a call for one image, else 504")
+    uploads_per_tenant: int = Field(
+        default=4,
+        ge=1,
+        description="Uploads that a tenant may have under way at a time, per process; more get 429",
+    )
+    upload_seconds: float = Field(default=300, gt=0, description="Time for the whole body of an upload, else 408")
     wrong_keys_per_minute: int = Field(
         default=60,
         ge=1,
@@ -244,6 +259,11 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
+    @field_validator("upload_prefix")
+    @classmethod
+    def _place(cls, value: str | None) -> str | None:
+        return None if value is None else read_place(value)
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _capitals(cls, value: object) -> object:
@@ -262,6 +282,13 @@ class Settings(BaseSettings):
             raise ValueError("MASKWORKS_MAX_BODY_BYTES must not be more than MASKWORKS_MAX_BODY_BYTES_TOTAL")
         if 2 * self.max_stream_bytes > self.max_spool_bytes:
             raise ValueError("MASKWORKS_MAX_SPOOL_BYTES must be at least twice MASKWORKS_MAX_STREAM_BYTES")
+        return self
+
+    @model_validator(mode="after")
+    def _jobs_may_read_uploads(self) -> "Settings":
+        bucket = (self.upload_prefix or "").removeprefix("s3://").partition("/")[0]
+        if bucket and self.buckets and not {bucket, "*"} & set(self.buckets):
+            raise ValueError("the bucket of MASKWORKS_UPLOAD_PREFIX must be one of MASKWORKS_BUCKETS")
         return self
 
     @property

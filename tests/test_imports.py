@@ -72,7 +72,13 @@ ROOMS: dict[str, set[str]] = {
         *("api.auth", "api.refusals", "api.http", "api.items", "api.jobs.schemas", "api.jobs.submission"),
         *("api.settings", "api.tenant"),
     },
-    "api.items": {"api.auth", "api.database", "api.refusals", "api.http", "api.settings", "api.tenant"},
+    "api.items": {
+        *("api.auth", "api.database", "api.refusals", "api.http", "api.settings", "api.store_access", "api.tenant"),
+    },
+    "api.store_access": {"api.settings"},
+    "api.uploads": {
+        *("api.auth", "api.database", "api.refusals", "api.http", "api.settings", "api.store_access", "api.tenant"),
+    },
     "api.webhooks": {"api.auth", "api.database", "api.refusals", "api.http", "api.settings", "api.tenant"},
     "api.events": {
         *("api.auth", "api.database", "api.refusals", "api.http", "api.jobs.views", "api.tenant"),

@@ -5,7 +5,6 @@
 
 import io
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -14,6 +13,7 @@ from api.items.origin import Origin
 from api.refusals import ImageChanged, ImageNotAllowed, ImageNotFound, Problem, StorageUnavailable
 from api.settings import Settings
 from db.image_page import page_of
+from api.store_access import StoreAccess, store_access
 from db.states import ItemReason
 from workers.failures import ItemFailed
 from workers.images import decode
@@ -36,8 +36,8 @@ _REFUSED: dict[ItemReason, type[Problem]] = {
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """The API's settings as `workers.storage` wants them."""
+class _Reading(StoreAccess):
+    """The API's settings as `workers.storage` wants them to read with."""
 
     buckets: tuple[str, ...]
     https_images: tuple[str, ...]
@@ -46,19 +46,12 @@ class _Reading:
     fetch_seconds: float
     chunk_seconds: float
     throttle_seconds: float
-    s3_access_key: str | None
-    s3_secret_key: str | None
-    s3_endpoint_url: str | None
-    s3_region: str | None
-    s3_addressing_style: Literal["auto", "path", "virtual"] | None
-    s3_requester_pays: bool
-    s3_unsigned: bool
 
 
 def open_store(settings: Settings) -> Objects:
     """The images that the API may read."""
-    key, secret = settings.s3_access_key, settings.s3_secret_key
     reading = _Reading(
+        **vars(store_access(settings)),
         buckets=settings.buckets,
         https_images=settings.https_images,
         private_targets=settings.private_targets,
@@ -66,13 +59,6 @@ def open_store(settings: Settings) -> Objects:
         fetch_seconds=settings.overlay_seconds,
         chunk_seconds=settings.overlay_seconds,
         throttle_seconds=settings.overlay_seconds,
-        s3_access_key=None if key is None else key.get_secret_value(),
-        s3_secret_key=None if secret is None else secret.get_secret_value(),
-        s3_endpoint_url=settings.s3_endpoint_url,
-        s3_region=settings.s3_region,
-        s3_addressing_style=settings.s3_addressing_style,
-        s3_requester_pays=settings.s3_requester_pays,
-        s3_unsigned=settings.s3_unsigned,
     )
     return Objects(s3_client(reading, settings.overlay_threads), reading)
 

@@ -118,6 +118,8 @@ def _jobs(client: Client, has_worker: bool) -> Finding:
 
 
 def _uploads(config: Config, client: Client | None) -> Finding:
+    if not config.uploads and client is not None and (taken := _folder(client)):
+        return Finding("uploads", True, f"the server takes them into {taken}")
     if not config.uploads:
         return Finding("uploads", None, "no place is set", "set MASKWORKS_UPLOADS=s3://bucket/prefix/ for local files")
     try:
@@ -131,6 +133,14 @@ def _uploads(config: Config, client: Client | None) -> Finding:
         detail = f"the server may not read {config.uploads}: {refused}"
         return Finding("uploads", False, detail, "choose another place, or add the bucket to MASKWORKS_BUCKETS")
     return Finding("uploads", True, f"{config.uploads} can be written")
+
+
+def _folder(client: Client) -> str | None:
+    """Where the server stores uploads; None where it takes none, or does not say."""
+    try:
+        return client.uploads().folder
+    except MaskworksError:
+        return None
 
 
 def _refusal(client: Client, uri: str) -> str:

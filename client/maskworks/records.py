@@ -208,6 +208,23 @@ class Model(Struct, frozen=True):
     decoders: list[str] = field(default_factory=list)
 
 
+class Uploads(Struct, frozen=True):
+    """Whether the server takes images, where yours go, and how large they may be."""
+
+    enabled: bool
+    max_bytes: int
+    folder: str | None = None
+
+
+class Uploaded(Struct, frozen=True):
+    """An image that the server has stored. A job names it by `image`."""
+
+    image: str
+    size: int
+    sha256: str
+    format: str
+
+
 class AnnotationSource(Struct, frozen=True):
     """The mask of a job that an annotation is of."""
 

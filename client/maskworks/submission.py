@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -161,6 +162,12 @@ def segment_request(
         task = "prompted" if every else "auto"
     body = {"task": {"type": task} if isinstance(task, str) else dict(task)}
     return body | ({"prompts": every} if every else {}) | {k: v for k, v in fields.items() if v is not None}
+
+
+def upload_body(file: str | Path) -> Body:
+    """A local image as a body. Close it."""
+    opened = Path(file).open("rb")  # noqa: SIM115
+    return Body(opened, "application/octet-stream", os.fstat(opened.fileno()).st_size)
 
 
 def upload_of(image: Image | bytes) -> tuple[str, bytes]:

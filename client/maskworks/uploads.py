@@ -1,17 +1,21 @@
-"""Bring local pictures to S3. Keys hold a hash of the content, so that nothing is uploaded twice."""
+"""Bring local pictures to S3, directly or through the server. Keys hold a hash, so that nothing is there twice."""
 
 import hashlib
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from maskworks.config import Config
 from maskworks.errors import UploadError
 from maskworks.extras import extra
 from maskworks.submission import local_file
+
+if TYPE_CHECKING:
+    from maskworks.sync.client import Client
 
 SUFFIXES: Final = frozenset(
     (
@@ -22,7 +26,12 @@ SUFFIXES: Final = frozenset(
 )
 """Those that a server takes below a prefix."""
 _AT_ONCE: Final = 8
+_AT_ONCE_THROUGH_SERVER: Final = 3
 _SOME: Final = 256
+_NO_PLACE: Final = (
+    "local files need a place in S3, because the server takes no uploads: set MASKWORKS_UPLOADS=s3://bucket/prefix/ "
+    "(a bucket that the server may read)"
+)
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -62,11 +71,12 @@ def in_s3(
 
     Some at a time: the items of a submit may be millions.
     """
-    items, uploader, n = iter(items), None, 0
+    items, n = iter(items), 0
+    uploader: Uploader | ThroughServer | None = None
     while some := list(islice(items, _SOME)):
         files = [path for item in some if (path := local_file(item["image"])) is not None]
         if files and uploader is None:
-            uploader = Uploader(config)
+            uploader = Uploader(config) if config.uploads else ThroughServer(config)
         uris = uploader.put_all(files) if uploader else {}
         n += len(files)
         if files and say is not None:
@@ -76,16 +86,41 @@ def in_s3(
             yield dict(item) if path is None else {"custom_id": path.as_posix(), **item, "image": uris[path]}
 
 
+class ThroughServer:
+    """Uploads by the server's own route, where no place in S3 is set. No credentials are needed but the key."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises UploadError where the server takes none."""
+        self._config = config
+        with self._client() as client:
+            if not client.uploads().enabled:
+                raise UploadError(_NO_PLACE)
+
+    def put_all(self, files: Iterable[Path]) -> dict[Path, str]:
+        """The URI of each file. Raises UploadError, APIError."""
+        paths = list(dict.fromkeys(files))
+        with self._client() as client, ThreadPoolExecutor(_AT_ONCE_THROUGH_SERVER) as pool:
+            return dict(zip(paths, pool.map(partial(self._put, client), paths), strict=True))
+
+    def _client(self) -> "Client":
+        from maskworks.sync.client import Client
+
+        return Client(config=self._config)
+
+    def _put(self, client: "Client", path: Path) -> str:
+        try:
+            return client.upload(path).image
+        except OSError as error:
+            raise UploadError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 class Uploader:
     """Uploads into `config.uploads`. Access is the local stack's, or what boto3 finds in its usual places."""
 
     def __init__(self, config: Config) -> None:
         """Raises UploadError, MissingExtra."""
         if not config.uploads or not config.uploads.startswith("s3://"):
-            raise UploadError(
-                "local files need a place in S3: set MASKWORKS_UPLOADS=s3://bucket/prefix/ "
-                "(a bucket that the server may read)"
-            )
+            raise UploadError(_NO_PLACE)
         boto3 = extra("boto3", "Uploading local files", "s3")
         self._bucket, _, self._prefix = config.uploads.removeprefix("s3://").partition("/")
         if self._prefix and not self._prefix.endswith("/"):

@@ -35,7 +35,7 @@ async def test_a_call_needs_its_scope_and_no_other(service: Service) -> None:
     only = {scope: key_with(service, scope) for scope in Scope}
     rest = {scope: key_with(service, *(set(Scope) - {scope})) for scope in Scope}
     for method, path in ROUTES:
-        values = {"item_id": "0", "model": "null", "revision": "0", "annotation_id": "0" * 32}
+        values = {"item_id": "0", "model": "null", "revision": "0", "annotation_id": "0" * 32, "name": "a.png"}
         scope, url = SCOPES[method, path], path.format(job_id=NO_JOB, **values)
         refused = await service.client.request(method, url, headers=rest[scope])
         assert (refused.status_code, refused.json()["reason"]) == (403, "SCOPE_MISSING"), (method, path)

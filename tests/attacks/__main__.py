@@ -30,6 +30,7 @@ ROOMS = (
     "overlays",
     "outputs",
     "calls",
+    "uploads",
     "sockets",
     "messages",
     "operators",

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import maskworks
 from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack
 from maskworks import AsyncClient, Client, Config, Job
+from maskworks.config import S3Access
 
 DOCS = Path(__file__).parents[2] / "docs"
 pytestmark = pytest.mark.timeout(240)
@@ -86,6 +88,16 @@ def test_the_same_files_are_not_uploaded_again(client: Client, service: Stack, p
     again = client.jobs.submit(images=[photos], reuse=True).wait(200, check=True)
     assert uploaded(service) == before and again.id != job.id
     assert {result.reused_from.job_id for result in again.results() if result.reused_from} == {job.id}
+
+
+def test_without_a_place_files_go_through_the_server(config: Config, photos: Path) -> None:
+    with Client(config=replace(config, uploads=None, s3=S3Access())) as client:
+        folder = client.uploads().folder
+        job = client.jobs.submit(images=[photos]).wait(200, check=True)
+        stored = client.upload(photos / "coffee.jpg", name="my cöffee.jpg")
+        images = [item.image for item in job.items()]
+    assert folder and len(images) == 2 and all(image.startswith(folder) for image in images)
+    assert stored.image.startswith(folder) and stored.image.endswith("/my cöffee.jpg") and stored.format == "JPEG"
 
 
 def test_the_asynchronous_client_says_the_same(config: Config, job: Job) -> None:

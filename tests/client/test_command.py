@@ -89,6 +89,12 @@ def test_one_image_is_segmented_and_drawn(run: Run, photos: Path) -> None:
     assert run("segment", image, "--box", "1,2,3")[0] == 2
 
 
+def test_an_image_is_uploaded_and_named(run: Run, photos: Path) -> None:
+    code, out, _ = run("upload", photos / "more")
+    assert code == 0 and out.startswith("s3://") and out.endswith("/cat.png\n")
+    assert run("upload", photos / "notes.txt")[0] == 5 and run("upload", "nowhere.png")[0] == 1
+
+
 def test_exit_codes_say_what_happened(run: Run, service: Stack, photos: Path) -> None:
     bucket = f"s3://{service.bucket}"
     partial = run("submit", f"{bucket}/nothing.jpg", photos / "coffee.jpg", "--wait")

@@ -153,6 +153,32 @@ def test_a_link_signs_in_and_leaves_the_address(browser: Browser, service: Stack
     assert service.api_key not in browser.page.url
 
 
+def test_files_are_uploaded_from_the_page_and_segmented(browser: Browser, service: Stack) -> None:
+    page = browser.page
+    browser.go("#/submit")
+    page.get_by_role("combobox").first.select_option("files on this device")
+    cat, submit = png(skimage.data.chelsea()[:200, :200]), page.get_by_role("button", name="Submit")
+    files: list[Any] = [
+        {"name": name, "mimeType": "image/png", "buffer": content}
+        for name, content in (("cät 1.png", cat), ("empty.png", b""), ("b.png", png(skimage.data.coffee()[:90, :90])))
+    ]
+    assert submit.is_disabled()
+    page.get_by_label("Drop images here").set_input_files(files)
+    page.get_by_text("2 of 3 sent, 1 failed").wait_for()
+    assert submit.is_disabled()
+    page.get_by_label("Remove empty.png").click()
+    page.get_by_text("2 of 2 sent").wait_for()
+    assert checked(page) == []
+    page.get_by_label("Points per side").fill("6")
+    submit.click()
+    page.locator(".title .state", has_text="succeeded").wait_for()
+    page.wait_for_url(lambda url: "/jobs/job_" in url)
+    with service.client() as http:
+        items = http.get(f"/v1/jobs/{page.url.split('/')[-1]}/items").json()["items"]
+    assert [item["custom_id"] for item in items] == ["cät 1.png", "b.png"]
+    assert all(item["image"].startswith(f"s3://{service.bucket}/uploads/default/") for item in items)
+
+
 def test_a_job_is_followed_to_its_images(browser: Browser, job: str) -> None:
     page = browser.page
     shows(page.locator(".thumb img"), 2)

@@ -15,6 +15,22 @@ export class Refused extends Error {
   }
 }
 
+/** No answer, or an answer that broke off. */
+export class Unreachable extends Error {
+  constructor() {
+    super("The server cannot be reached.");
+  }
+}
+
+/** What a network does to a promise of fetch: a TypeError, which would look like a mistake of ours. */
+async function reached<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw error instanceof TypeError ? new Unreachable() : error;
+  }
+}
+
 let onUnauthenticated: () => void = () => {};
 
 /** What happens when the API does not take the key any more. */
@@ -31,10 +47,10 @@ export interface Call {
   key?: string;
 }
 
-/** An answer with a status below 400. Raises Refused, or TypeError where the server cannot be reached. */
+/** An answer with a status below 400. Raises Refused, Unreachable. */
 export async function call(path: string, { method = "GET", json, body, headers = {}, signal, key }: Call = {}): Promise<Response> {
   const given = key ?? currentKey();
-  const answer = await fetch(path, {
+  const answer = await reached(fetch(path, {
     method,
     headers: {
       ...(given ? { Authorization: `Bearer ${given}` } : {}),
@@ -43,28 +59,45 @@ export async function call(path: string, { method = "GET", json, body, headers =
     },
     body: json === undefined ? (body ?? null) : JSON.stringify(json),
     signal: signal ?? null,
-  });
+  }));
   if (answer.ok) return answer;
   if (answer.status === 401 && key === undefined) onUnauthenticated();
-  throw await refusal(answer);
+  throw refusal(answer.status, answer.headers.get("Retry-After"), await reached(answer.text()));
 }
 
 export async function read<T>(path: string, options: Call = {}): Promise<T> {
-  return (await (await call(path, options)).json()) as T;
+  const answer = await call(path, options);
+  return (await reached(answer.json())) as T;
 }
 
-async function refusal(answer: Response): Promise<Refused> {
-  const after = Number(answer.headers.get("Retry-After"));
+/** The whole body of an answer. */
+export async function readFile(path: string, options: Call = {}): Promise<Blob> {
+  const answer = await call(path, options);
+  return reached(answer.blob());
+}
+
+/** Pieces of an answer's text, as they come. */
+export async function* readText(answer: Response): AsyncGenerator<string> {
+  const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { done, value } = await reached(reader.read());
+    if (done) return;
+    yield value;
+  }
+}
+
+/** `text` is problem+json where the API itself refuses. A proxy may say anything. */
+export function refusal(status: number, retryAfter: string | null, text: string): Refused {
+  const after = Number(retryAfter) || null;
   try {
-    const said = await answer.json();
-    return new Refused(answer.status, said.reason, said.detail, said.errors, after || null);
+    const said = JSON.parse(text);
+    return new Refused(status, said.reason, said.detail, said.errors, after);
   } catch {
-    return new Refused(answer.status, "UNKNOWN", `The server answered ${answer.status}.`, [], after || null);
+    return new Refused(status, "UNKNOWN", `The server answered ${status}.`, [], after);
   }
 }
 
 /** What a user is told about an error. */
 export function told(error: unknown): string {
-  if (error instanceof Refused) return error.message;
-  return error instanceof TypeError ? "The server cannot be reached." : String(error);
+  return error instanceof Refused || error instanceof Unreachable ? error.message : String(error);
 }

@@ -4,7 +4,7 @@ import { labelOf } from "./job";
 
 export interface Draft {
   name: string;
-  source: "prefix" | "images" | "manifest";
+  source: "prefix" | "upload" | "images" | "manifest";
   place: string;
   glob: string;
   images: string;
@@ -33,15 +33,21 @@ export const PARAMETERS: { name: string; label: string; step: string }[] = [
 
 const lines = (text: string): string[] => text.split("\n").map((line) => line.trim()).filter(Boolean);
 
-/** The body of the request. Raises SyntaxError where prompts are not JSON. */
-export function bodyOfDraft(draft: Draft): Record<string, unknown> {
+/** A file of the user that is in S3 now. */
+export interface Stored {
+  name: string;
+  image: string;
+}
+
+/** The body of the request. `stored` are the files of an upload. Raises SyntaxError where prompts are not JSON. */
+export function bodyOfDraft(draft: Draft, stored: Stored[]): Record<string, unknown> {
   const labels = Object.fromEntries(draft.labels.split(",").map(labelOf).filter(([name]) => name));
   return {
     ...(draft.name.trim() ? { name: draft.name.trim() } : {}),
     ...(Object.keys(labels).length ? { labels } : {}),
     ...(draft.model ? { model: draft.model } : {}),
     task: task(draft),
-    input: { ...input(draft), ...(draft.task === "prompted" && draft.prompts.trim() ? { prompts: JSON.parse(draft.prompts) } : {}) },
+    input: { ...input(draft, stored), ...(draft.task === "prompted" && draft.prompts.trim() ? { prompts: JSON.parse(draft.prompts) } : {}) },
     ...(draft.output.trim() ? { output: { uri: draft.output.trim(), formats: ["coco"] } } : {}),
   };
 }
@@ -53,8 +59,19 @@ function task(draft: Draft): Record<string, unknown> {
   return { type: "auto", ...Object.fromEntries(given.map(([name, value]) => [name, Number(value)])) };
 }
 
-function input(draft: Draft): Record<string, unknown> {
+function input(draft: Draft, stored: Stored[]): Record<string, unknown> {
+  if (draft.source === "upload") return { items: named(stored) };
   if (draft.source === "images") return { items: lines(draft.images).map((image) => ({ image })) };
   if (draft.source === "manifest") return { manifest: draft.place.trim() };
   return { prefix: draft.place.trim(), ...(draft.glob.trim() ? { glob: draft.glob.trim() } : {}) };
+}
+
+/** Items with the files' names as ids. Ids are unique, and files of different folders may have one name. */
+function named(stored: Stored[]): { custom_id: string; image: string }[] {
+  const seen = new Map<string, number>();
+  return stored.map(({ name, image }) => {
+    const nth = (seen.get(name) ?? 0) + 1;
+    seen.set(name, nth);
+    return { custom_id: nth === 1 ? name : `${name} (${nth})`, image };
+  });
 }

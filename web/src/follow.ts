@@ -1,6 +1,6 @@
 // Follow a job by server-sent events. EventSource cannot send the key, so the stream is read by fetch.
 
-import { call, Refused } from "./api";
+import { call, readText, Refused } from "./api";
 import type { Job } from "./job";
 
 const PAUSE = 2000;
@@ -36,13 +36,9 @@ interface ServerEvent {
 
 async function* events(path: string, last: string | null, signal: AbortSignal): AsyncGenerator<ServerEvent> {
   const headers: Record<string, string> = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
-  const answer = await call(path, { headers, signal });
-  const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    text += value;
+  for await (const piece of readText(await call(path, { headers, signal }))) {
+    text += piece;
     const blocks = text.split("\n\n");
     text = blocks.pop()!;
     for (const block of blocks) {

@@ -1,6 +1,6 @@
 // Small pictures of items. They need the key, so they are fetched, and shown from memory.
 
-import { call, Refused } from "./api";
+import { readFile, Refused } from "./api";
 
 const AT_ONCE = 4;
 const KEPT = 400;
@@ -39,7 +39,7 @@ async function fetched(path: string, signal: AbortSignal): Promise<Blob> {
   try {
     for (;;) {
       try {
-        return await (await call(path, { signal })).blob();
+        return await readFile(path, { signal });
       } catch (error) {
         if (!(error instanceof Refused) || error.status !== 429) throw error;
         await new Promise((done) => setTimeout(done, 1000 * (error.retryAfter ?? 1)));

@@ -17,8 +17,8 @@ from maskworks.aio.transport import Call, Transport
 from maskworks.aio.webhook_secrets import AsyncWebhookSecrets
 from maskworks.config import Config
 from maskworks.embedding import Embedding, embedding_of
-from maskworks.records import Model, Segmented
-from maskworks.submission import Task, encoded, segment_request, upload_of
+from maskworks.records import Model, Segmented, Uploaded, Uploads
+from maskworks.submission import Task, encoded, segment_request, upload_body, upload_of
 
 
 class _Models(Struct, frozen=True):
@@ -76,6 +76,18 @@ class AsyncClient:
         """
         path = f"/v1/models/{quote(model, safe='')}/decoders/{quote(revision, safe='')}"
         return (await self._transport.send(Call("GET", path))).content
+    async def uploads(self) -> Uploads:
+        """Whether the server takes images, where yours go, and how large they may be."""
+        return await self._transport.read(Call("GET", "/v1/uploads"), Uploads)
+
+    async def upload(self, file: str | Path, *, name: str | None = None) -> Uploaded:
+        """Upload an image through the server, which needs no credentials for S3. The same file again is one object."""
+        body = await in_thread(lambda: upload_body(file))
+        try:
+            call = Call("PUT", f"/v1/uploads/{quote(name or Path(file).name, safe='')}", body=body)
+            return await self._transport.read(call, Uploaded)
+        finally:
+            body.close()
 
     async def segment(
         self,

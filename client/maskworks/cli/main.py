@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from maskworks.cli import annotations, doctor, jobs, local, one_image, webhooks
+from maskworks.cli import annotations, doctor, jobs, local, one_image, uploading, webhooks
 from maskworks.cli.exits import Exit, of_error
 from maskworks.cli.output import say
 from maskworks.errors import APIError, MaskworksError
@@ -34,6 +34,7 @@ app.command()(jobs.delete)
 app.command()(one_image.segment)
 app.command()(one_image.overlay)
 app.command()(one_image.models)
+app.command()(uploading.upload)
 app.command()(webhooks.webhook)
 app.command(name="webhook-secrets")(webhooks.webhook_secrets)
 app.add_typer(annotations.app, name="annotations")

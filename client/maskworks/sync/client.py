@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from maskworks.config import Config
 from maskworks.embedding import Embedding, embedding_of
-from maskworks.records import Model, Segmented
-from maskworks.submission import Task, encoded, segment_request, upload_of
+from maskworks.records import Model, Segmented, Uploaded, Uploads
+from maskworks.submission import Task, encoded, segment_request, upload_body, upload_of
 from maskworks.sync.annotations import Annotations
 from maskworks.sync.jobs import Jobs
 from maskworks.sync.runtime import in_thread
@@ -77,6 +77,18 @@ class Client:
         """
         path = f"/v1/models/{quote(model, safe='')}/decoders/{quote(revision, safe='')}"
         return (self._transport.send(Call("GET", path))).content
+    def uploads(self) -> Uploads:
+        """Whether the server takes images, where yours go, and how large they may be."""
+        return self._transport.read(Call("GET", "/v1/uploads"), Uploads)
+
+    def upload(self, file: str | Path, *, name: str | None = None) -> Uploaded:
+        """Upload an image through the server, which needs no credentials for S3. The same file again is one object."""
+        body = in_thread(lambda: upload_body(file))
+        try:
+            call = Call("PUT", f"/v1/uploads/{quote(name or Path(file).name, safe='')}", body=body)
+            return self._transport.read(call, Uploaded)
+        finally:
+            body.close()
 
     def segment(
         self,

@@ -8,7 +8,9 @@ import { count } from "../format";
 import type { Job } from "../job";
 import { serves } from "../model";
 import { Code } from "../parts/copy";
+import { Files } from "../parts/files";
 import { useModels } from "../parts/use_models";
+import { type Uploads, useUploads } from "../parts/use_uploads";
 import { address, go } from "../route";
 import { asCurl } from "../submission";
 
@@ -34,6 +36,8 @@ export function SubmitPage() {
   const [findings, setFindings] = useState<Finding[]>([]);
   const [busy, setBusy] = useState(false);
   const { models, error } = useModels();
+  const uploads = useUploads();
+  const unsent = draft.source === "upload" && (uploads.stored === null || uploads.stored.length === 0);
   const model = models.find((each) => (draft.model ? each.name === draft.model : each.default));
   const change: Change = (changes) => setDraft({ ...draft, ...changes });
   const send = async (act: (body: Record<string, unknown>) => Promise<void>) => {
@@ -41,7 +45,7 @@ export function SubmitPage() {
     setSaid(null);
     setFindings([]);
     try {
-      await act(bodyOfDraft(draft));
+      await act(bodyOfDraft(draft, uploads.stored ?? []));
     } catch (failed) {
       if (failed instanceof Refused && failed.errors?.length) setFindings(failed.errors);
       else setSaid(failed instanceof SyntaxError ? `The prompts are not JSON: ${failed.message}` : told(failed));
@@ -61,7 +65,7 @@ export function SubmitPage() {
       <div class="title"><h1>Submit a job</h1></div>
       {error && <p class="notice bad" role="alert">{error}</p>}
       <form class="card draft" onSubmit={(event) => { event.preventDefault(); void send(submit); }}>
-        <Source draft={draft} change={change} />
+        <Source draft={draft} change={change} uploads={uploads} />
         <Task draft={draft} change={change} models={models.map((each) => each.name)} text={serves(model, "text")} />
         <fieldset>
           <legend>More</legend>
@@ -75,24 +79,24 @@ export function SubmitPage() {
           <ul class="notice bad" role="alert">{findings.map(({ pointer, detail }) => <li key={pointer + detail}><code>{pointer || "/"}</code> {detail}</li>)}</ul>
         )}
         <div class="acts">
-          <button class="primary" disabled={busy}>Submit</button>
-          <button type="button" disabled={busy} onClick={() => void send(check)}>Check</button>
+          <button class="primary" disabled={busy || unsent}>Submit</button>
+          <button type="button" disabled={busy || unsent} onClick={() => void send(check)}>Check</button>
         </div>
-        <details><summary>The request</summary><Request draft={draft} /></details>
+        <details><summary>The request</summary><Request draft={draft} uploads={uploads} /></details>
       </form>
     </>
   );
 }
 
-function Request({ draft }: { draft: Draft }) {
+function Request({ draft, uploads }: { draft: Draft; uploads: Uploads }) {
   try {
-    return <Code text={asCurl(bodyOfDraft(draft))} label="curl" />;
+    return <Code text={asCurl(bodyOfDraft(draft, uploads.stored ?? []))} label="curl" />;
   } catch (error) {
     return <p class="bad">{String(error)}</p>;
   }
 }
 
-function Source({ draft, change }: { draft: Draft; change: Change }) {
+function Source({ draft, change, uploads }: { draft: Draft; change: Change; uploads: Uploads }) {
   return (
     <fieldset>
       <legend>Images</legend>
@@ -100,6 +104,7 @@ function Source({ draft, change }: { draft: Draft; change: Change }) {
         From
         <select value={draft.source} onChange={(e) => change({ source: e.currentTarget.value as Draft["source"] })}>
           <option value="prefix">a prefix in a bucket</option>
+          <option value="upload" disabled={!uploads.place?.enabled}>files on this device{uploads.place && !uploads.place.enabled ? " (not taken here)" : ""}</option>
           <option value="images">a list</option>
           <option value="manifest">a manifest</option>
         </select>
@@ -107,7 +112,8 @@ function Source({ draft, change }: { draft: Draft; change: Change }) {
       {draft.source === "images" && (
         <label>One address on each line<textarea rows={5} required value={draft.images} placeholder="s3://bucket/image.jpg" onInput={(e) => change({ images: e.currentTarget.value })} /></label>
       )}
-      {draft.source !== "images" && (
+      {draft.source === "upload" && <Files uploads={uploads} />}
+      {(draft.source === "prefix" || draft.source === "manifest") && (
         <label>
           {draft.source === "prefix" ? "Prefix" : "Manifest"}
           <input required value={draft.place} placeholder={draft.source === "prefix" ? "s3://bucket/photos/" : "s3://bucket/items.jsonl"} onInput={(e) => change({ place: e.currentTarget.value })} />

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 
-import { call, told } from "../api";
+import { readFile, told } from "../api";
 import { FORMATS, type Job } from "../job";
 
 const ENDINGS: Record<string, string> = { jsonl: "jsonl", sa1b: "jsonl", parquet: "parquet", geojson: "geojson", gpkg: "gpkg" };
@@ -14,8 +14,7 @@ export function Exports({ job }: { job: Job }) {
     setBusy(format);
     setError(null);
     try {
-      const answer = await call(`v1/jobs/${job.id}/results?format=${format}`);
-      save(await answer.blob(), `${job.id}.${format}.${ENDINGS[format] ?? "json"}`);
+      save(await readFile(`v1/jobs/${job.id}/results?format=${format}`), `${job.id}.${format}.${ENDINGS[format] ?? "json"}`);
     } catch (failed) {
       setError(told(failed));
     } finally {
