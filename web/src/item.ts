@@ -38,6 +38,20 @@ export interface ItemPage {
   next_page_token?: string;
 }
 
+const totals = new Map<string, number>();
+
+/** How many images the job has, as far as it is known. */
+export const knownTotal = (job: string): number => totals.get(job) ?? 0;
+
+/** The same, asked where image `index` is the last one known: a job that is being listed gets more. */
+export async function readTotal(job: string, index: number, signal: AbortSignal): Promise<number> {
+  if (index + 1 >= knownTotal(job)) {
+    const { counts } = await read<{ counts: { total: number } }>(`v1/jobs/${job}`, { signal });
+    totals.set(job, counts.total);
+  }
+  return knownTotal(job);
+}
+
 export function readItem(job: string, index: number, signal: AbortSignal): Promise<Item> {
   return read<Item>(`v1/jobs/${job}/items/${index}`, { signal });
 }

@@ -172,16 +172,18 @@ def new_key_of(service: Service) -> str:
 
 
 async def test_so_many_at_a_time(uploads: Service) -> None:
-    go = asyncio.Event()
+    go, begun = asyncio.Event(), asyncio.Semaphore(0)
 
     async def slow() -> AsyncIterator[bytes]:
         yield PNG[:300]
+        begun.release()
         await go.wait()
         yield PNG[300:]
 
     running = [asyncio.create_task(uploads.client.put("/v1/uploads/a.png", content=slow())) for _ in range(2)]
-    while (answer := await uploads.client.put("/v1/uploads/b.png", content=PNG)).status_code == 201:
-        pass
+    for _ in running:
+        await begun.acquire()
+    answer = await uploads.client.put("/v1/uploads/b.png", content=PNG)
     assert refused(answer) == (429, "TOO_MANY_UPLOADS") and answer.headers["retry-after"]
     go.set()
     assert [(await each).status_code for each in running] == [201, 201]

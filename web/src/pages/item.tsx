@@ -5,7 +5,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { told } from "../api";
 import { colour, css } from "../colours";
 import { count, milliseconds, words } from "../format";
-import { type Item, type Mask, readItem, readMasks } from "../item";
+import { type Item, knownTotal, type Mask, readItem, readMasks, readTotal } from "../item";
 import { useKeys } from "../parts/keys";
 import { FilterForm, type Filters, NO_FILTERS, passes } from "../parts/mask_filters";
 import { Highlight, MaskLayer, order, useLayer } from "../parts/mask_layer";
@@ -21,7 +21,8 @@ const SIDE = 2048;
 const NO_MASKS: Mask[] = [];
 
 export function ItemPage({ job, index, query }: { job: string; index: number; query: URLSearchParams }) {
-  const { item, masks, picture, error } = useItem(job, index);
+  const { item, masks, picture, total, error } = useItem(job, index);
+  const hasNext = index + 1 < total;
   const [filters, setFilters] = useState<Filters>(NO_FILTERS);
   const [hovered, setHovered] = useState<number | null>(null);
   const [showing, setShowing] = useState(true);
@@ -37,7 +38,7 @@ export function ItemPage({ job, index, query }: { job: string; index: number; qu
   const listed = shown.toSorted((a, b) => a.id - b.id);
   useKeys({
     ArrowLeft: () => index > 0 && go(address(`jobs/${job}/items/${index - 1}`)),
-    ArrowRight: () => go(address(`jobs/${job}/items/${index + 1}`)),
+    ArrowRight: () => hasNext && go(address(`jobs/${job}/items/${index + 1}`)),
     j: () => select(step(listed, named, 1)),
     k: () => select(step(listed, named, -1)),
     m: () => setShowing(!showing),
@@ -57,7 +58,7 @@ export function ItemPage({ job, index, query }: { job: string; index: number; qu
           <a href={address(`jobs/${job}`)}>Job</a>
           {item?.state === "succeeded" && <a href={address("playground", { job, item: index })}>Try prompts</a>}
           {index > 0 && <a href={address(`jobs/${job}/items/${index - 1}`)}>Previous</a>}
-          <a href={address(`jobs/${job}/items/${index + 1}`)}>Next</a>
+          {hasNext && <a href={address(`jobs/${job}/items/${index + 1}`)}>Next</a>}
         </nav>
       </div>
       {error && <p class="notice bad" role="alert">{error}</p>}
@@ -105,6 +106,7 @@ function useItem(job: string, index: number) {
   const [item, setItem] = useState<Item | null>(null);
   const [masks, setMasks] = useState<Mask[]>(NO_MASKS);
   const [picture, setPicture] = useState<ImageBitmap | null>(null);
+  const [total, setTotal] = useState(() => knownTotal(job));
   const [error, setError] = useState<string | null>(null);
   useEffect(() => {
     const stop = new AbortController();
@@ -118,9 +120,11 @@ function useItem(job: string, index: number) {
       await drawn;
     };
     load().catch((failed) => stop.signal.aborted || setError(told(failed)));
+    // What is wrong with the job is told by the item.
+    readTotal(job, index, stop.signal).then(setTotal, () => {});
     return () => stop.abort();
   }, [job, index]);
-  return { item, masks, picture, error };
+  return { item, masks, picture, total, error };
 }
 
 function Facts({ mask }: { mask: Mask }) {
