@@ -109,6 +109,10 @@ _DATABASE_AWAY = Kind(
 )
 
 _OVERLOADED = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "Too many large requests", retry=True)
+_ACCESS_DENIED = Kind(HTTPStatus.FORBIDDEN, "ACCESS_DENIED", "The image may not be read or stored")
+_STORAGE_AWAY = Kind(
+    HTTPStatus.SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE", "The image was not read or stored in time", retry=True
+)
 _JOB_NOT_FOUND = Kind(HTTPStatus.NOT_FOUND, "JOB_NOT_FOUND", "There is no such job")
 
 TABLE: dict[type[Exception], Kind] = {
@@ -133,12 +137,12 @@ TABLE: dict[type[Exception], Kind] = {
     NothingToRetry: Kind(HTTPStatus.CONFLICT, "NOTHING_TO_RETRY", "No item can be retried"),
     ItemNotSucceeded: Kind(HTTPStatus.CONFLICT, "ITEM_NOT_SUCCEEDED", "The item has no masks to draw"),
     ImageNotFound: Kind(HTTPStatus.NOT_FOUND, "OBJECT_NOT_FOUND", "The image is not there any more"),
-    ImageNotAllowed: Kind(HTTPStatus.FORBIDDEN, "ACCESS_DENIED", "The image may not be read"),
+    ImageNotAllowed: _ACCESS_DENIED,
+    UploadNotAllowed: _ACCESS_DENIED,
     ImageChanged: Kind(HTTPStatus.CONFLICT, "IMAGE_CHANGED", "The image is not the one that was segmented"),
     ImageTooLarge: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "IMAGE_TOO_LARGE", "The image is too large to draw on"),
-    StorageUnavailable: Kind(
-        HTTPStatus.SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE", "The image was not read in time", retry=True
-    ),
+    StorageUnavailable: _STORAGE_AWAY,
+    UploadNotStored: _STORAGE_AWAY,
     TooManyOverlays: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_OVERLAYS", "Too many overlays", retry=True),
     TooManyPreviews: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_PREVIEWS", "Too many previews", retry=True),
     WebhookNotFound: Kind(HTTPStatus.NOT_FOUND, "WEBHOOK_NOT_FOUND", "The job has no webhook"),
@@ -173,10 +177,6 @@ TABLE: dict[type[Exception], Kind] = {
     ),
     CallTooSlow: Kind(HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", "No answer in time", retry=True),
     UploadsDisabled: Kind(HTTPStatus.NOT_FOUND, "UPLOADS_DISABLED", "There are no uploads here"),
-    UploadNotAllowed: Kind(HTTPStatus.FORBIDDEN, "ACCESS_DENIED", "The image may not be stored"),
-    UploadNotStored: Kind(
-        HTTPStatus.SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE", "The image was not stored", retry=True
-    ),
     TooManyUploads: Kind(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_UPLOADS", "Too many uploads", retry=True),
     # Its own reason takes the place of this one.
     ImageFailed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "IMAGE_FAILED", "The image cannot be used"),

@@ -54,7 +54,7 @@ function Page({ route }: { route: Route }) {
   if (place === "submit") return <SubmitPage />;
   if (place === "playground") return <PlaygroundPage key={route.query.toString()} query={route.query} />;
   if (place === "workers") return <WorkersPage />;
-  return <p class="empty">There is no such page. <a href={address("jobs")}>To the jobs</a></p>;
+  return <div class="empty"><h1>There is no such page</h1><a href={address("jobs")}>To the jobs</a></div>;
 }
 
 function Head({ here, signedIn, leave }: { here: string; signedIn: boolean; leave: () => void }) {

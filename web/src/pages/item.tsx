@@ -78,10 +78,14 @@ export function ItemPage({ job, index, query }: { job: string; index: number; qu
           <p class="small dim keys"><kbd>←</kbd> <kbd>→</kbd> images · <kbd>j</kbd> <kbd>k</kbd> masks · <kbd>m</kbd> show masks · <kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd> zoom</p>
         </div>
         {item && (
-          <aside class="card" aria-label="Masks">
-            <h2>{count(shown.length)} of {count(masks.length)} masks</h2>
-            <FilterForm masks={masks} filters={filters} change={setFilters} />
-            <MaskList masks={listed} numberOf={numberOf} named={named} select={select} hover={setHovered} />
+          <aside class="card" aria-label="The image and its masks">
+            {item.state === "succeeded" && (
+              <>
+                <h2>{count(shown.length)} of {count(masks.length)} masks</h2>
+                <FilterForm masks={masks} filters={filters} change={setFilters} />
+                <MaskList masks={listed} numberOf={numberOf} named={named} select={select} hover={setHovered} />
+              </>
+            )}
             <ItemFacts item={item} />
           </aside>
         )}

@@ -32,6 +32,8 @@ export function SignIn({ offered, why, done }: { offered: string | null; why: st
         Your administrator makes API keys with <code>python -m db.keys create</code>. On a local stack, <code>make up</code> prints
         a link that signs you in.
       </p>
+      {/* Programs that keep passwords ask for a name. All keys are kept under this one. */}
+      <input type="text" autocomplete="username" value="maskworks" hidden readOnly />
       <label>
         API key
         <input type="password" autocomplete="current-password" required value={key} onInput={(e) => setKey(e.currentTarget.value)}

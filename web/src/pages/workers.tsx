@@ -63,10 +63,16 @@ function Row({ worker }: { worker: LiveWorker }) {
 function Work({ status }: { status: WorkerStatus }) {
   if (!status.busy) return <span class="dim">Waits for work.</span>;
   if (status.work.length === 0) return <>Works on something else than your jobs.</>;
-  return <>Works on {status.work.map(({ job_id, chunk, since }, at) => (
-    <span key={`${job_id} ${chunk}`}>{at > 0 && ", "}chunk {chunk} of <a href={address(`jobs/${job_id}`)}>{job_id}</a> for {duration((Date.now() - Date.parse(since)) / 1000)}</span>
+  return <>{[...Map.groupBy(status.work, (chunk) => chunk.job_id)].map(([job, chunks]) => (
+    <span key={job}>
+      Works on {chunks.length === 1 ? "chunk" : "chunks"} {chunks.map(({ chunk }) => chunk).toSorted((a, b) => a - b).join(", ")} of{" "}
+      <a href={address(`jobs/${job}`)}>{job}</a>, for {duration(longest(chunks.map(({ since }) => since)))}.{" "}
+    </span>
   ))}</>;
 }
+
+/** Seconds since the first of these times. */
+const longest = (times: string[]): number => (Date.now() - Math.min(...times.map((time) => Date.parse(time)))) / 1000;
 
 function ModelRow({ model }: { model: Model }) {
   return (

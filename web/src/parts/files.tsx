@@ -42,11 +42,11 @@ function Row({ upload: { id, file, state, sent, why }, uploads }: { upload: Uplo
   return (
     <li>
       <span>{file.name} <span class={state === "failed" ? "bad" : "dim"}>{why ?? (state === "sent" ? "sent" : bytes(file.size))}</span></span>
-      {state === "failed" ? <span /> : <progress aria-label={`${file.name} sent`} max={file.size} value={state === "sent" ? file.size : sent} />}
       <span class="acts">
         {state === "failed" && file.size > 0 && file.size <= (uploads.place?.max_bytes ?? 0) && <button type="button" onClick={() => uploads.again(id)}>Again</button>}
         <button type="button" class="plain" aria-label={`Remove ${file.name}`} onClick={() => uploads.remove(id)}>✕</button>
       </span>
+      {(state === "waiting" || state === "sending") && <progress aria-label={`${file.name} sent`} max={file.size} value={sent} />}
     </li>
   );
 }
