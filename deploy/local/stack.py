@@ -153,7 +153,8 @@ def _settings(
     given = {name: value for name, value in os.environ.items() if name.startswith("MASKWORKS_")}
     cores = len(os.sched_getaffinity(0))
     defaults = {"MASKWORKS_MODELS": "sam_tiny", "MASKWORKS_BUCKETS": BUCKET, "MASKWORKS_OUTPUT_BUCKETS": BUCKET}
-    defaults["MASKWORKS_UPLOAD_PREFIX"] = f"s3://{BUCKET}/uploads/"
+    if BUCKET in given.get("MASKWORKS_BUCKETS", BUCKET).split(","):
+        defaults["MASKWORKS_UPLOAD_PREFIX"] = f"s3://{BUCKET}/uploads/"
     if workers > 1:
         defaults["MASKWORKS_THREADS"] = str(max(1, cores // workers))
     wired = {**stores.environment(), "MASKWORKS_KEY_PEPPER": folder.secrets()["key_pepper"]}
