@@ -145,8 +145,8 @@ def figures(events: list[dict[str, Any]]) -> dict[str, Any]:
     marks = {event["name"]: event for event in events if "blink.user_timing" in event.get("cat", "")}
     begun = marks["scroll begins"]
     ours = [event for event in events if event["pid"] == begun["pid"]]
-    navigated = max(e["ts"] for e in ours if e["name"] == "navigationStart" and e["ts"] < marks["drawn"]["ts"])
-    painted = min(e["ts"] for e in ours if e["name"] == "firstContentfulPaint" and e["ts"] > navigated)
+    navigated = next(e["ts"] for e in ours if e["name"] == "navigationStart" and "#/jobs/" in _address(e))
+    painted = next(e["ts"] for e in ours if e["name"] == "firstContentfulPaint")
     tasks = [
         e["dur"] / 1000
         for e in ours
@@ -161,6 +161,12 @@ def figures(events: list[dict[str, Any]]) -> dict[str, Any]:
         "tasks_over_50_ms": sum(task > 50 for task in tasks),
         "tasks_over_100_ms": sum(task > LONGEST_TASK for task in tasks),
     }
+
+
+def _address(event: dict[str, Any]) -> str:
+    """Of a navigation's document. The frame that was there before has none."""
+    found: str = event["args"].get("data", {}).get("documentLoaderURL", "")
+    return found
 
 
 def main() -> None:

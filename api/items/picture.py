@@ -12,8 +12,8 @@ from PIL import Image
 from api.items.origin import Origin
 from api.refusals import ImageChanged, ImageNotAllowed, ImageNotFound, Problem, StorageUnavailable
 from api.settings import Settings
-from db.image_page import page_of
 from api.store_access import StoreAccess, store_access
+from db.image_page import page_of
 from db.states import ItemReason
 from workers.failures import ItemFailed
 from workers.images import decode

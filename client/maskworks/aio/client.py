@@ -76,6 +76,7 @@ class AsyncClient:
         """
         path = f"/v1/models/{quote(model, safe='')}/decoders/{quote(revision, safe='')}"
         return (await self._transport.send(Call("GET", path))).content
+
     async def uploads(self) -> Uploads:
         """Whether the server takes images, where yours go, and how large they may be."""
         return await self._transport.read(Call("GET", "/v1/uploads"), Uploads)

@@ -77,6 +77,7 @@ class Client:
         """
         path = f"/v1/models/{quote(model, safe='')}/decoders/{quote(revision, safe='')}"
         return (self._transport.send(Call("GET", path))).content
+
     def uploads(self) -> Uploads:
         """Whether the server takes images, where yours go, and how large they may be."""
         return self._transport.read(Call("GET", "/v1/uploads"), Uploads)
