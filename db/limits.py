@@ -4,6 +4,12 @@ from typing import Final
 
 CHUNK_CAP_AUTO: Final = 16
 CHUNK_CAP_PROMPTED: Final = 256
+CHUNK_CAP_TILED: Final = 1
+"""Of a job whose task has `tile`: planning and merging may take long, so each image is on its own."""
+MAX_TILES: Final = 50_000
+"""Of one image."""
+MAX_TILED_AT_ONCE: Final = 16
+"""Images of a job that have tiles under way. The tiles of all images of a job could be too many rows."""
 MAX_INFLIGHT: Final = 32
 """Images of a chunk that may be in fetch, decode or GPU at a time, all of which a crash makes suspects."""
 MAX_DEATHS_ALONE: Final = 3
@@ -16,7 +22,7 @@ MAX_ERRORS: Final = 5
 """The same if an unexpected error ended the last attempt. The missing items fail, INTERNAL."""
 
 
-def chunk_size(n_items: int, *, prompted: bool) -> int:
+def chunk_size(n_items: int, *, prompted: bool, tiled: bool = False) -> int:
     """Items in a chunk: small jobs spread over many workers, large jobs stay within the cap."""
-    cap = CHUNK_CAP_PROMPTED if prompted else CHUNK_CAP_AUTO
+    cap = CHUNK_CAP_TILED if tiled else CHUNK_CAP_PROMPTED if prompted else CHUNK_CAP_AUTO
     return min(cap, max(1, -(-n_items // 64)))

@@ -6,11 +6,14 @@ does not know that there are others.
 
 from typing import Final
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """The newest form of a job, its chunks and its items that this release knows; `jobs.protocol` holds a job's.
 
 Raise it when a worker of the release before would misread a job, and write the new number on jobs of that form alone.
 """
+TILED: Final = 2
+"""The protocol of jobs with items that are segmented by windows."""
+
 TEXT_SUFFIX: Final = ".text"
 PROTOCOL_SUFFIX: Final = ".v"
 """Followed by the protocol, from the second one on."""

@@ -105,6 +105,8 @@ jobs = Table(
     Column("max_failure_ratio", REAL),
     Column("reuse", Boolean, nullable=False, server_default="false"),  # take over results of earlier jobs
     Column("retry_of", UUID(as_uuid=True)),
+    Column("tile_of", UUID(as_uuid=True)),  # of a job of tiles: the job of the item whose windows are its items
+    Column("tile_index", Integer),  # and that item
     Column("idempotency_key", Text),
     Column("request_sha256", LargeBinary),
     Column("error_reason", Text),
@@ -122,6 +124,7 @@ items = Table(
     Column("custom_id", Text, nullable=False),
     Column("image", Text, nullable=False),
     Column("prompts", JSONB),
+    Column("tile", JSONB(none_as_null=True)),  # "auto" or {"size", "overlap"}; of a tile {"window"}
 )
 
 chunks = Table(
@@ -145,6 +148,7 @@ chunks = Table(
     Column("n_err", Integer, nullable=False, server_default="0"),
     Column("reasons", JSONB, nullable=False, server_default="{}"),  # failure reason → count
     Column("tallied", Boolean, nullable=False, server_default="false"),  # its counts are in `tallies`
+    Column("parked", Boolean, nullable=False, server_default="false"),  # its missing items wait for their tiles
 )
 
 tallies = Table(
@@ -187,6 +191,7 @@ results = Table(
     Column("orientation", SmallInteger),  # the EXIF orientation found, before it was applied
     Column("masks", MaskRows),
     Column("rle", LargeBinary),
+    Column("areas", ARRAY(BigInteger)),  # of the masks, where one is too large for its row
     Column("phrases", ARRAY(Text)),  # of a text job: each mask's phrase
     Column("scores", ARRAY(REAL)),  # and how well it matches
     Column("codec", SmallInteger, nullable=False, server_default="0"),  # 0: plain, 1: zlib

@@ -54,14 +54,15 @@ def mask_views(row: Row[Any], start: int = 0, stop: int | None = None) -> list[d
     rle = (zlib.decompress(row.rle) if row.codec == 1 else row.rle).decode("ascii")
     size = [row.height, row.width]
     masks = orjson.loads(row.masks)[start:stop]
-    return [_mask_view(i, mask, rle, size) | _matched(row, i) for i, mask in enumerate(masks, start)]
+    return [_mask_view(i, mask, rle, size) | _beside(row, i) for i, mask in enumerate(masks, start)]
 
 
-def _matched(row: Row[Any], index: int) -> dict[str, Any]:
-    """The phrase that a mask matches, and how well."""
+def _beside(row: Row[Any], index: int) -> dict[str, Any]:
+    """The phrase that a mask matches, and how well; and its area, where that is too large for its row."""
+    large = {} if row.areas is None else {"area": row.areas[index]}
     if row.phrases is None:
-        return {"phrase": None, "score": None}
-    return {"phrase": row.phrases[index], "score": row.scores[index]}
+        return {"phrase": None, "score": None, **large}
+    return {"phrase": row.phrases[index], "score": row.scores[index], **large}
 
 
 def fresh_mask_views(masks: Sequence[MaskRow], rle: bytes, size: list[int]) -> list[dict[str, Any]]:

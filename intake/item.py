@@ -46,6 +46,7 @@ class ItemRow(NamedTuple):
     custom_id: str
     image: str
     prompts: str | None
+    tile: str | None = None  # JSON: how the image is cut into windows
 
 
 class Fault(NamedTuple):

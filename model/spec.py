@@ -15,12 +15,14 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     TypeAdapter,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic.dataclasses import dataclass
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from model.masks.rle import RLE, RLEError, checked_runs
@@ -32,6 +34,8 @@ MAX_COORDINATE = 1_000_000
 MAX_PHRASES = 256
 MAX_PHRASE = 256
 MAX_EXEMPLARS = 256
+MAX_WINDOW = 8192
+MIN_OVERLAP = 16
 _NO_PHRASE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -284,6 +288,53 @@ def exemplar_problem(exemplar: Exemplar, phrases: Collection[str], box_format: B
         return "phrase", f"{exemplar.phrase!r} is none of the task's phrases"
     problem = box_problem(exemplar.box, box_format)
     return None if problem is None else ("box", problem)
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Tiling:
+    """Windows of at most `size` x `size` pixels, each sharing at least `overlap` pixels with its neighbours.
+
+    None means an eighth of the size. More than a third would let a window meet others than its neighbours.
+    """
+
+    size: Annotated[int, Field(ge=64, le=MAX_WINDOW)]
+    overlap: Annotated[int, Field(ge=MIN_OVERLAP)] | None = None
+
+    @field_validator("overlap")
+    @classmethod
+    def _fits(cls, overlap: int | None, given: ValidationInfo) -> int | None:
+        size = given.data.get("size")  # None: the size was refused
+        if overlap is not None and size is not None and overlap > size // 3:
+            raise ValueError(f"must be at most a third of the size: {size // 3}")
+        return overlap
+
+    @property
+    def shared(self) -> int:
+        """The overlap, in pixels."""
+        return max(MIN_OVERLAP, self.size // 8) if self.overlap is None else self.overlap
+
+
+class _Tile:
+    """In JSON `"auto"` or an object."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(_tile, handler.generate_schema(Tiling))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string", "const": "auto"}, handler(schema)]}
+
+
+def _tile(value: Any, as_tiling: Any) -> Any:
+    if value == "auto":
+        return value
+    if not isinstance(value, dict | Tiling):
+        raise ValueError('must be "auto" or an object with size and overlap')
+    return as_tiling(value)
+
+
+Tile = Annotated[Literal["auto"] | Tiling, _Tile()]
+"""How an image is cut into windows. "auto": not at all where it fits in one, else by the model."""
+TILE: TypeAdapter[Literal["auto"] | Tiling] = TypeAdapter(Tile)
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ ROOMS: dict[str, set[str]] = {
         *("model.tasks", "model.words", "model.embeddings", "model.weights", "model.networks", "model.masks"),
         *("model.hub", "model.protocol", "model.device", "model.sizes", "model.spec", "model.errors"),
     },
-    "model.tiles": {"model.masks", "model.spec"},
+    "model.tiles": {"model.masks", "model.sizes", "model.spec"},
     "model.export": {"model.weights", "model.networks", "model.sizes", "model.errors"},
     "model.protocol": {"model.masks", "model.spec", "model.words.protocol"},
     "model.spec": {"model.masks.rle"},

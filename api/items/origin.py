@@ -10,7 +10,7 @@ from api.tenant import Tenant
 from db.bands import Bands, bands_of
 from db.states import Depth
 from exports.views import mask_views
-from intake.fingerprint import Model, is_of, task_of
+from intake.fingerprint import Model, is_of, task_of, tile_of
 from model.masks.rle import RLE
 
 
@@ -27,6 +27,7 @@ class Origin:
     model: Model
     task: Mapping[str, Any]
     prompts: Any
+    tile: Any
     fingerprint: bytes | None
 
     @classmethod
@@ -42,6 +43,7 @@ class Origin:
             model=Model(row.model, row.model_revision, row.precision),
             task=row.task,
             prompts=row.prompts,
+            tile=row.tile,
             fingerprint=row.fingerprint,
         )
 
@@ -63,4 +65,5 @@ class Origin:
             task=task,
             depth=self.depth,
             bands=self.bands,
+            tile=tile_of(self.task, self.tile),
         )

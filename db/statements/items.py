@@ -53,10 +53,12 @@ def next_start(job_id: UUID, state: ItemState, *, start: int) -> Bound:
 
 
 _WAITING = (ChunkState.READY, ChunkState.DISPATCHED)
+_HAS_TILES = and_(chunks.c.state.in_(_WAITING), chunks.c.parked)
 _UNFINISHED_JOB = jobs.c.state.not_in(list(FINAL_JOB_STATES))
 _ITEM_STATE: ColumnElement[str] = case(
     (results.c.state.is_not(None), cast(results.c.state, Text)),
     (chunks.c.state == ChunkState.LEASED, literal(ItemState.RUNNING.value)),
+    (_HAS_TILES, literal(ItemState.RUNNING.value)),
     (chunks.c.state.in_(_WAITING), literal(ItemState.PENDING.value)),
     (and_(chunks.c.state.is_(None), _UNFINISHED_JOB), literal(ItemState.PENDING.value)),
     (jobs.c.state == JobState.EXPIRED, literal(ItemState.EXPIRED.value)),
@@ -90,7 +92,7 @@ ITEM_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
 # As JSON text, which Postgres writes and orjson reads faster than psycopg takes composites apart.
 MASK_COLUMNS: Final = (
     cast(func.to_json(results.c.masks), Text).label("masks"),
-    *(results.c.rle, results.c.codec, results.c.phrases, results.c.scores),
+    *(results.c.rle, results.c.codec, results.c.phrases, results.c.scores, results.c.areas),
 )
 
 
@@ -109,13 +111,14 @@ _ITEM_WITH_ORIGIN: Final = _ITEM_WITH_MASKS.add_columns(
     results.c.fingerprint,
     jobs.c.task,
     func.coalesce(items.c.prompts, jobs.c.prompts).label("prompts"),
+    items.c.tile,
     jobs.c.input["depth"].astext.label("depth"),
     jobs.c.input["bands"].label("bands"),
 )
 
 _IN_CHUNKS: Final[dict[ItemState, ColumnElement[bool]]] = {
-    ItemState.PENDING: chunks.c.state.in_(_WAITING),
-    ItemState.RUNNING: chunks.c.state == ChunkState.LEASED,
+    ItemState.PENDING: and_(chunks.c.state.in_(_WAITING), ~chunks.c.parked),
+    ItemState.RUNNING: or_(chunks.c.state == ChunkState.LEASED, _HAS_TILES),
     ItemState.SUCCEEDED: chunks.c.n_ok > 0,
     ItemState.FAILED: chunks.c.n_err > 0,
     ItemState.CANCELLED: chunks.c.state == ChunkState.CANCELLED,

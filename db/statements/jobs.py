@@ -19,6 +19,9 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    literal_column,
+    null,
+    or_,
     select,
     true,
     union_all,
@@ -26,10 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from db.queues import TILED
 from db.statements.bound import Bound, bound
 from db.statements.register import LIVE
 from db.statements.tally import SUCCEEDED, UNTALLIED
-from db.states import FINAL_JOB_STATES, ChunkState, JobState
+from db.states import FINAL_JOB_STATES, UNFINISHED_CHUNK_STATES, ChunkState, JobState
 from db.tables import chunks, jobs, outputs, progress_samples, tallies, workers
 
 
@@ -52,7 +56,7 @@ def list_jobs(
     tenant: str, *, state: JobState | None, labels: Mapping[str, str], before: UUID | None, limit: int
 ) -> Bound:
     """Jobs with their counts, newest first. `before` is the last id of the previous page."""
-    query = _JOBS.where(jobs.c.tenant_id == tenant).order_by(jobs.c.id.desc()).limit(limit)
+    query = _JOBS.where(jobs.c.tenant_id == tenant, jobs.c.tile_of.is_(None)).order_by(jobs.c.id.desc()).limit(limit)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if labels:
@@ -69,13 +73,16 @@ def _total(of: ColumnElement[int]) -> ColumnElement[int]:
     return cast(func.coalesce(func.sum(of), 0), Integer)
 
 
+_HAS_TILES: Final = and_(chunks.c.parked, chunks.c.state.in_(UNFINISHED_CHUNK_STATES))
+
+
 def _untallied_sums() -> LateralFromClause:
     missing = chunks.c.hi - chunks.c.lo - chunks.c.n_ok - chunks.c.n_err
     return (
         select(
             _total(chunks.c.n_ok).label("succeeded"),
             _total(chunks.c.n_err).label("failed"),
-            _total(case((chunks.c.state == ChunkState.LEASED, missing), else_=0)).label("leased"),
+            _total(case((or_(chunks.c.state == ChunkState.LEASED, _HAS_TILES), missing), else_=0)).label("running"),
         )
         .where(chunks.c.job_id == jobs.c.id, UNTALLIED)
         .lateral("untallied")
@@ -113,6 +120,20 @@ def _failures() -> ColumnElement[Any]:
     return select(func.jsonb_agg(in_order, type_=JSONB)).scalar_subquery()
 
 
+_TILES: Final = f"""
+    (SELECT jsonb_build_object('items', count(*), 'done', coalesce(sum(done), 0), 'total', coalesce(sum(n_items), 0),
+      'fraction', coalesce(sum(done::real / n_items), 0))
+    FROM (SELECT t.n_items, (SELECT coalesce(sum(n), 0) FROM tallies WHERE job_id = t.id)
+        + (SELECT coalesce(sum(n_ok + n_err), 0) FROM chunks WHERE job_id = t.id AND {UNTALLIED}) AS done
+      FROM jobs t WHERE t.tile_of = jobs.id AND t.tenant_id IS NOT NULL) each_job)"""
+
+
+def _tiles(unfinished: ColumnElement[bool]) -> ColumnElement[Any]:
+    """How far the items are that are segmented by windows; NULL for jobs that have none."""
+    asks = and_(unfinished, jobs.c.protocol >= TILED)
+    return case((asks, literal_column(_TILES, JSONB)), else_=null()).label("tiles")
+
+
 _HIDDEN: Final = frozenset(
     {
         "request_sha256",
@@ -124,6 +145,8 @@ _HIDDEN: Final = frozenset(
         "prompts",
         "protocol",
         "traceparent",
+        "tile_of",
+        "tile_index",
     }
 )
 
@@ -141,7 +164,7 @@ def _jobs_with_counts() -> Select[Any]:
     tallied, untallied = _tallied_sums(), _untallied_sums()
     succeeded, failed = tallied.c.succeeded + untallied.c.succeeded, tallied.c.failed + untallied.c.failed
     # Not summed over chunks, because most chunks of a large job wait.
-    rest = jobs.c.n_items - succeeded - failed - untallied.c.leased
+    rest = jobs.c.n_items - succeeded - failed - untallied.c.running
     unfinished = jobs.c.state.not_in(list(FINAL_JOB_STATES))
     expired = jobs.c.state == JobState.EXPIRED
     given_up = and_(~unfinished, ~expired)
@@ -152,12 +175,13 @@ def _jobs_with_counts() -> Select[Any]:
         *shown,
         succeeded.label("succeeded"),
         failed.label("failed"),
-        untallied.c.leased.label("running"),
+        untallied.c.running,
         case((unfinished, rest), else_=0).label("pending"),
         case((given_up, rest), else_=0).label("cancelled"),
         case((expired, rest), else_=0).label("expired"),
         _failures().label("failures"),
         *(c.label(f"output_{c.name}") for c in _OUTPUT),
+        _tiles(unfinished),
         progress_samples.c.times[1].label("sampled_at"),
         progress_samples.c.finished[1].label("sampled_finished"),
         seen.label("has_worker"),
@@ -171,7 +195,7 @@ def _jobs_with_counts() -> Select[Any]:
 
 
 _JOBS: Final = _jobs_with_counts()
-_MINE: Final = and_(jobs.c.id == bindparam("job_id"), jobs.c.tenant_id == bindparam("tenant"))
+_MINE: Final = and_(jobs.c.id == bindparam("job_id"), jobs.c.tenant_id == bindparam("tenant"), jobs.c.tile_of.is_(None))
 _JOB: Final = _JOBS.where(_MINE)
 _FOLLOWED: Final = _JOBS.where(jobs.c.id.in_(bindparam("job_ids", expanding=True)), jobs.c.tenant_id.is_not(None))
 _JOB_STATE: Final = select(jobs.c.state).where(_MINE)

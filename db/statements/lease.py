@@ -103,6 +103,7 @@ _CLAIM: Final = (
         run_after=None,
         inflight=text("'{}'"),
         alone=False,
+        parked=False,
     )
     .returning(
         chunks.c.job_id,
@@ -118,8 +119,9 @@ _CLAIM: Final = (
         jobs.c.prompts,
         jobs.c.tenant_id,
         jobs.c.reuse,
-        jobs.c.input["depth"].astext.label("depth"),
-        jobs.c.input["bands"].label("bands"),
+        jobs.c.input,
+        jobs.c.protocol,
+        jobs.c.tile_of,
         jobs.c.created_at,
         jobs.c.traceparent,
         jobs.c.state.label("job_state"),
@@ -140,7 +142,7 @@ def _here(table: FromClause) -> ColumnElement[bool]:
 
 # Each table has bounds of its own: with bounds on items alone, Postgres may choose to read all results of the job.
 _MISSING_ITEMS: Final = (
-    select(items.c.index, items.c.image, items.c.prompts, suspects.c.index.is_not(None).label("suspect"))
+    select(items.c.index, items.c.image, items.c.prompts, suspects.c.index.is_not(None).label("suspect"), items.c.tile)
     .outerjoin(results, and_(_here(results), results.c.index == items.c.index))
     .outerjoin(suspects, and_(_here(suspects), suspects.c.index == items.c.index))
     .where(_here(items), results.c.index.is_(None))
@@ -238,3 +240,11 @@ _GIVE_BACK: Final = (
     )
     .returning(chunks.c.chunk_no)
 )
+
+
+def park(fence: Fence, *, seconds_at_most: float) -> Bound:
+    """As `give_back`, where every missing item waits for its tiles: `tiles.release` lets it go on, or else the time."""
+    return _of_holder(_PARK, fence, at_most=seconds_at_most)
+
+
+_PARK: Final = _GIVE_BACK.values(parked=True, run_after=now() + seconds(bindparam("at_most", type_=Float)))

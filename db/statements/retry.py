@@ -15,14 +15,14 @@ from db.states import ItemReason, ItemState, JobState, ResultState
 from db.tables import items, jobs, results
 
 CARRIED: Final = (
-    *("name", "labels", "model", "precision", "priority", "task", "prompts", "reuse", "max_failure_ratio"),
+    *("name", "labels", "model", "precision", "protocol", "priority", "task", "prompts", "reuse", "max_failure_ratio"),
 )
 """Columns that the new job takes over."""
 
 
 def retried_job(tenant: str, job_id: UUID) -> Bound:
     """The job that is retried. It cannot be deleted before the transaction ends. No row: not one of this tenant."""
-    mine = and_(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+    mine = and_(jobs.c.id == job_id, jobs.c.tenant_id == tenant, jobs.c.tile_of.is_(None))
     columns = [jobs.c[name] for name in (*CARRIED, "id", "state", "input")]
     return bound(select(*columns).where(mine).with_for_update(read=True, key_share=True))
 
@@ -45,10 +45,12 @@ def copy_items(job_id: UUID, new: UUID, states: Collection[ItemState], indexes: 
     chosen = and_(_has_state(states), _CAN_BE_READ) if indexes is None else items.c.index.in_(indexes)
     place = func.row_number().over(order_by=items.c.index) - 1
     source = select(
-        bindparam("new", new, type_=PG_UUID(as_uuid=True)), place, items.c.custom_id, items.c.image, items.c.prompts
+        bindparam("new", new, type_=PG_UUID(as_uuid=True)),
+        place,
+        *(items.c.custom_id, items.c.image, items.c.prompts, items.c.tile),
     )
     source = source.select_from(_ITEMS_WITH_RESULTS).where(items.c.job_id == job_id, chosen)
-    return bound(insert(items).from_select(["job_id", "index", "custom_id", "image", "prompts"], source))
+    return bound(insert(items).from_select(["job_id", "index", "custom_id", "image", "prompts", "tile"], source))
 
 
 def _items_with_results() -> FromClause:

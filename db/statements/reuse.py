@@ -77,7 +77,7 @@ _WANTED: Final = (
 )
 _AS_THEY_ARE: Final = (
     *("state", "height", "width", "orientation", "masks", "rle", "codec", "model", "model_revision", "precision"),
-    *("phrases", "scores", "warnings", "frames", "georeference", "fingerprint"),
+    *("phrases", "scores", "areas", "warnings", "frames", "georeference", "fingerprint"),
 )
 _NEW: Final[dict[str, Any]] = {
     "job_id": bindparam("of_job", type_=results.c.job_id.type),

@@ -71,14 +71,14 @@ def _end(
         update(jobs)
         .where(jobs.c.id == job_id, guard)
         .values(state=state, ended_at=now(), error_reason=reason, error_detail=detail)
-        .returning(jobs.c.id, jobs.c.state)
+        .returning(jobs.c.id, jobs.c.state, jobs.c.tile_of)
         .cte("ended")
     )
     event = insert(outbox).from_select(
         ["job_id", "kind", "created_at"],
         select(ended.c.id, literal("job.ended"), now()),
     )
-    return select(ended.c.id, ended.c.state).add_cte(event.cte("event"))
+    return select(ended.c.id, ended.c.state, ended.c.tile_of).add_cte(event.cte("event"))
 
 
 def _finish_job() -> Executable:

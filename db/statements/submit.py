@@ -43,7 +43,7 @@ def open_items(tenant: str) -> Bound:
     waiting = (
         select(missing)
         .join_from(chunks, jobs, jobs.c.id == chunks.c.job_id)
-        .where(jobs.c.tenant_id == tenant, unfinished)
+        .where(jobs.c.tenant_id == tenant, jobs.c.tile_of.is_(None), unfinished)
         .scalar_subquery()
     )
     ingesting = (jobs.c.tenant_id == tenant) & (jobs.c.state == JobState.INGESTING)  # their chunks are not cut yet
@@ -53,12 +53,12 @@ def open_items(tenant: str) -> Bound:
 
 
 INSERT_ITEMS: Final = """
-    INSERT INTO items (job_id, index, custom_id, image, prompts)
-    SELECT %s, u.index, u.custom_id, u.image, u.prompts::jsonb
-    FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) AS u(index, custom_id, image, prompts)
+    INSERT INTO items (job_id, index, custom_id, image, prompts, tile)
+    SELECT %s, u.index, u.custom_id, u.image, u.prompts::jsonb, u.tile::jsonb
+    FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[]) AS u(index, custom_id, image, prompts, tile)
 """
 """For psycopg's `cursor.execute`: the job, then a list for each column. Not COPY, which Postgres refuses
 for a table with policies."""
-COPY_ITEMS: Final = "COPY items (job_id, index, custom_id, image, prompts) FROM STDIN"
-"""Not a statement for `execute`, but for psycopg's `cursor.copy`. A row: job UUID, index, custom_id, image, prompts as
-JSON or None."""
+COPY_ITEMS: Final = "COPY items (job_id, index, custom_id, image, prompts, tile) FROM STDIN"
+"""Not a statement for `execute`, but for psycopg's `cursor.copy`. A row: job UUID, index, custom_id, image, prompts and
+tile as JSON or None."""

@@ -58,4 +58,4 @@ def test_the_view_shows_every_field(engine: Engine) -> None:
     with engine.connect() as connection:
         shown = tuple(connection.execute(text("SELECT * FROM masks")).keys())
     fields = tuple(name for name in MaskRow._fields if name not in ("offset", "length"))
-    assert shown == ("job_id", "index", "mask_id", "height", "width", *fields, "counts", "phrase", "score")
+    assert shown == ("job_id", "index", "mask_id", "height", "width", *fields, "counts", "phrase", "score", "pixels")

@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant(
         "the give-back",
         "workers/chunks/lease.py",
-        "                held = connection.execute(*sql.give_back(fence)).one_or_none() is not None\n",
+        "                held = connection.execute(*statement).one_or_none() is not None\n",
         "                held = True\n",
         "tests/workers/chunks/test_chunk.py::test_stopping_gives_the_lease_back_uncharged",
     ),

@@ -6,6 +6,7 @@ from uuid import uuid4
 from sqlalchemy import update
 
 from db.ids import show_job_id
+from db.queues import PROTOCOL
 from db.statements.leader import wake_dispatcher
 from db.tables import jobs
 from tests.faults import hostile, outputs
@@ -63,7 +64,7 @@ def test_doubled_messages_are_worked_off_once(cluster: Cluster) -> None:
 
 def test_a_job_of_a_newer_protocol_waits_uncharged(cluster: Cluster) -> None:
     """It has a queue of its own, which nobody serves here. Messages come to workers of this release all the same."""
-    job = cluster.submit(24, size=4, protocol=2)
+    job = cluster.submit(24, size=4, protocol=PROTOCOL + 1)
     for chunk in range(6):
         cluster.redis.lpush(list_name("null", 0), message(job, chunk))
     until("the workers drop them", 10, lambda: cluster.queued() == 0)

@@ -10,8 +10,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -25,18 +25,22 @@ from db.endings import finish_job
 from db.engine import DATABASE_ERRORS, is_about_data
 from db.limits import MAX_INFLIGHT
 from db.statements import lease as sql
+from db.statements.lease import Fence
 from db.states import ItemReason
 from db.traces import traceparent
 from intake.fingerprint import Model as MadeBy
 from intake.fingerprint import fingerprint, task_of
 from model.spec import Task
+from model.tiles.automatic import tiling_of
 from workers.chunks.earlier import EarlierResults
-from workers.chunks.lease import Claim, Item, LeaseKeeper, LeaseLost, give_back
+from workers.chunks.lease import Claim, Item, LeaseKeeper, LeaseLost, give_back, park
 from workers.chunks.recorder import Recorder
 from workers.chunks.slots import StepAside
+from workers.chunks.tile_plan import Plan
+from workers.chunks.tiled import Stopped, TiledItems, TileJob
 from workers.failures import Failure, failure_of
 from workers.pipeline.pipeline import Pipeline
-from workers.pipeline.ticket import Failed, Model, Outcome, Result, Ticket
+from workers.pipeline.ticket import Failed, Large, Model, Outcome, Result, Ticket
 from workers.settings import Settings
 from workers.storage.client import check_allowed
 from workers.testing import crash_points
@@ -83,8 +87,10 @@ class ChunkRun:
         self._sink: SimpleQueue[Outcome] = SimpleQueue()
         self._abandoned = threading.Event()
         self._inflight: set[int] = set()
+        self._suspects = {item.index for item in claim.items if item.suspect}
         self._traceparent = traceparent()
         self._recorder = Recorder(tools.engine, tools.settings.lease_seconds, claim, model)
+        self._tiled = TiledItems(tools.engine, tools.settings.lease_seconds, claim, model)
         self._until = time.monotonic() + tools.settings.chunk_seconds
         # Enough to keep every stage busy, and few enough that a crash makes few suspects.
         self._window = min(MAX_INFLIGHT, max(8, 4 * model.batch_images))
@@ -100,10 +106,16 @@ class ChunkRun:
         Raises unexpected errors. Giving the chunk back uncharged would repeat them for ever.
         """
         try:
-            self._together(deque(item for item in self._claim.items if not item.suspect))
-            for item in self._claim.items:
+            ended = self._tiled.ended()
+            later = self._tiled.waiting | {job.index for job in ended}
+            items = [item for item in self._claim.items if item.index not in later]
+            self._together(deque(item for item in items if not item.suspect))
+            for item in items:
                 if item.suspect and not self._must_end():
                     self._by_itself(item)
+            for job in ended:
+                if not self._must_end():
+                    self._merge(job)
             return self._end()
         except LeaseLost:
             return End.LOST
@@ -122,11 +134,12 @@ class ChunkRun:
             with self._tools.single.connect() as connection:
                 finish_job(connection, self._claim.fence.job_id)
             return End.DONE
-        return self._give_back()
+        waiting = self._recorder.missing == len(self._tiled.waiting)
+        return self._give_back(park if waiting else give_back)
 
-    def _give_back(self) -> End:
+    def _give_back(self, how: Callable[[Engine, Fence, threading.Event], bool] = give_back) -> End:
         self._abandoned.set()
-        held = give_back(self._tools.engine, self._claim.fence, self._tools.stopping)
+        held = how(self._tools.engine, self._claim.fence, self._tools.stopping)
         return End.GIVEN_BACK if held else End.LOST
 
     def _together(self, waiting: deque[Item]) -> None:
@@ -148,6 +161,23 @@ class ChunkRun:
             while self._inflight and not self._tools.stopping.is_set():
                 self._recorder.write(self._collect(), self._inflight)
 
+    def _merge(self, job: TileJob) -> None:
+        """Make the result of an item from its tiles. A suspect is merged while nothing else is in flight."""
+        gate, suspect = self._tools.pipeline.gate, job.index in self._suspects
+        alone = gate.alone(self._must_end) if suspect else nullcontext(gate.enter(1, self._must_end))
+        with alone as admitted:
+            if not admitted:
+                return
+            try:
+                self._note([job.index], suspect)
+                result = self._tiled.merged(job, self._stopped)
+            except Stopped:
+                return
+            finally:
+                gate.leave()
+        if result is not None:
+            self._recorder.write([result], set())
+
     def _next(self, waiting: deque[Item], patient: bool) -> list[Item]:
         """Items that the gate lets in now. Without patience there are none while the gate is closed."""
         room = self._window - len(self._inflight)
@@ -163,14 +193,18 @@ class ChunkRun:
         """Write down `items` as in flight, then submit them. The gate has let them in."""
         if not items:
             return
-        inflight = sorted(self._inflight | {item.index for item in items})
-        with self._refunded(len(items)), self._tools.single.connect() as connection:
+        with self._refunded(len(items)):
             crash_points.reach("admitting", self._claim.fence.job_id)
-            lease_seconds = self._tools.settings.lease_seconds
-            admission = sql.admit(self._claim.fence, lease_seconds=lease_seconds, inflight=inflight, alone=alone)
+            self._note(sorted(self._inflight | {item.index for item in items}), alone)
+        self._submit(items)
+
+    def _note(self, inflight: list[int], alone: bool) -> None:
+        """Write down what is in flight. Raises LeaseLost."""
+        lease_seconds = self._tools.settings.lease_seconds
+        admission = sql.admit(self._claim.fence, lease_seconds=lease_seconds, inflight=inflight, alone=alone)
+        with self._tools.single.connect() as connection:
             if connection.execute(*admission).one_or_none() is None:
                 raise LeaseLost
-        self._submit(items)
 
     def _advance(self, batch: list[Result], admitted: list[Item]) -> None:
         """Write a batch and the next admissions in one transaction. Without a batch there is no progress to record."""
@@ -209,22 +243,28 @@ class ChunkRun:
 
     def _ticket(self, item: Item) -> Ticket:
         claim, task = self._claim, self._task(item)
+        tile = self._tiled.tile(item)
         made_by = MadeBy(self._model.name, self._model.revision_of(task.type), self._model.precision)
+        of_content = partial(
+            fingerprint,
+            tenant=claim.tenant,
+            image=item.image,
+            model=made_by,
+            task=task,
+            depth=claim.depth,
+            bands=claim.bands,
+            tile=tile,
+        )
         check_allowed(item.image, AllowList(self._tools.settings.buckets, claim.places))
         return Ticket(
             index=item.index,
             uri=item.image,
             task=task,
             model=self._model,
-            fingerprint_of=lambda tag: fingerprint(
-                tag,
-                tenant=claim.tenant,
-                image=item.image,
-                model=made_by,
-                task=task,
-                depth=claim.depth,
-                bands=claim.bands,
-            ),
+            tiling=None if tile is None else tiling_of(tile, self._model.name),
+            region=None if claim.plan is None else Plan.read(claim.plan).region(item.tile),
+            # No tile: a part of an image must not be taken for all of it.
+            fingerprint_of=None if claim.plan is not None else of_content,
             find=partial(self._tools.earlier.find, claim.tenant) if claim.reuse else None,
             sink=self._sink,
             abandoned=self._abandoned,
@@ -259,11 +299,16 @@ class ChunkRun:
                     self._step_aside()
                 continue
             self._inflight.discard(outcome.index)
-            if isinstance(outcome, Result):
+            if isinstance(outcome, Large):
+                planned = self._tiled.plan(outcome, self._inflight)
+                batch += [] if planned is None else [planned]
+            elif isinstance(outcome, Result):
                 batch.append(outcome)
                 linger_until = linger_until or time.monotonic() + _LINGER
         return batch
 
     def _must_end(self) -> bool:
-        stopping = self._tools.stopping.is_set() or self._claim.lost.is_set()
-        return stopping or time.monotonic() > self._until
+        return self._stopped() or time.monotonic() > self._until
+
+    def _stopped(self) -> bool:
+        return self._tools.stopping.is_set() or self._claim.lost.is_set()

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from db.bands import Bands, bands_of
 from db.engine import DATABASE_ERRORS
+from db.queues import TILED
 from db.statements import lease as sql
 from db.statements.bound import Bound
 from db.statements.leader import wake_dispatcher
@@ -22,6 +23,8 @@ from workers.testing import crash_points
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 2.0
+_PARKED_SECONDS = 60.0
+"""The leader of an older release releases nothing: then this ends the rest."""
 _GIVE_BACK_FOR = 20.0
 _GIVE_BACK_LEAVING = 3.0
 """After SIGTERM this is the longest wait for a database that is away. Then the lease runs out."""
@@ -39,6 +42,8 @@ class Item:
     image: str
     prompts: Any
     suspect: bool
+    tile: Any = None
+    """How it is cut into windows; of a tile its window."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ class Claim:
     """For each item that has none of its own."""
     depth: Depth
     bands: Bands | None
+    tiled: bool
+    """Whether it may have items that are segmented by windows."""
+    plan: dict[str, Any] | None
+    """Of a job of tiles: what is to be known of the image."""
     reuse: bool
     places: Sequence[str] | None
     """What the tenant may use, as its list stands now. None: whatever the installation allows."""
@@ -86,14 +95,16 @@ def claim(engine: Engine, job_id: UUID, chunk_no: int, worker: str, lease_second
         precision=row.precision,
         task=row.task,
         prompts=row.prompts,
-        depth=Depth(row.depth or Depth.AUTO),
-        bands=bands_of(row.bands),
+        depth=Depth(row.input.get("depth") or Depth.AUTO),
+        bands=bands_of(row.input.get("bands")),
+        tiled=row.protocol >= TILED and row.tile_of is None,
+        plan=None if row.tile_of is None else row.input,
         reuse=row.reuse,
         places=row.places,
         reasons=dict(row.reasons),
         traceparent=row.traceparent,
         queue_ms=max(0.0, round(waited, 3)),
-        items=[Item(index, image, prompts, suspect) for index, image, prompts, suspect in found.missing],
+        items=[Item(*item) for item in found.missing],
     )
 
 
@@ -130,11 +141,20 @@ def _claim(engine: Engine, statement: Bound, start: UUID | None = None) -> _Clai
 
 def give_back(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
     """leased → ready without a charge. Retries while the database is away. False: the lease was lost."""
+    return _given_back(engine, sql.give_back(fence), fence, leaving)
+
+
+def park(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
+    """The same for a chunk whose missing items all wait for their tiles. It rests until some have ended."""
+    return _given_back(engine, sql.park(fence, seconds_at_most=_PARKED_SECONDS), fence, leaving)
+
+
+def _given_back(engine: Engine, statement: Bound, fence: Fence, leaving: threading.Event) -> bool:
     started = time.monotonic()
     while True:
         try:
             with engine.begin() as connection:
-                held = connection.execute(*sql.give_back(fence)).one_or_none() is not None
+                held = connection.execute(*statement).one_or_none() is not None
                 connection.execute(*wake_dispatcher())
             return held
         except DATABASE_ERRORS:

@@ -1,12 +1,15 @@
 """Result rows: the outcome of an image as the columns of `results`."""
 
-from typing import Any
+from typing import Any, Final
 
 from db.mask_row import MaskRow
 from db.statements.lease import Fence
 from db.states import ResultState
 from model.masks.mask import Mask
 from workers.pipeline.ticket import Done, Failed, Model
+
+_MOST: Final = 2**31 - 1
+"""Of an area in a row. `areas` of the result has larger ones."""
 
 
 def pack(masks: list[Mask]) -> tuple[list[MaskRow], bytes]:
@@ -22,7 +25,7 @@ def pack(masks: list[Mask]) -> tuple[list[MaskRow], bytes]:
         crop_x, crop_y, crop_w, crop_h = (int(v) for v in mask.crop_box)
         rows.append(
             MaskRow(
-                area=int(mask.area),
+                area=min(int(mask.area), _MOST),
                 x=x,
                 y=y,
                 w=w,
@@ -61,7 +64,7 @@ def result_row(fence: Fence, attempt: int, model: Model, task: str, outcome: Don
     if isinstance(outcome, Failed):
         failure = outcome.failure
         image = ("height", "width", "orientation", "frames", "warnings", "georeference")
-        empty = dict.fromkeys((*image, "masks", "rle", "phrases", "scores"))
+        empty = dict.fromkeys((*image, "masks", "rle", "phrases", "scores", "areas"))
         return (
             row
             | empty
@@ -87,6 +90,7 @@ def result_row(fence: Fence, attempt: int, model: Model, task: str, outcome: Don
         "masks": masks,
         "rle": rle,
         **_matches(outcome.masks),
+        "areas": areas if max(areas := [mask.area for mask in outcome.masks], default=0) > _MOST else None,
     }
 
 

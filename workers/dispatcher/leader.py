@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from db.engine import DATABASE_ERRORS, single_statements, sync_engine
 from db.partitions import ensure_partitions
 from db.statements import leader, register, scaling
-from workers.dispatcher import reaper
+from workers.dispatcher import reaper, tiles
 from workers.dispatcher.backlog import Backlog
 from workers.dispatcher.ingest.ingester import Ingester
 from workers.dispatcher.liveness import Beat
@@ -114,6 +114,7 @@ class Dispatcher:
         self._step("taking back leases", lambda: reaper.reap_leases(self._engine, self._errors))
         self._step("stopping jobs", lambda: reaper.stop_jobs(self._engine, self._errors))
         self._step("finishing jobs", lambda: reaper.finish_jobs(self._engine, self._errors))
+        self._step("looking after tiles", lambda: tiles.look_after(self._engine, self._errors))
         self._step("asking for listings", self._ingester.ask)
         self._step("asking for outputs", self._outputs.ask)
         self._step("asking for webhooks", self._webhooks.ask)

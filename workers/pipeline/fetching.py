@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from workers.pipeline.fair_queue import FairQueue
-from workers.pipeline.ticket import Ticket
-from workers.storage.reading import GivenUp, Objects, Reading
+from workers.pipeline.pictures import Pictures
+from workers.pipeline.ticket import Picture, Ticket
+from workers.storage.reading import GivenUp, Objects, Parts, Reading
 from workers.testing import crash_points
 
 log = logging.getLogger(__name__)
@@ -32,20 +33,34 @@ class _Fetch:
     """A ticket that a thread fetches. Its flags are changed under the stage's lock."""
 
     ticket: Ticket
-    reading: Reading
+    reading: Reading | Parts
     started: float = field(default_factory=time.monotonic)
     replaced: bool = False
     left: bool = False
+
+
+class _Found(NamedTuple):
+    """What was read: bytes or a picture, and the object's tag. Neither, where an earlier result is known."""
+
+    data: bytes = b""
+    picture: Picture | None = None
+    tag: str | None = None
 
 
 class FetchStage:
     """Daemon threads behind a fair queue. `out` gets each ticket with its data, or with the error that it met."""
 
     def __init__(
-        self, objects: Objects, threads: int, stop: threading.Event, out: Callable[[Ticket, BaseException | None], None]
+        self,
+        objects: Objects,
+        pictures: Pictures,
+        threads: int,
+        stop: threading.Event,
+        out: Callable[[Ticket, BaseException | None], None],
     ) -> None:
         self._queue = FairQueue()
         self._objects = objects
+        self._pictures = pictures
         self._threads = threads
         self._most_slow = _MOST_SLOW
         self._stop = stop
@@ -79,7 +94,8 @@ class FetchStage:
                 continue
             try:
                 crash_points.reach("fetching", ticket.job_id)
-                fetch = _Fetch(ticket, self._objects.open(ticket.uri))
+                by_windows = ticket.tiling is not None or ticket.region is not None
+                fetch = _Fetch(ticket, (self._objects.parts if by_windows else self._objects.open)(ticket.uri))
             except Exception as error:  # noqa: BLE001  the failure table gives the image its reason
                 self._out(ticket, error)
                 continue
@@ -89,20 +105,34 @@ class FetchStage:
         """Read one object. Returns whether this thread was replaced meanwhile."""
         with self._lock:
             self._fetches.add(fetch)
-        data: bytes | None = None
+        found = _Found()
         error: BaseException | None = None
         try:
-            data = fetch.reading.read(_known(fetch.ticket))
+            found = self._read(fetch)
         except BaseException as raised:  # noqa: BLE001  the thread serves the next object
             error = raised
         with self._lock:
             self._fetches.discard(fetch)
             self._slow -= fetch.replaced
         if not fetch.left:
-            fetch.ticket.data = data or b""
-            fetch.ticket.fingerprint = _fingerprint(fetch.ticket, fetch.reading.tag)
+            fetch.ticket.data, fetch.ticket.picture, fetch.ticket.tag = found
+            fetch.ticket.fingerprint = _fingerprint(fetch.ticket, found.tag)
             self._leave(fetch, error)
         return fetch.replaced
+
+    def _read(self, fetch: _Fetch) -> "_Found":
+        ticket, known = fetch.ticket, _known(fetch.ticket)
+        if isinstance(fetch.reading, Parts):
+            by_range = self._pictures.by_range(ticket, fetch.reading, known)
+            if by_range is not None:
+                return _Found(b"", *by_range)
+            if fetch.left:
+                raise GivenUp
+            fetch.reading = self._objects.open(ticket.uri)
+        if ticket.region is not None:
+            return _Found(b"", *self._pictures.of_whole(ticket, ticket.region, fetch.reading))
+        data = fetch.reading.read(known)
+        return _Found(data or b"", None, fetch.reading.tag)
 
     def _leave(self, fetch: _Fetch, error: BaseException | None) -> None:
         fetch.ticket.timings_ms["fetch"] = round((time.monotonic() - fetch.started) * 1000, 3)
@@ -113,6 +143,7 @@ class FetchStage:
             time.sleep(_TICK)
             with self._lock:
                 fetches = list(self._fetches)
+            self._pictures.forget()
             for fetch in fetches:
                 try:
                     self._look_at(fetch)

@@ -17,6 +17,7 @@ from model.words.protocol import Words
 from workers.settings import Settings
 from workers.storage.client import download
 from workers.testing.poison import PoisonableNull
+from workers.testing.regions import RegionsNull
 
 Model = SegmenterProtocol[Any, Any]
 
@@ -92,4 +93,6 @@ class Models:
     def _null(self) -> Model:
         if self._settings.null_poison is not None:
             return PoisonableNull(self._settings.null_delay, self._settings.null_poison)
+        if self._settings.null_regions:
+            return RegionsNull(self._settings.null_delay)
         return NullSegmenter(delay_s=self._settings.null_delay)

@@ -8,7 +8,7 @@
 Interactive tickets have threads and queues of their own beside the GPU threads, so that they wait for no bulk image but
 those on the GPU. A ticket that has its data already goes to the decode threads.
 
-Every ticket comes out, as Done, Failed or Dropped. A stage that raises fails its ticket and goes on.
+Every ticket comes out, as Done, Failed, Large or Dropped. A stage that raises fails its ticket and goes on.
 """
 
 import logging
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -26,16 +27,29 @@ from db.states import ItemReason
 from db.traces import Value, span
 from db.web_image import shown_image
 from model.errors import DeviceLost, OutOfMemory
-from model.spec import Embed
-from workers.failures import failure_of
+from model.spec import Embed, Wanted
+from workers.failures import ItemFailed, failure_of
 from workers.images import decode
 from workers.pipeline.fair_queue import FairQueue
 from workers.pipeline.fetching import FetchStage
 from workers.pipeline.gate import Gate
 from workers.pipeline.gpu_queue import GpuQueue
 from workers.pipeline.metrics import BATCH_IMAGES, BATCH_SECONDS
+from workers.pipeline.pictures import Pictures, hinted, larger
 from workers.pipeline.prompts import answerable, empty_masks
-from workers.pipeline.ticket import Done, Dropped, Embedded, Failed, Outcome, Reused, Ticket, Unchanged, warning
+from workers.pipeline.ticket import (
+    Done,
+    Dropped,
+    Embedded,
+    Failed,
+    Large,
+    Outcome,
+    Picture,
+    Reused,
+    Ticket,
+    Unchanged,
+    warning,
+)
 from workers.settings import Settings
 from workers.storage.reading import GivenUp, Objects
 from workers.testing import crash_points
@@ -67,11 +81,11 @@ class Pipeline:
         self._settings = settings
         self._stop = threading.Event()
         self._gpu = GpuQueue()
-        objects = Objects(s3, settings)
+        objects, pictures = Objects(s3, settings), Pictures(settings.max_image_pixels)
         # Decoded images take the memory. There are the batches on the GPU, and one that is ready.
         decoded = (batches_at_once + 1) * largest_batch + settings.decode_threads
-        self._bulk = _Lane(FetchStage(objects, settings.fetch_threads, self._stop, self._fetched), decoded)
-        interactive = FetchStage(objects, INTERACTIVE_FETCHES, self._stop, self._fetched)
+        self._bulk = _Lane(FetchStage(objects, pictures, settings.fetch_threads, self._stop, self._fetched), decoded)
+        interactive = FetchStage(objects, pictures, INTERACTIVE_FETCHES, self._stop, self._fetched)
         self._interactive = _Lane(interactive, largest_batch + settings.decode_threads)
         self._began: list[float | None] = [None] * batches_at_once  # when each GPU thread began its batch
         self._counting = threading.Lock()
@@ -147,18 +161,38 @@ class Pipeline:
         try:
             with _timed(ticket, "decode"):
                 crash_points.reach("decoding", ticket.job_id)
-                most, page = self._settings.max_image_pixels, page_of(ticket.uri)
-                upright = decode(ticket.data, most, ticket.depth, page, ticket.bands)
-                ticket.data = b""
-                ticket.height, ticket.width = upright.pixels.shape[:2]
-                ticket.orientation, ticket.frames = upright.orientation, upright.frames
-                ticket.georeference = upright.georeference
-                ticket.warnings += [warning(code, detail) for code, detail in upright.warnings]
-                ticket.prepared = ticket.model.pre(upright.pixels, answerable(ticket))
+                picture = ticket.picture or self._decoded(ticket)
+                ticket.data, ticket.picture = b"", None
+                ticket.height, ticket.width = picture.height, picture.width
+                ticket.orientation, ticket.frames = picture.orientation, picture.frames
+                ticket.georeference = picture.georeference
+                ticket.warnings += [warning(code, detail) for code, detail in picture.warnings]
+                wanted = answerable(ticket)
+                pixels = None if larger(picture.height, picture.width, ticket) else picture.pixels
+                if pixels is not None:
+                    ticket.prepared = ticket.model.pre(pixels, wanted)
         except BaseException:
             decoded.release()
             raise
-        self._gpu.put(ticket)
+        if pixels is not None:
+            self._gpu.put(ticket)
+        else:
+            decoded.release()
+            self._leave(ticket, _large(ticket, picture, wanted))
+
+    def _decoded(self, ticket: Ticket) -> Picture:
+        most, page = self._settings.max_image_pixels, page_of(ticket.uri)
+        upright = decode(ticket.data, most, ticket.depth, page, ticket.bands)
+        height, width = upright.pixels.shape[:2]
+        return Picture(
+            pixels=upright.pixels,
+            height=height,
+            width=width,
+            orientation=upright.orientation,
+            frames=upright.frames,
+            georeference=upright.georeference,
+            warnings=upright.warnings,
+        )
 
     def _gpu_loop(self, loop: int) -> None:
         while not self._stop.is_set():
@@ -236,7 +270,7 @@ class Pipeline:
         )
 
     def _fail(self, ticket: Ticket, error: BaseException) -> None:
-        failure = failure_of(error)
+        failure = failure_of(hinted(error, ticket) if isinstance(error, ItemFailed) else error)
         if failure.reason is ItemReason.INTERNAL:
             log.error("item %d (%s) failed", ticket.index, shown_image(ticket.uri), exc_info=error)
         self._leave(ticket, Failed(ticket.index, failure, ticket.timings_ms))
@@ -256,6 +290,19 @@ class Pipeline:
             (self._settings.health_dir / "gpu-loop").touch()
         except OSError:  # the probe notices; images need no file
             log.warning("cannot touch the file of the liveness probe", exc_info=True)
+
+
+def _large(ticket: Ticket, picture: Picture, wanted: Wanted) -> Large:
+    assert not isinstance(wanted, Embed)
+    return Large(
+        index=ticket.index,
+        picture=replace(picture, pixels=None),
+        warnings=ticket.warnings,
+        task=wanted,
+        tag=ticket.tag,
+        fingerprint=ticket.fingerprint,
+        timings_ms=ticket.timings_ms,
+    )
 
 
 @contextmanager

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from db.bands import Bands
 from db.georeference import Georeference
 from db.states import Depth, WarningCode
+from model.masks.frames import Pixels
 from model.masks.mask import Mask
 from model.protocol import SegmenterProtocol
-from model.spec import Wanted
+from model.spec import Task, Tiling, Wanted
+from model.tiles.grid import Window
 from workers.failures import Failure
+from workers.images.raster import Said
 
 Model = SegmenterProtocol[Any, Any]
 
@@ -69,6 +72,48 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A decoded image, or a window of one: uint8 (H, W, 3). `pixels` is None where it does not fit into one window.
+
+    `black_white`: what these are in samples of more than 8 bits.
+    """
+
+    pixels: Pixels | None
+    height: int
+    width: int
+    orientation: int = 1
+    frames: int | None = None
+    georeference: Georeference | None = None
+    warnings: tuple[Said, ...] = ()
+    black_white: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Region:
+    """A window of an image, of which a tile is made. `tag`: that of the object when the windows were planned."""
+
+    window: Window
+    tag: str | None
+    black_white: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Large:
+    """An image that does not fit into one window. Nothing of it was computed. `task` fits it.
+
+    `tag`: the object's, which is to be the same when its windows are read.
+    """
+
+    index: int
+    picture: Picture
+    warnings: list[dict[str, Any]]
+    task: Task
+    tag: str | None
+    fingerprint: bytes | None
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Dropped:
     """An image that left the pipeline because its chunk was abandoned. Nothing is written."""
 
@@ -94,8 +139,8 @@ class Unchanged:
 
 
 Result = Done | Reused | Failed
-Outcome = Result | Embedded | Unchanged | Dropped
-"""The tickets of a chunk end as Result or Dropped."""
+Outcome = Result | Large | Embedded | Unchanged | Dropped
+"""The tickets of a chunk end as Result, Large or Dropped."""
 
 
 @dataclass(eq=False)
@@ -123,7 +168,15 @@ class Ticket:
     fingerprint: bytes | None = None
     earlier: Earlier | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    tiling: Tiling | None = None
+    """An image that does not fit into one window ends as Large."""
+    region: Region | None = None
+    """Only this window is wanted."""
+    tag: str | None = None
+    """The object's. Changes with its content."""
     data: bytes = b""
+    picture: Picture | None = None
+    """What was read by windows. Then there is no `data`."""
     height: int = 0
     width: int = 0
     orientation: int = 1

@@ -20,6 +20,7 @@ published    the manifest is in the bucket, and the output not yet complete
 tallying     the ended chunks of a job are counted
 webhook_held a webhook is claimed, and not sent
 webhook_sent a webhook is sent, and not recorded
+releasing    chunks whose tiles have ended are to be released
 removing     rows of a job that is removed by its age are deleted, in an open transaction
 
 of a worker
@@ -34,6 +35,9 @@ packing      an image's result becomes a row
 copying      an earlier result is to be taken over, in an open transaction
 writing      results and counts of a batch are in an open transaction
 renewing     a lease is renewed
+planning     the tiles of an image are to be stored
+planned      they are stored, in an open transaction
+merging      the masks of an image's tiles are to be merged
 call_taken   a call for one image is taken from Redis
 call_done    its image is done, and the call not answered
 done         a chunk is done and committed, its job not yet finished
@@ -48,6 +52,7 @@ from uuid import UUID
 NAMES: Final = (
     *("reaping", "stopping", "finishing", "filling", "marked", "announcing", "listing", "listed", "tallying"),
     *("uploading", "uploaded", "publishing", "published", "webhook_held", "webhook_sent", "removing"),
+    *("releasing", "planning", "planned", "merging"),
     *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "copying"),
     *("writing", "renewing", "call_taken", "call_done", "done"),
 )

@@ -21,3 +21,6 @@ class NullSettings(BaseModel):
     null_poison: Path | None = Field(
         None, description="Folder for what the model `null` was made to do by poisoned images (protocol tests only)"
     )
+    null_regions: bool = Field(
+        False, description="Whether the null model segments what an image shows (tests of tiles only)"
+    )

@@ -18,6 +18,7 @@ from tests.workers.hostile_s3 import HostileS3, send
 from workers.failures import ItemFailed
 from workers.pipeline import fetching
 from workers.pipeline.fetching import FetchStage
+from workers.pipeline.pictures import Pictures
 from workers.pipeline.ticket import Ticket
 from workers.settings import Settings
 from workers.storage.client import s3_client
@@ -31,9 +32,8 @@ class Stage:
         self.out: SimpleQueue[tuple[Ticket, Exception | None]] = SimpleQueue()
         self.stop = threading.Event()
         self.client = s3_client(settings)
-        self.stage = FetchStage(
-            Objects(self.client, settings), settings.fetch_threads, self.stop, lambda *left: self.out.put(left)
-        )
+        objects, pictures = Objects(self.client, settings), Pictures(settings.max_image_pixels)
+        self.stage = FetchStage(objects, pictures, settings.fetch_threads, self.stop, lambda *left: self.out.put(left))
         self.stage.start()
 
     def put(self, *keys: str) -> list[Ticket]:

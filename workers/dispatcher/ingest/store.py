@@ -104,7 +104,7 @@ def _item_rows(job: IngestingJob, page: ItemPage) -> Iterator[tuple[object, ...]
     for item in page.items:
         yield job.job_id, *item
     for bad in page.failed:
-        yield job.job_id, bad.item_index, bad.custom_id, bad.image, None
+        yield job.job_id, bad.item_index, bad.custom_id, bad.image, None, None
 
 
 def _result_rows(job: IngestingJob, page: ItemPage) -> Iterator[tuple[object, ...]]:
