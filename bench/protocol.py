@@ -43,11 +43,11 @@ def jpeg(seed: int) -> bytes:
 
 
 @contextmanager
-def service(env: dict[str, str] | None = None) -> Iterator[Stack]:
-    """One worker, the null model, a durable Postgres, pictures in the bucket."""
+def service(env: dict[str, str] | None = None, model: str = "null") -> Iterator[Stack]:
+    """One worker, a model, a durable Postgres, pictures in the bucket."""
     with tempfile.TemporaryDirectory(prefix="maskworks-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
-        with stack(Path(folder) / "data", 1, "null", env) as running:
+        with stack(Path(folder) / "data", 1, model, env) as running:
             put_pictures(running)
             yield running
 

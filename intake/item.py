@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from intake.fields import ImageURI, PlainText
 from intake.messages import pointer, text_of
 from intake.prompt import PromptRequest
-from model.spec import MAX_EXEMPLARS, MAX_PROMPTS, BoxFormat, Exemplar, Prompt, box_problem, exemplar_problem
+from model.spec import MAX_EXEMPLARS, MAX_PROMPTS, BoxFormat, Exemplar, Prompt, Tile, box_problem, exemplar_problem
 
 
 class ItemRequest(BaseModel):
@@ -33,6 +33,9 @@ class ItemRequest(BaseModel):
         None,
         description="Boxes in this image that show what a phrase means (`label` 1) or does not mean (0); of text jobs "
         "only. Models that find things by words alone do not take them: see `GET /v1/models`",
+    )
+    tile: Tile | None = Field(
+        None, description="How this image is cut into windows, in place of the task's `tile`; not in text jobs"
     )
 
 
@@ -67,11 +70,14 @@ class Prompting:
     phrases: frozenset[str] = frozenset()
     earlier_masks: bool = False
     """Whether prompts may name earlier masks."""
+    tiled: bool = False
+    """Whether images are cut into windows where an item does not say otherwise."""
 
     @classmethod
     def of(cls, task: Mapping[str, Any], shared: bool = False) -> "Prompting":
         """For a valid task as the client sent it."""
-        return cls(task["type"], task.get("box_format", "xyxy"), shared, frozenset(task.get("phrases", ())))
+        phrases, tiled = frozenset(task.get("phrases", ())), task.get("tile") is not None
+        return cls(task["type"], task.get("box_format", "xyxy"), shared, phrases, tiled=tiled)
 
 
 _ITEM: Final = TypeAdapter(ItemRequest)
@@ -95,7 +101,7 @@ def check_items(
                 continue
             custom_id = str(i) if item.custom_id is None else item.custom_id
             found = [] if prompting is None else [*_prompt_faults(item, prompting)]
-            yield i, ItemRow(i, custom_id, item.image, _prompts_text(raw)), found
+            yield i, ItemRow(i, custom_id, item.image, _prompts_text(raw), _tile_text(raw)), found
 
 
 def _shaped(part: Sequence[Any]) -> Iterator[tuple[Any, ItemRequest | None, list[Fault]]]:
@@ -120,17 +126,33 @@ def _prompts_text(raw: Mapping[str, Any]) -> str | None:
     return orjson.dumps(given).decode() if given else None
 
 
+def _tile_text(raw: Mapping[str, Any]) -> str | None:
+    given = raw.get("tile")
+    return None if given is None else orjson.dumps(given).decode()
+
+
 def _prompt_faults(item: ItemRequest, prompting: Prompting) -> Iterator[Fault]:
     if item.exemplars is not None:
         yield from _exemplar_faults(item.exemplars, prompting)
+    if item.tile is not None and prompting.type == "text":
+        yield Fault("/tile", "an item of a text job is not cut into windows")
     if prompting.type != "prompted":
         if item.prompts is not None:
             yield Fault("/prompts", f"an item of {_A_JOB[prompting.type]} takes no prompts")
     elif item.prompts:
         yield from prompt_faults(item.prompts, prompting.box_format)
         yield from () if prompting.earlier_masks else _named_masks(item.prompts)
+        yield from masks_in_windows(item.prompts) if prompting.tiled or item.tile is not None else ()
     elif item.prompts is not None or not prompting.shared:
         yield Fault("/prompts", "an item of a prompted job needs at least one prompt")
+
+
+def masks_in_windows(prompts: Sequence[Prompt]) -> Iterator[Fault]:
+    """Prompts that no image that is cut into windows takes."""
+    for i, prompt in enumerate(prompts):
+        for name in ("mask", "mask_from"):
+            if getattr(prompt, name, None) is not None:
+                yield Fault(f"/prompts/{i}/{name}", "an image that is cut into windows (`tile`) takes points and boxes")
 
 
 def _named_masks(prompts: Sequence[PromptRequest]) -> Iterator[Fault]:

@@ -23,10 +23,13 @@ class ItemSpool(Collection[ItemRow]):
         self._lines = array("I")
         self.any_prompts = False
         """Whether a row has prompts or exemplars of its own."""
+        self.any_tiles = False
+        """Whether a row says itself how it is cut into windows."""
 
     def add(self, line: int, row: ItemRow) -> None:
         """Raises BodiesTooLarge where the disk is full."""
         self.any_prompts = self.any_prompts or row.prompts is not None
+        self.any_tiles = self.any_tiles or row.tile is not None
         self._hashes.append(hash(row.custom_id))
         self._lines.append(line)
         try:

@@ -142,7 +142,9 @@ def _values(old: Row[Any], n_items: int, digest: bytes) -> dict[str, Any]:
         **{name: getattr(old, name) for name in sql.CARRIED},
         "state": JobState.PENDING,
         "input": {"items": n_items, **kept},
-        "chunk_size": chunk_size(n_items, prompted=old.task["type"] == "prompted"),
+        "chunk_size": chunk_size(
+            n_items, prompted=old.task["type"] == "prompted", tiled=old.task.get("tile") is not None
+        ),
         "retry_of": old.id,
         "request_sha256": digest,
     }

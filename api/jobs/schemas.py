@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     WithJsonSchema,
 )
+from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from api.webhooks.schemas import WebhookRequest
@@ -22,7 +23,7 @@ from db.states import Depth
 from exports.table import FORMATS
 from intake.fields import BandNumbers, PlainText, checked_uri, each_once, plain
 from intake.item import ItemRequest
-from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt, TextQuery
+from model.spec import MAX_PROMPTS, Automatic, BoxFormat, Prompt, TextQuery, Tile
 
 LABEL_KEY = "[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -106,6 +107,34 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+TileField = Annotated[
+    Tile | None,
+    Field(
+        description="Segment images that do not fit into one window of `size` pixels by windows; merge their masks. "
+        "Each window shares `overlap` pixels with its neighbours, an eighth of the size where absent. `auto`: windows "
+        "of 1024 pixels, or of the model's own size where that is larger"
+    ),
+]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class AutomaticTask(Automatic):
+    __doc__ = Automatic.__doc__
+
+    tile: TileField = None
+
+
+def _no_tiles(_: Any) -> Any:
+    raise PydanticCustomError("tile", "is for automatic and prompted jobs: phrases are looked for in the whole image")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class TextTask(TextQuery):
+    __doc__ = TextQuery.__doc__
+
+    tile: Annotated[None, BeforeValidator(_no_tiles), Field(description="Not for text jobs")] = None
+
+
 class PromptedTask(_Body):
     """Masks for the prompts that each item carries."""
 
@@ -113,6 +142,12 @@ class PromptedTask(_Body):
     box_format: BoxFormat = Field(
         "xyxy", description="How boxes are given: `xyxy` is x0, y0, x1, y1; `xywh` is x, y, width, height"
     )
+
+
+class PromptedJobTask(PromptedTask):
+    """Masks for the prompts that each item carries."""
+
+    tile: TileField = None
 
 
 class Input(_Body):
@@ -183,7 +218,7 @@ class JobRequest(_Body):
         None, description="`exact` is float32, `fast` is bfloat16; the worker's device decides by default"
     )
     priority: int = Field(5, ge=0, le=9, description="Higher goes first")
-    task: Annotated[Automatic | PromptedTask | TextQuery, Field(discriminator="type")] = Field(
+    task: Annotated[AutomaticTask | PromptedJobTask | TextTask, Field(discriminator="type")] = Field(
         description="`auto` segments everything, `prompted` what each item's prompts ask for, `text` what phrases name"
     )
     input: Input

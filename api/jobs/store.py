@@ -17,6 +17,7 @@ from api.tenant import Tenant
 from api.webhooks.schemas import WebhookRequest
 from db.ids import new_job_id, show_job_id
 from db.limits import chunk_size
+from db.queues import TILED
 from db.statements import ingest, leader, output, register, submit, webhooks
 from db.states import JobState
 from db.traces import traceparent
@@ -62,7 +63,7 @@ async def store_job(
     n_items = len(job.items or ())
     values = {
         **_columns(job),
-        "chunk_size": chunk_size(n_items, prompted=job.prompted),
+        "chunk_size": chunk_size(n_items, prompted=job.prompted, tiled=job.tiled),
         "request_sha256": digest,
     }
     try:
@@ -146,6 +147,7 @@ def _columns(job: Submission) -> dict[str, Any]:
         "labels": job.labels,
         "model": job.model,
         "precision": job.precision,
+        "protocol": TILED if job.tiled or job.any_tiles else 1,
         "priority": job.priority,
         "task": job.task,
         "input": job.input,

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.errors import MAX_ERRORS_SHOWN
 from api.http.json_body import parse_object
+from api.jobs.item_spool import ItemSpool
 from api.jobs.schemas import Input, JobRequest, OutputRequest, PromptedTask
 from api.refusals import BucketNotAllowed, FieldError, HostNotAllowed, InvalidBody, UnknownModel
 from api.webhooks.schemas import WebhookRequest
@@ -21,7 +22,7 @@ from db.allow_list import AllowList
 from db.object_uri import UriError
 from db.web_image import host_allowed, is_web, web_image
 from db.web_url import web_url
-from intake.item import ItemRow, Prompting, check_items, prompt_faults
+from intake.item import ItemRow, Prompting, check_items, masks_in_windows, prompt_faults
 from intake.messages import body_pointer, text_of
 from model.spec import Automatic, TextQuery
 
@@ -69,11 +70,16 @@ class Submission:
     output: OutputRequest | None
     webhook: WebhookRequest | None
     items: Collection[ItemRow] | None  # None: the leader reads the prefix or the manifest
+    any_tiles: bool  # whether an item has `tile` of its own
     needs: Needs
 
     @property
     def prompted(self) -> bool:
         return bool(self.task["type"] == "prompted")
+
+    @property
+    def tiled(self) -> bool:
+        return self.task.get("tile") is not None
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,11 @@ def any_prompts(rows: Sequence[ItemRow] | None) -> bool:
     return any(row.prompts is not None for row in rows or ())
 
 
+def any_tiles(rows: Collection[ItemRow] | None) -> bool:
+    """Whether an item says itself how it is cut into windows."""
+    return rows.any_tiles if isinstance(rows, ItemSpool) else any(row.tile is not None for row in rows or ())
+
+
 def dry_run(
     request: JobRequest | None,
     rules: Rules,
@@ -181,6 +192,7 @@ def submission(
         output=request.output,
         webhook=request.webhook,
         items=rows,
+        any_tiles=any_tiles(rows),
         needs=_needs(request, rules, prompts),
     )
 
@@ -258,6 +270,8 @@ def _check_shared_prompts(request: JobRequest, raw: dict[str, Any], found: Findi
     else:
         for fault in prompt_faults(given.prompts, task.box_format):
             found.add(f"/input{fault.pointer}", fault.detail)
+        for fault in masks_in_windows(given.prompts) if task.tile is not None else ():
+            found.add(f"/input{fault.pointer}", fault.detail)
 
 
 def _rows(given: list[Any], request: JobRequest | None, rules: Rules, found: Findings) -> list[ItemRow]:
@@ -287,7 +301,9 @@ def prompting_of(request: JobRequest) -> Prompting:
     if isinstance(task, Automatic):
         return Prompting(task.type)
     phrases = frozenset(task.phrases) if isinstance(task, TextQuery) else frozenset[str]()
-    return Prompting(task.type, task.box_format, request.input.prompts is not None, phrases, earlier_masks=True)
+    tiled = not isinstance(task, TextQuery) and task.tile is not None
+    shared = request.input.prompts is not None
+    return Prompting(task.type, task.box_format, shared, phrases, earlier_masks=True, tiled=tiled)
 
 
 def _check_row(at: str, row: ItemRow, seen: set[str], rules: Rules, found: Findings) -> None:

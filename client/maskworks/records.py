@@ -20,10 +20,19 @@ class Counts(Struct, frozen=True):
     expired: int
 
 
+class Tiles(Struct, frozen=True):
+    """Windows of the images that are being segmented by windows."""
+
+    items: int
+    done: int
+    total: int
+
+
 class Progress(Struct, frozen=True):
     fraction: float
     items_per_second: float | None = None
     eta_seconds: float | None = None
+    tiles: Tiles | None = None
 
 
 class FailureCount(Struct, frozen=True):

@@ -15,6 +15,9 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
     "worker SIGKILLed while it takes over an earlier result; the result is deleted meanwhile": (
         "test_crashes.py::test_a_worker_that_dies_while_it_takes_results_over",
     ),
+    "worker SIGKILLed while it plans, segments, writes or merges the windows of an image": (
+        "test_crashes.py::test_a_worker_that_dies_over_the_windows_of_an_image",
+    ),
     "zombie: SIGSTOP for longer than the lease, SIGCONT": ("test_quick.py::test_a_zombie_writes_nothing",),
     "SIGTERM in the middle of a chunk": (
         "test_quick.py::test_sigterm_gives_back_uncharged_and_leaves_fast",

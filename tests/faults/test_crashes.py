@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import text
 
 from db.ids import read_job_id
+from db.queues import TILED
 from tests.faults.cluster import LEADER, LEASE, Cluster, until
 from tests.faults.oracle import outcome
+from tests.jobs import picture
 
 pytestmark = pytest.mark.faults
 
@@ -32,6 +34,20 @@ def test_a_worker_that_dies_while_it_takes_results_over(cluster: Cluster) -> Non
     until("the end of every job", 30, lambda: all(cluster.is_done(job) for job in jobs))
     assert [outcome(cluster, job) for job in jobs] == [{"ok": 12}] * 16
     assert cluster.ask("SELECT count(*) FROM results WHERE reused_job = :job", job=first) == 12 * 16
+
+
+@pytest.mark.parametrize("point", ["planned", "computing", "writing", "merging"])
+def test_a_worker_that_dies_over_the_windows_of_an_image(cluster: Cluster, point: str) -> None:
+    """It costs the tiles that it held: those that were written stay, and each image has one result."""
+    image = cluster.put("large.png", picture(300, 400, kind="PNG"))
+    victim = cluster.add_worker(crash_at=point)
+    task = {"type": "auto", "tile": {"size": 128, "overlap": 32}}
+    jobs = [cluster.submit([image], size=1, task=task, protocol=TILED) for _ in range(12)]
+    assert cluster.wait_exit(victim, 30) == -9
+    until("the end of every job", 60, lambda: all(cluster.is_done(job) for job in jobs))
+    assert [outcome(cluster, job) for job in jobs] == [{"ok": 1}] * 12
+    left = "SELECT count(*) FROM jobs WHERE tile_of IS NOT NULL AND tenant_id IS NOT NULL"
+    until("no tile is left to anybody", 10, lambda: cluster.ask(left) == 0)
 
 
 def test_a_dispatcher_that_dies_between_mark_and_message(cluster: Cluster) -> None:

@@ -10,9 +10,11 @@ from sqlalchemy import Connection, Engine
 
 from db import endings
 from db.limits import chunk_size
+from db.queues import TILED
 from db.statements import ingest as sql
 from db.statements.leader import wake_dispatcher
 from db.statements.submit import COPY_ITEMS, open_items
+from db.statements.tiles import raise_protocol
 from db.states import ItemReason, JobReason, WaitReason
 from workers.dispatcher.ingest.source import FailedItem, IngestingJob, InputFailed, ItemPage, Source
 from workers.dispatcher.settings import Settings
@@ -65,6 +67,8 @@ def _store_items(connection: Connection, job: IngestingJob, page: ItemPage) -> N
     except UniqueViolation:
         page = _without_taken(connection, job, page)
         _copy(connection, COPY_ITEMS, _item_rows(job, page))
+    if any(item.tile is not None for item in page.items):
+        connection.execute(*raise_protocol(job.job_id, TILED))
     if page.failed:
         _copy(connection, sql.COPY_FAILED, _result_rows(job, page))
         for reason in {item.reason for item in page.failed}:
@@ -122,8 +126,9 @@ def _open(connection: Connection, source: Source, job: IngestingJob, total: int,
         detail = f"none of its {total} lines is an item"
         endings.stop_job(connection, job.job_id, JobReason.INPUT_UNREADABLE, f"{job.name}: {detail}")
         return
-    prompted = job.task.get("type") == "prompted"
-    connection.execute(*sql.open_job(job.job_id, chunk_size=chunk_size(total, prompted=prompted)))
+    prompted, tiled = job.task.get("type") == "prompted", job.task.get("tile") is not None
+    size = chunk_size(total, prompted=prompted, tiled=tiled)
+    connection.execute(*sql.open_job(job.job_id, chunk_size=size))
     if n_failed:
         connection.execute(*sql.forget_counts(job.job_id))
         connection.execute(*sql.cut_chunks_with_results(job.job_id))
