@@ -37,13 +37,14 @@ class Windows:
     picture has to find it.
     """
 
-    def __init__(self, page: Page, found: Range | None, max_pixels: int) -> None:
+    def __init__(self, page: Page, found: Range | None, max_pixels: int, pages: int) -> None:
         self._page = page
         self._max_pixels = max_pixels
         self.range = found
         self.orientation = page.orientation
         self.width, self.height = turned_size(page.width, page.height, self.orientation)
         self.bands = page.bands
+        self.pages = pages
         self.dtype = page.dtype.name
         self.georeference, self._said = page.georeference()
 
@@ -92,7 +93,7 @@ def open_windows(
         if known is None and page.dtype != np.uint8:
             ruled = rule(depth, page.georeference()[0])
             found = _range(data, directories, page, overviews, ruled, max_pixels, bands)
-        yield Windows(page, found, max_pixels)
+        yield Windows(page, found, max_pixels, len(pages))
 
 
 def _range(

@@ -116,6 +116,7 @@ def _read(windows: Windows, ticket: Ticket) -> Picture:
         height=wanted.height,
         width=wanted.width,
         orientation=windows.orientation,
+        frames=windows.pages,
         georeference=windows.georeference,
         warnings=windows.warnings,
         black_white=windows.range,

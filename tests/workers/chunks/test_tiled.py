@@ -114,6 +114,33 @@ def test_each_object_comes_out_once(engine: Engine, bucket: Bucket, worker: Work
     assert [row.tenant_id for row in tile_jobs(engine, job)] == [None], "its rows are to be removed"
 
 
+def test_tiles_are_of_the_page_and_the_bands_that_were_asked_for(
+    engine: Engine, bucket: Bucket, worker: Worker
+) -> None:
+    """And the result of a GeoTIFF says where it is."""
+    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)
+    tags = [(33550, 12, 3, (10.0, 10.0, 0.0), True), (33922, 12, 6, (0.0, 0, 0, 5e5, 5e6, 0), True)]
+    tags.append((34735, 3, len(keys), keys, True))
+    other = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        for pixels in (PIXELS[::-1], PIXELS):
+            bands = np.concatenate([other, pixels], 2)
+            layout: dict[str, Any] = {"planarconfig": "contig", "extrasamples": ["unspecified"] * 3, "tile": (128, 128)}
+            writer.write(bands, photometric="minisblack", metadata=None, extratags=tags, **layout)
+    image = bucket.put("pages.tif", out.getvalue())
+    job = submit(
+        engine, [f"{image}#page=2", image], task=AUTO, protocol=TILED, size=1, input={"items": 2, "bands": [2, 3, 4]}
+    )
+    assert worker.segment_chunk(job, 0) is End.GIVEN_BACK
+    assert settle(engine, worker, job) is End.DONE
+    worker.segment_chunk(job, 1)
+    found, refused = result_rows(engine, job)
+    assert sorted(row.counts for row in masks(engine, job)) == sorted(rle.encode(one)["counts"] for one in OBJECTS)
+    assert found.georeference == {"crs": "EPSG:32633", "transform": [10.0, 0.0, 5e5, 0.0, -10.0, 5e6]}
+    assert (found.frames, found.warnings, refused.reason) == (2, None, "WRONG_PAGE")
+
+
 def test_an_image_that_fits_into_one_window_has_no_tiles(engine: Engine, bucket: Bucket, worker: Worker) -> None:
     images = [bucket.put("a.tif", tiff(PIXELS)), bucket.put("b.tif", tiff(PIXELS[:200, :256]))]
     job = submit(engine, images, task={"type": "auto", "tile": "auto"}, protocol=TILED)
