@@ -123,7 +123,7 @@ async def test_nothing_is_read_of_a_body_that_says_to_be_too_large_or_is_no_imag
     assert refused(answer) == (422, "UNSUPPORTED_FORMAT") and read - before < 100
 
 
-@pytest.mark.parametrize("name", ["..", ".", "a\n.png", "a\x00", "ä" * 600, "a?versionId=1", "\u2028.png"])
+@pytest.mark.parametrize("name", ["..", ".", "a\n.png", "a\x00", "ä" * 600, "a?versionId=1", "\u2028.png", "a#page=2"])
 def test_names_that_no_object_may_have(name: str) -> None:
     with pytest.raises(InvalidParameter):
         check_name("s3://bucket/up/tenant/", name)
