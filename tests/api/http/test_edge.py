@@ -1,5 +1,6 @@
 """What every answer has whatever its route: headers, methods, parameters, and what comes after an error of ours."""
 
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,9 @@ NO_JOB = "job_" + "0" * 32
 async def operations(service: Service) -> list[tuple[str, str]]:
     """(method, path) of every operation of the document, with identities filled in."""
     paths: dict[str, dict[str, Any]] = (await service.client.get("/openapi.json")).json()["paths"]
-    found = [(m.upper(), p.format(job_id=NO_JOB, item_id=0)) for p, methods in paths.items() for m in methods]
+    names = {"job_id": NO_JOB, "item_id": "0"}
+    filled = {path: re.sub(r"\{(\w+)\}", lambda name: names.get(name[1], "0" * 32), path) for path in paths}
+    found = [(method.upper(), filled[path]) for path, methods in paths.items() for method in methods]
     assert len(found) >= 12
     return found
 
