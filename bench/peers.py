@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from bench.clock import Clock
 from model.backends.sam import Segmenter
 from model.masks.frames import Pixels
 from model.networks import image_encoder
+from model.networks.layers import Mlp
 from tests.model.transformers_oracle import oracle
 
 ROUNDS = 3
@@ -64,11 +66,13 @@ def openvino(s: Segmenter, pixels: Tensor) -> Any:
         import openvino as ov
     except ImportError:
         return None
-    encoder = s.sam.image_encoder
-    with patch.object(image_encoder, "attend_sliced", attend_at_once):
-        traced = torch.jit.trace(encoder.float(), pixels.float(), check_trace=False)
+    encoder = copy.deepcopy(s.sam.image_encoder).float()
+    for module in encoder.modules():
+        if isinstance(module, Mlp):
+            module.act = F.gelu  # OpenVINO has no rule for the one in place
+    with patch.object(image_encoder, "attend_sliced", attend_at_once), torch.no_grad():
+        traced = torch.jit.trace(encoder, pixels.float(), check_trace=False)
         graph = ov.convert_model(traced, example_input=pixels.float())
-    encoder.to(s.sam.dtype)
     graph.reshape(list(pixels.shape))
     hint = "bf16" if s.sam.dtype == torch.bfloat16 else "f32"
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": hint}

@@ -92,14 +92,18 @@ def _large(row: Row) -> tuple[str, ...] | None:
 TELLERS = {"compare": _compare, "encoder": _encoder, "passes": _passes, "large": _large}
 
 
-def main() -> None:
+def written(page: str) -> str:
+    """The page with the table of today's results."""
     lines: list[str] = []
     for path in sorted(RESULTS.glob("model-*.json")):
-        lines += rows(path.stem.removeprefix("model-").removesuffix("-cpu"), json.loads(path.read_text()))
-    before, _, rest = PAGE.read_text().partition(START)
-    after = rest.partition(END)[2]
-    PAGE.write_text(before + START + HEAD + RULE + "".join(lines) + END + after)
-    print(HEAD + RULE + "".join(lines))
+        name = path.stem.removeprefix("model-").removesuffix("-cpu")
+        lines += rows(name, json.loads(path.read_text()))
+    before, _, rest = page.partition(START)
+    return before + START + HEAD + RULE + "".join(lines) + END + rest.partition(END)[2]
+
+
+def main() -> None:
+    PAGE.write_text(written(PAGE.read_text()))
 
 
 if __name__ == "__main__":

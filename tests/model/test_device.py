@@ -1,7 +1,9 @@
 """Device errors of torch become this package's, and the networks do not wait for a device."""
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -113,3 +115,55 @@ def test_the_encoder_is_one_graph_for_any_number_of_images(monkeypatch: pytest.M
         assert len(graphs) == 2
         assert torch.allclose(s.sam.encode(pixels), plain, atol=1e-5)
     assert len(graphs) == 2, "five images compile nothing anew"
+
+
+def test_encoder_and_decoder_are_graphs_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.export` traces the branches of CUDA whole, and the graphs give the same values."""
+    monkeypatch.setattr(image_encoder, "attend_sliced", image_encoder.attend_augmented)
+    monkeypatch.setattr(mask_decoder, "CACHED_BYTES", 1 << 40)
+    sam, random = build(SHALLOW, seed=0), torch.Generator().manual_seed(0)
+    pixels = torch.randn(1, 3, SHALLOW.image_size, SHALLOW.image_size, generator=random)
+    points, labels = torch.rand(5, 1, 2, generator=random) * SHALLOW.image_size, torch.ones(5, 1, dtype=torch.int64)
+
+    class Decode(torch.nn.Module):
+        """The decoder for prompts on one image. Its cells and prompts are what `Sam.decode_tokens` gives it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.masks = sam.mask_decoder
+
+        def forward(
+            self, sparse: torch.Tensor, cells: torch.Tensor, pe: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            decoded = self.masks.decode(sparse, cells, pe, True)
+            features = self.masks.upscale(decoded.source).flatten(1, 5)
+            return self.masks.to_image(torch.matmul(decoded.hyper, features.mT)), decoded.iou
+
+    with torch.no_grad():
+        embedding = sam.encode(pixels)
+        encoder = torch.export.export(sam.image_encoder, (pixels,), strict=False)
+        assert torch.allclose(encoder.module()(pixels), embedding, atol=1e-5)
+        sparse = sam.prompt_encoder.tokens(points, labels, None)[None]
+        cells = (embedding.flatten(2).mT + sam.prompt_encoder.dense(None)).unsqueeze(1)
+        given = sparse, cells, sam.prompt_encoder.dense_pe()
+        logits, iou = torch.export.export(Decode(), given, strict=False).module()(*given)
+        expected, expected_iou = sam.decode(embedding, torch.zeros(5, dtype=torch.int64), points, labels)
+    assert torch.allclose(logits, expected, atol=1e-4) and torch.allclose(iou, expected_iou, atol=1e-5)
+
+
+def test_a_full_gpu_fails_the_batch_and_not_the_segmenter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The allocator refuses in the middle of decoding. The same segmenter then computes the same image."""
+    s = Segmenter(build(SHALLOW, seed=0), "seed-0", "cpu", "exact")
+    image, task = np.zeros((40, 60, 3), np.uint8), Automatic(points_per_side=3, pred_iou_thresh=0.0)
+    refused = [True]
+    decode = s.sam.mask_decoder.decode
+
+    def refusing(*given: Any) -> Any:
+        if refused.pop() if refused else False:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(*given)
+
+    monkeypatch.setattr(s.sam.mask_decoder, "decode", refusing)
+    with pytest.raises(OutOfMemory, match="CUDA out of memory"):
+        s.run([image], [task])
+    assert s.run([image], [task]) == Segmenter(build(SHALLOW, seed=0), "seed-0", "cpu", "exact").run([image], [task])
