@@ -45,8 +45,8 @@ class Attention(nn.Module):
         q, k, v = qkv.view(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, heads, h*w, d), views
         q = q.contiguous()
         grid = torch.unflatten(q, 2, (h, w))
-        rel_h = torch.matmul(grid, gather_relative(self.rel_pos_h, h).mT)  # (B, heads, h, w, h)
-        rel_w = torch.matmul(grid.transpose(2, 3), gather_relative(self.rel_pos_w, w).mT).transpose(2, 3)
+        rel_h = torch.matmul(grid, gather_relative(self.rel_pos_h, h).transpose(1, 2))  # (B, heads, h, w, h)
+        rel_w = torch.matmul(grid.transpose(2, 3), gather_relative(self.rel_pos_w, w).transpose(1, 2)).transpose(2, 3)
         attend = attend_augmented if q.is_cuda else attend_sliced
         return attend(q, k, v, rel_h, rel_w).reshape(b, h, w, -1)
 

@@ -101,7 +101,7 @@ class Attention(nn.Module):
         qkv = self.qkv(self.norm(x)).view(b, h * w, self.heads, 3 * c // self.heads)
         q, k, v = qkv.transpose(1, 2).chunk(3, dim=3)  # each (B, heads, h*w, d): heads outside q, k, v here
         bias = self.attention_biases[:, offset_indexes(h, x.device, self.window)]  # (heads, h*w, h*w)
-        scores = torch.matmul(q * q.shape[-1] ** -0.5, k.mT) + bias
+        scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(2, 3)) + bias
         out = torch.matmul(scores.softmax(-1), v).transpose(1, 2).reshape(b, h, w, c)
         projected: Tensor = self.proj(out)
         return projected
