@@ -49,7 +49,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     four = stages.add_parser("examples", help="accepted masks, with their pictures, for python -m training")
     four.add_argument("--format", choices=("coco", "sa1b"), default="coco")
     four.add_argument("--images", type=Path, required=True, help="folder of the pictures")
-    four.add_argument("--ground-truth", type=Path, required=True, help="the export of the annotations")
+    four.add_argument("--ground-truth", type=Path, help="the export of the annotations, or a folder of SA-1B's files")
     four.add_argument("--folder", type=Path, required=True, help="of the training run")
     return parser.parse_args(words)
 
@@ -80,7 +80,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         if asked.stage == "examples":
             data = FORMATS[asked.format](Place(asked.images, asked.ground_truth))
-            print(f"{add_examples(asked.folder, data)} pictures added to {asked.folder / 'annotated'}")
+            print(f"{add_examples(asked.folder, data)} new pictures in {asked.folder / 'annotated'}")
             return 0
         with Client() as client:
             print(run(asked, client))

@@ -10,7 +10,10 @@ from training.store import add_scenes
 
 
 def add_examples(folder: Path, data: DataSet) -> int:
-    """Add a data set to the folder of a training run. Returns how many pictures have masks."""
+    """Add a data set to the folder of a training run. A picture that is there gets the new masks.
+
+    Returns how many pictures are new.
+    """
     return add_scenes(folder / "annotated", list(_scenes(data)))
 
 

@@ -31,5 +31,5 @@ def confident(result: Result, job_id: str, chosen: Sequence[int]) -> Iterator[Ma
         mask = result.masks[number]
         source = {"job_id": job_id, "item_index": result.index, "mask_id": mask.id}
         made = {"stage": "semi_automatic", "annotator": result.model or "model", "state": "accepted", "clicks": 0}
-        key = uuid5(NAMESPACE_URL, f"{job_id} {result.index} {mask.id}").hex
+        key = uuid5(NAMESPACE_URL, f"{result.image} semi_automatic {mask.segmentation.counts}").hex  # of any job
         yield {"id": key, "image": result.image, "segmentation": rle(mask), "source": source, **made}

@@ -53,9 +53,10 @@ def measured(task: Task, asked: Named, data: DataSet, place: Place, device: str,
 
 def evaluate(asked: argparse.Namespace) -> str:
     """The table of the whole command."""
-    task = TASKS[asked.task].make(asked)
+    row = TASKS[asked.task]
+    task = row.make(asked)
     models = [named(text, task.settings) for text in dict.fromkeys(asked.model)]
-    place = Place(asked.images, asked.ground_truth, asked.split, asked.min_share)
+    place = Place(asked.images, asked.ground_truth, asked.split, asked.min_share, row.empty)
     data = FORMATS[asked.format](place)
     data = replace(data, samples=data.samples[: asked.limit])
     if not data.samples:

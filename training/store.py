@@ -43,12 +43,23 @@ def render_chunk(folder: Path, number: int, bank: NDArray[np.uint8], first_seed:
 
 
 def add_scenes(folder: Path, scenes: Sequence[Scene]) -> int:
-    """Add a chunk of these scenes, which fit into memory. Returns how many they are."""
-    if scenes:
-        number = len(list(folder.glob("images-*.npy")))
-        columns = ([getattr(scene, name) for scene in scenes] for name in ("image", "leaves", "table"))
-        _write(folder, number, *map(np.stack, columns))
-    return len(scenes)
+    """Add a chunk of these scenes, which fit into memory. One whose picture is there takes its place.
+
+    Returns how many pictures are new.
+    """
+    given = {scene.image.tobytes(): scene for scene in scenes}
+    kept = Store(folder).chunks
+    for number, chunk in enumerate(kept):
+        found = {k: given.pop(key) for k, image in enumerate(chunk.images) if (key := image.tobytes()) in given}
+        if found:
+            leaves, tables = np.array(chunk.leaves), np.array(chunk.tables)
+            for k, scene in found.items():
+                leaves[k], tables[k] = scene.leaves, scene.table
+            _write(folder, number, np.array(chunk.images), leaves, tables)
+    if given:
+        columns = ([getattr(scene, name) for scene in given.values()] for name in ("image", "leaves", "table"))
+        _write(folder, len(kept), *map(np.stack, columns))
+    return len(given)
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -24,9 +25,14 @@ Draw = Callable[[int], tuple[Image, list[Mask]]]
 
 def draw_scene(seed: int) -> tuple[Image, list[Mask]]:
     """A scene as training draws them, of a seed that it never uses, and its largest things."""
-    scene = render_scene(_FIRST + seed, scene_bank())
+    scene = render_scene(_FIRST + seed, _bank())
     things = sorted((mask for kind, mask in regions(scene) if kind == "thing"), key=lambda mask: -int(mask.sum()))
     return scene.image, things[:MOST]
+
+
+@cache
+def _bank() -> Image:
+    return scene_bank()
 
 
 FAMILIES: Final[Mapping[str, Draw]] = MappingProxyType({"cells": draw_cells, "scenes": draw_scene})

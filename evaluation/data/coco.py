@@ -12,39 +12,63 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evaluation.data.picture import DataSet, GroundTruthError, Label, Map, Picture, Sample, counts, read_image, stacked
+from evaluation.data.picture import (
+    DataSet,
+    Federated,
+    GroundTruthError,
+    Label,
+    Map,
+    Picture,
+    Sample,
+    counts,
+    read_image,
+    stacked,
+)
 
 
 class Annotated(NamedTuple):
-    """An image with annotations, which are rows of the file. `name`: its file, as its row names it."""
+    """An image and its annotations, which are rows of the file. `name`: its file, as its row names it."""
 
     name: str
     size: tuple[int, int]
     image_id: int | str
     rows: list[dict[str, Any]]
-    categories: dict[int, str]
+    categories: dict[int, dict[str, Any]]
+    federated: Federated | None
 
 
-def coco(images: Path, annotations: Path, min_share: float) -> DataSet:
-    """Every image of the file that has annotations, in the file's order."""
-    return DataSet([Sample(one.name, partial(_read, images, one, min_share)) for one in annotated(annotations)])
+def coco(images: Path, annotations: Path, min_share: float, empty: bool = False) -> DataSet:
+    """Every image of the file that has annotations, in the file's order; also the others where `empty` ones count."""
+    found = annotated(annotations, empty)
+    return DataSet([Sample(one.name, partial(_read, images, one, min_share)) for one in found])
 
 
-def annotated(path: Path) -> list[Annotated]:
-    """The images of a file that have annotations. Raises GroundTruthError."""
+def annotated(path: Path, empty: bool = False) -> list[Annotated]:
+    """The images of a file that have annotations, or all of them. Raises GroundTruthError."""
     own: dict[int | str, list[dict[str, Any]]] = defaultdict(list)
     try:
         told = json.loads(path.read_text())
         for row in told["annotations"]:
             own[row["image_id"]].append(row)
-        names = {c["id"]: str(c["name"]) for c in told.get("categories", ())}
+        known = {c["id"]: c for c in told.get("categories", ())}
         return [
-            Annotated(_named(image), (image["height"], image["width"]), image["id"], own[image["id"]], names)
+            Annotated(_named(image), _size(image), image["id"], own.get(image["id"], []), known, _federated(image))
             for image in told["images"]
-            if image["id"] in own
+            if empty or image["id"] in own
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GroundTruthError(f"{path} is no file of COCO annotations: {error!r}") from error
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int]:
+    return image["height"], image["width"]
+
+
+def _federated(image: dict[str, Any]) -> Federated | None:
+    """None: the file is COCO's, in which every category was looked for in every image."""
+    if "neg_category_ids" not in image:
+        return None
+    return Federated(tuple(image["neg_category_ids"]), tuple(image.get("not_exhaustive_category_ids", ())))
 
 
 def _named(image: dict[str, Any]) -> str:
@@ -75,12 +99,14 @@ def _read(folder: Path, one: Annotated, min_share: float) -> Picture:
     kept = [(mask, row) for mask, row in drawn if counts(mask, min_share)]
     labels = tuple(_label(row, one.categories) for _, row in kept)
     regions = stacked([mask for mask, _ in kept], pixels)
-    return Picture(one.name, pixels, regions, labels=labels, image_id=one.image_id)
+    return Picture(one.name, pixels, regions, labels=labels, image_id=one.image_id, federated=one.federated)
 
 
-def _label(row: dict[str, Any], names: dict[int, str]) -> Label:
-    category = row.get("category_id", 1)
-    return Label(category, names.get(category, ""), row.get("area"), bool(row.get("iscrowd", 0)))
+def _label(row: dict[str, Any], known: dict[int, dict[str, Any]]) -> Label:
+    number = row.get("category_id", 1)
+    category = known.get(number, {})
+    name, frequency = str(category.get("name", "")), str(category.get("frequency", ""))
+    return Label(number, name, row.get("area"), bool(row.get("iscrowd", 0)), frequency)
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -3,20 +3,38 @@
 The maps of a picture `NAME.ext` have file names `NAME.*`: `NAME.png`, `NAME.2.png` (layers that overlap), `NAME.npy`,
 `NAME.mat`. A map is integers (H, W) in original pixels, where 0 is not labelled. A .mat file may hold several, also
 inside cells and structs, such as BSDS500's `groundTruth{k}.Segmentation`.
+
+A file `names.json` beside the maps may say what the labels are: `{"NAME.png": {"1": "a cup", "2": "a spoon"}}`. `*`
+stands for every label that is not named. The same name is the same category.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from evaluation.data.picture import DataSet, GroundTruthError, Map, Picture, Sample, images_in, read_image, stacked
+from evaluation.data.picture import (
+    DataSet,
+    GroundTruthError,
+    Label,
+    Map,
+    Picture,
+    Sample,
+    images_in,
+    read_image,
+    stacked,
+)
 
 MAPS = (".png", ".npy", ".mat")
 BOUNDARIES = "Boundaries"
+NAMES: Final = "names.json"
+Names = Mapping[str, Mapping[str, str]]
+"""The file of a map → its labels → what they are."""
 
 
 def label_maps(images: Path, ground_truth: Path, min_share: float) -> DataSet:
@@ -24,11 +42,12 @@ def label_maps(images: Path, ground_truth: Path, min_share: float) -> DataSet:
     if not ground_truth.is_dir():
         raise GroundTruthError(f"there is no folder {ground_truth}")
     files = sorted(p for p in ground_truth.iterdir() if p.suffix in MAPS)
+    names = _names(ground_truth / NAMES)
     samples = []
     for path in images_in(images):
         own = [f for f in files if f.name.startswith(path.stem + ".")]
         if own:
-            samples.append(Sample(path.stem, partial(_read, path, own, min_share)))
+            samples.append(Sample(path.stem, partial(_read, path, own, min_share, names)))
     if not samples:
         raise GroundTruthError(f"no picture NAME.ext of {images} has NAME.png, NAME.npy or NAME.mat in {ground_truth}")
     return DataSet(samples)
@@ -40,12 +59,30 @@ def pictures(images: Path, ground_truth: Path, min_share: float) -> Iterator[Pic
     return (picture for picture in found if len(picture.regions))
 
 
-def _read(path: Path, files: list[Path], min_share: float) -> Picture:
+def _names(path: Path) -> Names:
+    """Empty where there is no such file."""
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+        return {file: {str(k): str(v) for k, v in labels.items()} for file, labels in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise GroundTruthError(f"{path} does not say what labels are: {error!r}") from error
+
+
+def _read(path: Path, files: list[Path], min_share: float, names: Names) -> Picture:
     image = read_image(path)
-    maps = [labels for f in files for labels in read_maps(f)]
-    if any(labels.shape != image.shape[:2] for labels in maps):
-        raise GroundTruthError(f"{path.name}: a label map has another size than the picture")
-    return Picture(path.stem, image, stacked(regions_of(maps, min_share), image))
+    found = [(f.name, number, mask) for f in files for number, mask in labelled(read_maps(f), min_share)]
+    regions = stacked([mask for _, _, mask in found], image)
+    if not names:
+        return Picture(path.stem, image, regions)
+    known = sorted({name for labels in names.values() for name in labels.values()})
+    labels = []
+    for file, number, _ in found:
+        own = names.get(file, {})
+        name = own.get(str(number), own.get("*", ""))
+        labels.append(Label(known.index(name) + 1 if name else 0, name))
+    return Picture(path.stem, image, regions, labels=tuple(labels))
 
 
 def read_maps(path: Path, boundaries: bool = False) -> list[NDArray[np.integer]]:
@@ -84,6 +121,11 @@ def _matrices(value: object, boundaries: bool, inside: bool = False) -> Iterator
 
 
 def regions_of(maps: list[NDArray[np.integer]], min_share: float) -> list[Map]:
-    """One mask for each label and map, without those below `min_share` of the picture."""
-    masks = [labels == number for labels in maps for number in np.unique(labels) if number != 0]
-    return [mask for mask in masks if mask.mean() >= min_share]
+    """The masks of `labelled`."""
+    return [mask for _, mask in labelled(maps, min_share)]
+
+
+def labelled(maps: list[NDArray[np.integer]], min_share: float) -> list[tuple[int, Map]]:
+    """A label and its mask, for each label and map, without those below `min_share` of the picture."""
+    masks = [(int(number), labels == number) for labels in maps for number in np.unique(labels) if number != 0]
+    return [(number, mask) for number, mask in masks if mask.mean() >= min_share]

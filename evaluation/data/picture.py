@@ -20,12 +20,25 @@ class GroundTruthError(ValueError):
 
 @dataclass(frozen=True)
 class Label:
-    """What a data set says of a region beside its pixels. `area` is the annotation's own, which COCO's sizes go by."""
+    """What a data set says of a region beside its pixels. `area` is the annotation's own, which COCO's sizes go by.
+
+    `frequency`: how common LVIS says the category is, `r`, `c` or `f`.
+    """
 
     category: int = 1
     name: str = ""
     area: float | None = None
     crowd: bool = False
+    frequency: str = ""
+
+
+@dataclass(frozen=True)
+class Federated:
+    """What LVIS says of an image beside its regions: categories that it does not have, and categories of which not all
+    regions were drawn."""
+
+    negative: tuple[int, ...] = ()
+    not_exhaustive: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,7 @@ class Picture:
     """A picture and its regions. `ignored` pixels count neither as right nor as wrong.
 
     `labels`: one for each region, or none. `drawn`: boundaries as each of k people drew them, where there are such.
-    `image_id`: the data set's own, if it has one.
+    `image_id`: the data set's own, if it has one. `federated`: of LVIS.
     """
 
     name: str
@@ -43,6 +56,7 @@ class Picture:
     labels: tuple[Label, ...] = ()
     drawn: Map | None = None  # (k, H, W)
     image_id: int | str | None = None
+    federated: Federated | None = None
 
     def label(self, region: int) -> Label:
         return self.labels[region] if self.labels else Label()

@@ -15,12 +15,16 @@ from evaluation.data.sa1b import sa1b
 
 @dataclass(frozen=True)
 class Place:
-    """Where a data set is. `images`: the folder of pictures, or the root of a published layout."""
+    """Where a data set is. `images`: the folder of pictures, or the root of a published layout.
+
+    `empty`: whether images of `coco` and `lvis` without a region count.
+    """
 
     images: Path
     ground_truth: Path | None = None
     split: str | None = None
     min_share: float = 0.0
+    empty: bool = False
 
     @property
     def truth(self) -> Path:
@@ -32,8 +36,8 @@ class Place:
 FORMATS: Final[Mapping[str, Callable[[Place], DataSet]]] = MappingProxyType(
     {
         "maps": lambda at: label_maps(at.images, at.truth, at.min_share),
-        "coco": lambda at: coco(at.images, at.truth, at.min_share),
-        "lvis": lambda at: coco(at.images, at.truth, at.min_share),
+        "coco": lambda at: coco(at.images, at.truth, at.min_share, at.empty),
+        "lvis": lambda at: coco(at.images, at.truth, at.min_share, at.empty),
         "sa1b": lambda at: sa1b(at.images, at.ground_truth or at.images, at.min_share),
         "grabcut": lambda at: layouts.grabcut(at.images, at.min_share),
         "berkeley": lambda at: layouts.berkeley(at.images, at.min_share),

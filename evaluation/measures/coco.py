@@ -28,6 +28,7 @@ def truth(picture: Picture) -> Rows:
         rows.append(
             {"segmentation": rle, "category_id": label.category, "iscrowd": int(label.crowd), "area": area}
             | {"bbox": bbox(rle)}
+            | ({"frequency": label.frequency} if label.frequency else {})
         )
     return rows
 
@@ -78,19 +79,25 @@ def _numbered(each: Sequence[Rows]) -> Rows:
 class Precision:
     """COCO's average precision and recall over any choice of images, from one matching of them all."""
 
-    def __init__(self, truths: Sequence[Rows], results: Sequence[Rows]) -> None:
-        self.judged = judged(truths, results, DETECTIONS, categories=True)
+    def __init__(self, truths: Sequence[Rows], results: Sequence[Rows], most: list[int] = DETECTIONS) -> None:
+        self.judged = judged(truths, results, most, categories=True)
         self.images = len(truths)
         self.each = list(self.judged.evalImgs)  # by category, size and image
 
-    def figures(self, index: NDArray[np.int64]) -> dict[str, float]:
-        """pycocotools' twelve figures of the images with these indexes. NaN where there is nothing of a size."""
+    def accumulated(self, index: NDArray[np.int64]) -> dict[str, Any]:
+        """pycocotools' precision and recall of the images with these indexes."""
         groups = range(0, len(self.each), self.images)
         self.judged.evalImgs = [self.each[start + i] for start in groups for i in index]
         for part in (self.judged.params, self.judged._paramsEval):  # their number of images is the length of a group
             part.imgIds = list(range(len(index)))
         with contextlib.redirect_stdout(io.StringIO()):
             self.judged.accumulate()
+        return dict(self.judged.eval)
+
+    def figures(self, index: NDArray[np.int64]) -> dict[str, float]:
+        """pycocotools' twelve figures of the images with these indexes. NaN where there is nothing of a size."""
+        self.accumulated(index)
+        with contextlib.redirect_stdout(io.StringIO()):
             self.judged.summarize()
         values = [float(v) if v >= 0 else float("nan") for v in self.judged.stats]
         return dict(zip((*AP, *AR), values, strict=True))

@@ -1,4 +1,4 @@
-"""Instances (SAM paper, section 7.4 and D.4): a detector's boxes become masks, measured by COCO's average precision.
+"""Instances (SAM paper, section 7.4 and D.4): a detector's boxes become masks, measured by COCO's or LVIS's precision.
 
 The boxes are a file of COCO results. Each prompts three masks. The one with the highest predicted IoU is fed back
 beside the box, and one mask is the answer. It has the score and the category of its box.
@@ -8,14 +8,14 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from evaluation.data.picture import GroundTruthError, Picture
-from evaluation.measures import coco
+from evaluation.measures import coco, lvis
 from evaluation.predictor import Predictor
 from evaluation.task import Case, Record, Subject, Tally
 from model.masks.rle import RLE, encode
@@ -44,10 +44,10 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Instances:
-    """Masks of the best `most` boxes of each image: COCO counts no more than 100."""
+    """Masks of the best `most` boxes of each image. COCO counts no more than 100 of a category, LVIS 300 in all."""
 
     boxes: Boxes = field(repr=False)
-    most: int = 100
+    most: int = lvis.MOST
     name: str = "instances"
     settings: frozenset[str] = frozenset()
 
@@ -63,16 +63,17 @@ class Instances:
         predictor = Predictor(subject.segmenter, picture.image) if inside else None
         masks = [refined(predictor, box) for box, _ in inside] if predictor else []
         scores, categories = ([row[name] for _, row in inside] for name in ("score", "category_id"))
-        return {"truth": coco.truth(picture), "found": coco.found(masks, scores, categories)}
+        record = {"truth": coco.truth(picture), "found": coco.found(masks, scores, categories)}
+        return record if picture.federated is None else record | {"federated": asdict(picture.federated)}
 
     def tally(self, records: Sequence[Record]) -> Tally:
-        return coco.Precision([r["truth"] for r in records], [r["found"] for r in records]).figures
+        return lvis.precision(records).figures
 
     def worth(self, record: Record) -> list[float]:
         """The average precision of the picture alone, where it has regions that count."""
         if all(row["iscrowd"] for row in record["truth"]):
             return []
-        return [coco.Precision([record["truth"]], [record["found"]]).figures(np.zeros(1, np.int64))["AP"]]
+        return [lvis.precision([record]).figures(np.zeros(1, np.int64))["AP"]]
 
     def cases(self, picture: Picture, record: Record) -> list[Case]:
         wanted = [encode(picture.regions[k]) for k in picture.objects]

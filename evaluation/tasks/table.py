@@ -19,11 +19,13 @@ from evaluation.tasks.text import Phrases
 
 @dataclass(frozen=True)
 class Row:
-    """What a task is, the arguments that only it has, and how it is made from them."""
+    """What a task is, the arguments that only it has, and how it is made from them. `empty`: a picture without regions
+    counts, because what is found there is wrong."""
 
     about: str
     make: Callable[[Namespace], Task]
     arguments: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    empty: bool = False
 
     def add_to(self, parser: ArgumentParser) -> None:
         for name, how in self.arguments.items():
@@ -48,11 +50,16 @@ TASKS: Final[Mapping[str, Row]] = MappingProxyType(
             {"--most": {"type": int, "default": 1000, "help": "masks of an image, default 1000"}},
         ),
         "instances": Row(
-            "a detector's boxes as masks: COCO's average precision",
+            "a detector's boxes as masks: COCO's average precision, or LVIS's",
             lambda asked: Instances(Boxes.read(asked.boxes)),
             {"--boxes": {"type": Path, "required": True, "help": "a file of COCO results with boxes"}},
+            empty=True,
         ),
-        "text": Row("names of categories as phrases: IoU and average precision", lambda _: Phrases()),
+        "text": Row(
+            "names of categories as phrases: IoU, recall of the best mask, and average precision",
+            lambda asked: Phrases(tuple(asked.also)),
+            {"--also": {"action": "append", "default": [], "help": "a phrase for every picture; may be repeated"}},
+        ),
         "classical": Row("one click and one box, beside classical methods", lambda _: Classical()),
     }
 )

@@ -1,18 +1,22 @@
 """Phrases become masks, as in a text job: the names of the categories that a picture has, asked together.
 
 For each phrase of a picture the masks found are joined, and compared with the joined regions of its category, as
-referring segmentation is measured. AP is COCO's, over the phrases that were asked.
+referring segmentation is measured. R@1 is the share of phrases whose best mask is a region of its category, as phrase
+grounding is measured. AP is COCO's or LVIS's, over the phrases of the picture.
+
+Other phrases may be asked in every picture too. Then `own@1` is the share of pictures in which the phrase with the
+highest score is one of the picture's own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.data.picture import GroundTruthError, Map, Picture
-from evaluation.measures import coco
+from evaluation.measures import coco, lvis
 from evaluation.task import Case, Figures, Record, Subject, Tally
 from model.errors import ModelError
 from model.masks.mask import Mask
@@ -25,13 +29,14 @@ RIGHT = 0.5  # IoU
 
 @dataclass(frozen=True)
 class Phrases:
-    """Masks for the names of categories, by the model for text that a subject names."""
+    """Masks for the names of categories, and for `also`, by the model for text that a subject names."""
 
+    also: tuple[str, ...] = ()
     name: str = "text"
     settings: frozenset[str] = SETTABLE
 
     def parameters(self) -> dict[str, Any]:
-        return {}
+        return {"also": list(self.also)}
 
     def measure(self, subject: Subject, picture: Picture) -> Record:
         if subject.segmenter.words is None:
@@ -39,19 +44,24 @@ class Phrases:
         names = {label.name: label.category for label in picture.labels}
         if not all(names) or (len(picture.regions) and not names):
             raise GroundTruthError("phrases are the names of categories, which --format coco and lvis have")
-        found = _asked(subject, picture, list(names))
+        given = _asked(subject, picture, list(dict.fromkeys((*names, *self.also)))) if names else []
+        found = [m for m in given if m.phrase in names]
         phrases = [_compared(picture, name, [m for m in found if m.phrase == name]) for name in names]
-        scores, categories = [m.score or 0.0 for m in found], [names[m.phrase or ""] for m in found]
+        scores, categories = [_score(m) for m in found], [names[m.phrase or ""] for m in found]
         results = coco.found([m.rle for m in found], scores, categories)
-        return {"phrases": phrases, "truth": coco.truth(picture), "found": results}
+        record: Record = {"phrases": phrases, "truth": coco.truth(picture), "found": results}
+        if names and self.also:
+            record["own"] = bool(given) and max(given, key=_score).phrase in names
+        return record if picture.federated is None else record | {"federated": asdict(picture.federated)}
 
     def tally(self, records: Sequence[Record]) -> Tally:
         rows = [np.array([(p["both"], p["either"]) for p in r["phrases"]], np.float64).reshape(-1, 2) for r in records]
-        precision = coco.Precision([r["truth"] for r in records], [r["found"] for r in records])
+        precision = lvis.precision(records)
 
         def figures(index: NDArray[np.int64]) -> Figures:
-            each = precision.figures(index)
-            return {**_joined(np.concatenate([rows[i] for i in index])), "AP": each["AP"], "AP50": each["AP50"]}
+            each, part = precision.figures(index), [records[i] for i in index]
+            shown = {**_joined(np.concatenate([rows[i] for i in index])), **_first(part)}
+            return {**shown, "AP": each["AP"], "AP50": each["AP50"]}
 
         return figures
 
@@ -79,12 +89,28 @@ def _of(picture: Picture, phrase: str) -> Map:
     return np.asarray(picture.regions[[label.name == phrase for label in picture.labels]].any(0), np.bool_)
 
 
+def _score(mask: Mask) -> float:
+    return mask.score or 0.0
+
+
 def _compared(picture: Picture, phrase: str, masks: list[Mask]) -> Record:
+    """Of all masks of a phrase joined, and of the best one: its IoU with the region that it fits best."""
     found, right = np.zeros(picture.image.shape[:2], np.bool_), _of(picture, phrase)
     for mask in masks:
         found |= decode(mask.rle)
     both, either = int((found & right).sum()), int((found | right).sum())
-    return {"phrase": phrase, "both": both, "either": either, "found": encode(found)}
+    best = decode(max(masks, key=_score).rle) if masks else np.zeros_like(right)
+    each = [r for r, label in zip(picture.regions, picture.labels, strict=True) if label.name == phrase]
+    first = max(float((best & region).sum() / (best | region).sum()) for region in each)
+    return {"phrase": phrase, "both": both, "either": either, "first": first, "found": encode(found)}
+
+
+def _first(records: Sequence[Record]) -> Figures:
+    """R@1 over the phrases, and own@1 over the pictures where other phrases were asked too."""
+    fits = [p["first"] >= RIGHT for record in records for p in record["phrases"]]
+    own = [record["own"] for record in records if "own" in record]
+    shown = {"R@1": float(np.mean(fits))} if fits else {}
+    return shown | ({"own@1": float(np.mean(own))} if own else {})
 
 
 def _joined(rows: NDArray[np.float64]) -> Figures:

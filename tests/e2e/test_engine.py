@@ -14,10 +14,10 @@ from pycocotools.coco import COCO
 from deploy.local.stack import Stack
 from engine.__main__ import main
 from engine.annotator import Simulated
-from engine.stages import automatic, semi_automatic
+from engine.stages import Tally, automatic, semi_automatic
 from engine.truth import read_truth
 from evaluation.data.sa1b import sa1b
-from maskworks import Client, Config
+from maskworks import Client, Config, JobUnsuccessful
 from model.masks.rle import decode, encode
 from tests.conftest import Bucket
 from training.clicks import iou
@@ -28,6 +28,10 @@ from training.textures import make_bank
 
 pytestmark = pytest.mark.timeout(240)
 MOST = 4
+
+
+class Stopped(Exception):
+    """As when somebody ends the command."""
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +91,27 @@ def test_three_stages_and_training_on_what_they_made(
     annotator = Simulated(truth, 0.8, MOST)
     told: list[str] = []
     loose = {"type": "auto", "points_per_side": 6, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
+
+    def stop(image: str, _: Tally) -> None:
+        told.append(image)
+        raise Stopped
+
+    with pytest.raises(Stopped):  # after the first image
+        semi_automatic(client, prefix, sorted(truth), annotator, stop, task=loose)
+    first = list(client.annotations.list(stage="semi_automatic"))
     tally = semi_automatic(client, prefix, sorted(truth), annotator, lambda image, _: told.append(image), task=loose)
-    assert told == sorted(truth) and tally.filled > 0
+    assert told == sorted(truth) and tally.images == 1
     filled = [one for one in client.annotations.list(stage="semi_automatic") if one.source is not None]
-    assert len(filled) == tally.filled and all(one.clicks == 0 for one in filled)
+    assert len(filled) == tally.filled + sum(one.source is not None for one in first) > 0
+    assert all(one.clicks == 0 for one in filled)
+    assert len({(one.image, one.segmentation.counts) for one in filled}) == len(filled)
     both = list(client.annotations.list(stage="semi_automatic"))
+    assert {one.image for one in both} == set(truth)
     again = semi_automatic(client, prefix, sorted(truth), annotator, lambda *_: None, task=loose)
     assert again.images == 0 and list(client.annotations.list(stage="semi_automatic")) == both
 
+    with pytest.raises(JobUnsuccessful, match="INPUT_EMPTY"):
+        automatic(client, f"{prefix}none/", tmp_path / "shards", task=loose)
     automatic(client, prefix, tmp_path / "shards", task=loose)
     (shard,) = (tmp_path / "shards").glob("*.jsonl")
     read = [sample.read() for sample in sa1b(scenes, renamed(shard), 0.0).samples]
@@ -102,7 +119,8 @@ def test_three_stages_and_training_on_what_they_made(
 
     folder = tmp_path / "training"
     assert main(["examples", "--images", str(scenes), "--ground-truth", str(path), "--folder", str(folder)]) == 0
-    made = Store(folder / "annotated")
+    assert main(["examples", "--images", str(scenes), "--ground-truth", str(path), "--folder", str(folder)]) == 0
+    made = Store(folder / "annotated")  # a second time adds nothing
     assert len(made) == len(coco.imgs)
     wanted = {one.area for one in stored if one.state == "accepted" and one.image.endswith(coco.imgs[1]["file_name"])}
     areas = np.bincount(made[0].table[made[0].leaves, 0].ravel())[1:]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from evaluation.data.picture import GroundTruthError, Picture
+from evaluation.data.picture import Federated, GroundTruthError, Picture
 from evaluation.data.table import FORMATS, Place
 from tests.evaluation.drawn import disc, save
 
@@ -81,3 +81,21 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     for form in FORMATS:
         with pytest.raises(GroundTruthError, match=str(tmp_path)):
             FORMATS[form](Place(tmp_path / "nothing", tmp_path / "nothing"))
+
+
+def test_lvis_says_what_was_looked_for(tmp_path: Path) -> None:
+    for name in "ab":
+        save(tmp_path / f"{name}.png", np.zeros((40, 40, 3), np.uint8))
+    whole = {"height": 40, "width": 40}
+    images = [
+        {"id": 7, "file_name": "a.png", "neg_category_ids": [5], "not_exhaustive_category_ids": [3], **whole},
+        {"id": 8, "file_name": "b.png", "neg_category_ids": [3], "not_exhaustive_category_ids": [], **whole},
+    ]
+    annotations = [{"id": 1, "image_id": 7, "category_id": 3, "segmentation": rle(REGIONS[0])}]
+    told = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "cat", "frequency": "r"}]}
+    (tmp_path / "a.json").write_text(json.dumps(told))
+    found = one("lvis", images=tmp_path, ground_truth=tmp_path / "a.json")
+    assert found.federated == Federated((5,), (3,)) and found.labels[0].frequency == "r"
+    samples = FORMATS["lvis"](Place(tmp_path, tmp_path / "a.json", empty=True)).samples
+    assert [sample.name for sample in samples] == ["a.png", "b.png"]
+    assert len(samples[1].read().regions) == 0 and samples[1].read().federated == Federated((3,), ())

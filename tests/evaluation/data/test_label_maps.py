@@ -37,6 +37,9 @@ def test_layers_belong_to_their_picture(tmp_path: Path) -> None:
     speck[0, 0] = 3
     Pillow.fromarray(whole).save(truth / "b.1.png")
     Pillow.fromarray(speck).save(truth / "b.2.png")
+    (truth / "names.json").write_text('{"b.1.png": {"1": "a wall"}, "b.2.png": {"*": "a speck"}}')
+    named = next(pictures(images, truth, 0.0)).labels
+    assert [(label.name, label.category) for label in named] == [("a wall", 2), ("a speck", 1)]
     found = list(pictures(images, truth, 0.02))
     assert [p.name for p in found] == ["b"]
     assert found[0].regions.shape == (1, 10, 10)

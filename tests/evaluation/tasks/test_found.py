@@ -94,7 +94,7 @@ def test_phrases_are_the_names_of_categories(segmenter: Segmenter, picture: Pict
     box = x.min(), y.min(), x.max() + 1, y.max() + 1
     (mask,) = segmenter.run([picture.image], [Prompted((Prompt(box=box),))])[0]
     words = Segmenter(segmenter.sam, segmenter.revision, "cpu", "exact", words=Seen(box))
-    record = Phrases().measure(Subject(words), picture)
+    record = Phrases(also=("a dog",)).measure(Subject(words), picture)
     assert [p["phrase"] for p in record["phrases"]] == list(CATEGORIES)
     assert record["phrases"][0]["found"] == mask.rle
     figures = Phrases().tally([record])(ALL)
@@ -103,6 +103,9 @@ def test_phrases_are_the_names_of_categories(segmenter: Segmenter, picture: Pict
     expected = (first & things).sum() / (first | things).sum()
     assert figures["mIoU"] == pytest.approx(expected / 2)
     assert figures["phrases"] == 2 and Phrases().worth(record)[1] == 0
+    first_region = (first & picture.regions[0]).sum() / (first | picture.regions[0]).sum()
+    assert record["phrases"][0]["first"] >= first_region > 0 and record["phrases"][1]["first"] == 0
+    assert figures["R@1"] == np.mean([p["first"] >= 0.5 for p in record["phrases"]]) and figures["own@1"] == 1
     assert figures["AP"] >= 0
     with pytest.raises(ModelError, match="text="):
         Phrases().measure(Subject(segmenter), picture)
