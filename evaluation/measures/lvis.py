@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.measures import coco
-from evaluation.task import Figures, Record
 
+Record = dict[str, Any]
+"""What was measured in one picture: `truth`, `found`, and of a federated data set `federated`."""
 MOST: Final = 300
 GROUPS: Final = {"r": "rare", "c": "common", "f": "frequent"}
 """Of categories, by the number of images that have one."""
@@ -31,7 +32,7 @@ class Precision:
         rows = [row for record in records for row in record["truth"]]
         self.group = {row["category_id"]: GROUPS.get(row.get("frequency", ""), "") for row in rows}
 
-    def figures(self, index: NDArray[np.int64]) -> Figures:
+    def figures(self, index: NDArray[np.int64]) -> dict[str, float]:
         """LVIS's figures of the images with these indexes. NaN where there is nothing of a size or group."""
         found = self.precision.accumulated(index)
         precision, recall = found["precision"][..., -1], found["recall"][..., -1]  # (T, R, K, A), (T, K, A)
