@@ -19,7 +19,7 @@ EXEMPLAR = {"phrase": "a cat", "box": [1, 2, 30, 31]}
 
 def test_phrases_become_masks(engine: Engine, bucket: Bucket, start_worker: Start, tmp_path: Path) -> None:
     worker = start_worker(models=("sam_tiny",), text=str(grounding_dino(tmp_path)))
-    assert worker.settings.queues == ("sam_tiny", "sam_tiny.text")
+    assert {"sam_tiny", "sam_tiny.text"} <= set(worker.settings.queues)
     images = [bucket.put("a.jpg", picture(60, 80, seed=1)), bucket.put("b.jpg", picture(40, 40, seed=2))]
     job = submit(engine, images, model="sam_tiny", task=TASK, prompts=[None, [EXEMPLAR]])
     with engine.connect() as connection:

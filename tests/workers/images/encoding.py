@@ -18,8 +18,8 @@ CASES = Path(__file__).parents[2] / "data" / "cases"
 CAP = 1_000_000
 
 
-def read(data: bytes, depth: Depth = Depth.AUTO) -> Upright:
-    return decode(data, CAP, depth)
+def read(data: bytes, depth: Depth = Depth.AUTO, page: int | None = None) -> Upright:
+    return decode(data, CAP, depth, page)
 
 
 def case(name: str) -> bytes:
