@@ -32,6 +32,7 @@ def export(sam: Sam, revision: str, path: Path) -> None:
         raise ModelError(_NEEDED) from error
     model = _traced(OnePrompt(sam.float().eval()), _example(sam))
     halve(model)
+    _forget_sources(model)
     facts = {"model": sam.row.name, "revision": revision, "licence": sam.row.licence}
     onnx.helper.set_model_props(model, facts | {"image_size": str(sam.row.image_size)})
     onnx.checker.check_model(model)
@@ -75,6 +76,14 @@ def _traced(network: OnePrompt, example: tuple[Tensor, ...]) -> ModelProto:
         )
     assert program is not None
     return program.model_proto
+
+
+def _forget_sources(model: ModelProto) -> None:
+    """The exporter notes for each node where the code stands: half a file of paths on the machine that wrote it."""
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del model.graph.metadata_props[:]
 
 
 def halve(model: ModelProto) -> None:
