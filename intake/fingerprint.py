@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
 from db.bands import Bands
@@ -63,9 +64,10 @@ def is_of(
     tile: Literal["auto"] | Tiling | None = None,
 ) -> bool:
     """Whether a stored result was made from the object with this tag, by the rules of any release."""
-    same: Any = {"tenant": tenant, "image": image, "model": model, "task": task, "depth": depth}
-    same |= {"bands": bands, "tile": tile}
-    return any(fingerprint(tag, **same, rules=rules) == stored for rules in range(1, _RULES + 1))
+    by_rules = partial(
+        fingerprint, tag, tenant=tenant, image=image, model=model, task=task, depth=depth, bands=bands, tile=tile
+    )
+    return any(by_rules(rules=rules) == stored for rules in range(1, _RULES + 1))
 
 
 def task_of(task: Mapping[str, Any], given: Any) -> Task:

@@ -110,9 +110,9 @@ def _check_same(region: Region | None, tag: str | None, uri: str) -> None:
 def _read(windows: Windows, ticket: Ticket) -> Picture:
     region = ticket.region
     wanted = Window(0, 0, windows.width, windows.height) if region is None else region.window
-    whole = region is None and larger(windows.height, windows.width, ticket)
+    to_be_cut = region is None and larger(windows.height, windows.width, ticket)
     return Picture(
-        pixels=None if whole else windows.read(wanted),
+        pixels=None if to_be_cut else windows.read(wanted),
         height=wanted.height,
         width=wanted.width,
         orientation=windows.orientation,
