@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from exports import coco, coco_results, geojson, gpkg, jsonl, parquet, sa1b
+from exports import coco, coco_results, geojson, gpkg, jsonl, parquet, sa1b, tiles
 from exports.format import Format
 
 FORMATS: Final[dict[str, Format]] = {
     "jsonl": jsonl.FORMAT,
+    "tiles": tiles.FORMAT,
     "coco": coco.FORMAT,
     "coco_results": coco_results.FORMAT,
     "sa1b": sa1b.FORMAT,

@@ -21,8 +21,8 @@ from maskworks.errors import (
     UploadError,
     WaitTimeout,
 )
-from maskworks.masks import RLE, Mask
-from maskworks.records import Event, Item, JobRecord, Model, Result, Segmented
+from maskworks.masks import RLE, Mask, TiledMask
+from maskworks.records import Event, Item, JobRecord, Model, Result, Segmented, TiledResult
 from maskworks.sync.client import Client
 from maskworks.sync.job import Job
 from maskworks.version import VERSION as __version__
@@ -47,6 +47,7 @@ else:
 __all__ = [
     "RLE", "APIError", "AsyncClient", "AsyncJob", "Client", "Config", "ConfigError", "Conflict", "ConnectionFailed",
     "Embedding", "Event", "Forbidden", "InvalidRequest", "Item", "Job", "JobRecord", "JobUnsuccessful", "Mask",
-    "MaskworksError", "MissingExtra", "Model", "NotFound", "Result", "Segmented", "ServerError", "TooManyRequests",
-    "Unauthenticated", "UploadError", "WaitTimeout", "WebhookDelivery", "WebhookSecret", "__version__",
+    "MaskworksError", "MissingExtra", "Model", "NotFound", "Result", "Segmented", "ServerError", "TiledMask",
+    "TiledResult", "TooManyRequests", "Unauthenticated", "UploadError", "WaitTimeout", "WebhookDelivery",
+    "WebhookSecret", "__version__",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Final
 
 SUFFIX: Final = {
     "jsonl": "jsonl",
+    "tiles": "tiles.jsonl",
     "coco": "coco.json",
     "coco_results": "coco_results.json",
     "sa1b": "sa1b.jsonl",

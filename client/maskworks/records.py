@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from maskworks.masks import RLE, Mask
+from maskworks.masks import RLE, Mask, TiledMask
 
 
 class Counts(Struct, frozen=True):
@@ -152,6 +152,12 @@ class Result(Item, frozen=True):
     """A final item with its masks."""
 
     masks: list[Mask] = field(default_factory=list)
+
+
+class TiledResult(Item, frozen=True):
+    """A final item with its masks cut into tiles of the image."""
+
+    masks: list[TiledMask] = field(default_factory=list)
 
 
 class Segmented(Struct, frozen=True):

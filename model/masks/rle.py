@@ -152,6 +152,14 @@ def _write(values: NDArray[np.int64]) -> tuple[str, NDArray[np.int64]]:
 
 def decompress(counts: str | bytes) -> Runs:
     """Compressed counts → run lengths. Raises RLEError for characters that no encoder writes."""
+    values = deltas(counts)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def deltas(counts: str | bytes) -> Runs:
+    """Compressed counts → the values that they hold: three run lengths, then differences. Raises RLEError."""
     raw = counts.encode("ascii", "replace") if isinstance(counts, str) else counts
     codes = np.frombuffer(raw, dtype=np.uint8).astype(np.int64) - 48
     if len(codes) == 0:
@@ -166,8 +174,6 @@ def decompress(counts: str | bytes) -> Runs:
     place = np.arange(len(codes)) - np.repeat(starts, width)
     values = np.add.reduceat((codes & 31) << (5 * place), starts)
     values -= ((codes[last] >> 4) & 1) << (5 * width)  # sign bit of the last group
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
     return values
 
 

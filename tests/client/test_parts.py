@@ -39,6 +39,13 @@ def test_any_mask_becomes_pixels_and_polygons() -> None:
     for pixels in (*masks, large):
         mask = mask_of(pixels)
         assert (mask.to_numpy() == pixels).all()
+        height, width = pixels.shape
+        windows = (0, 0, width, height), (width // 3, height // 4, width // 2, height // 2), (-2, -3, 9, 8)
+        for x, y, w, h in windows:
+            seen = np.zeros((h, w), bool)
+            part = pixels[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)]
+            seen[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]] = part
+            assert (mask.to_numpy((x, y, w, h)) == seen).all()
         polygon = mask.to_shapely()
         assert polygon.is_valid and polygon.area == pixels.sum()
 

@@ -44,9 +44,8 @@ def test_records_have_the_fields_of_the_answers(document: dict[str, Any]) -> Non
     schemas = document["components"]["schemas"]
     others = {"JobRecord": "Job", "Failure": "JobError", "Mask": "MaskBody", "Validation": "Validated"}
     kinds = [kind for module in (records, masks, webhooks) for kind in vars(module).values() if isclass(kind)]
-    described = [
-        kind for kind in kinds if issubclass(kind, Struct) and kind not in (Struct, records.Event, records.Result)
-    ]
+    of_files = records.Result, records.TiledResult, masks.TiledMask, masks.MaskTile
+    described = [kind for kind in kinds if issubclass(kind, Struct) and kind not in (Struct, records.Event, *of_files)]
     assert len(described) > 15
     for kind in described:
         schema = schemas[others.get(kind.__name__, kind.__name__)]

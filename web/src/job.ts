@@ -62,7 +62,7 @@ export interface JobPage {
   next_page_token?: string;
 }
 
-export const FORMATS = ["jsonl", "coco", "coco_results", "sa1b", "geojson", "gpkg", "parquet"];
+export const FORMATS = ["jsonl", "tiles", "coco", "coco_results", "sa1b", "geojson", "gpkg", "parquet"];
 
 export function listJobs(query: string, signal: AbortSignal): Promise<JobPage> {
   return read<JobPage>(`v1/jobs?${query}`, { signal });

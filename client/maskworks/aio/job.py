@@ -27,7 +27,7 @@ from maskworks.errors import (
 from maskworks.exports import SUFFIX, default_path
 from maskworks.masks import Mask
 from maskworks.progress import shown
-from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result
+from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result, TiledResult
 from maskworks.sse import EventReader
 from maskworks.tables import frame
 from maskworks.webhooks import WebhookDelivery
@@ -219,7 +219,12 @@ class AsyncJob:
 
         After a connection that broke, it goes on behind the last result.
         """
-        async for result in read_results(self._transport, self._call("GET", "/results")):
+        async for result in read_results(self._transport, self._call("GET", "/results"), "jsonl", Result):
+            yield result
+
+    async def tiled_results(self) -> AsyncIterator[TiledResult]:
+        """The same with masks cut into tiles of their image, for images that are too large for arrays."""
+        async for result in read_results(self._transport, self._call("GET", "/results"), "tiles", TiledResult):
             yield result
 
     async def export(self, format: str, path: str | Path | None = None, *, page_size: int | None = None) -> Path:

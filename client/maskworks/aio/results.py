@@ -2,23 +2,24 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from maskworks.aio.runtime import sleep
 from maskworks.aio.transport import Call, Transport
 from maskworks.errors import ConnectionFailed
-from maskworks.records import Result
+from maskworks.records import Item
 
 _ITEMS = 1000  # of one answer: what is asked for again after a connection that broke
 _TRIES = 6
+Line = TypeVar("Line", bound=Item)
 
 
-async def read_results(transport: Transport, call: Call) -> AsyncIterator[Result]:
-    """Each result once, by index. Raises APIError, and ConnectionFailed after some tries."""
+async def read_results(transport: Transport, call: Call, format: str, of: type[Line]) -> AsyncIterator[Line]:
+    """Each result once, by index: `of` is its record. Raises APIError, and ConnectionFailed after some tries."""
     last, failures = -1, 0
-    params: dict[str, Any] = {"format": "jsonl", "page_size": _ITEMS}
+    params: dict[str, Any] = {"format": format, "page_size": _ITEMS}
     while True:
         try:
             complete = False
@@ -27,7 +28,7 @@ async def read_results(transport: Transport, call: Call) -> AsyncIterator[Result
                 async for line in answer.aiter_lines():
                     if line.startswith('{"job":'):
                         complete = True
-                    elif line and (result := msgspec.json.decode(line, type=Result)).index > last:
+                    elif line and (result := msgspec.json.decode(line, type=of)).index > last:
                         last, failures = result.index, 0
                         yield result
             if not complete:

@@ -24,7 +24,7 @@ from maskworks.errors import (
 from maskworks.exports import SUFFIX, default_path
 from maskworks.masks import Mask
 from maskworks.progress import shown
-from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result
+from maskworks.records import Counts, Event, Item, JobRecord, Progress, Result, TiledResult
 from maskworks.sse import EventReader
 from maskworks.sync.download import download, download_pages
 from maskworks.sync.results import read_results
@@ -220,7 +220,12 @@ class Job:
 
         After a connection that broke, it goes on behind the last result.
         """
-        for result in read_results(self._transport, self._call("GET", "/results")):
+        for result in read_results(self._transport, self._call("GET", "/results"), "jsonl", Result):
+            yield result
+
+    def tiled_results(self) -> Iterator[TiledResult]:
+        """The same with masks cut into tiles of their image, for images that are too large for arrays."""
+        for result in read_results(self._transport, self._call("GET", "/results"), "tiles", TiledResult):
             yield result
 
     def export(self, format: str, path: str | Path | None = None, *, page_size: int | None = None) -> Path:

@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { readFile, told } from "../api";
 import { FORMATS, type Job } from "../job";
 
-const ENDINGS: Record<string, string> = { jsonl: "jsonl", sa1b: "jsonl", parquet: "parquet", geojson: "geojson", gpkg: "gpkg" };
+const ENDINGS: Record<string, string> = { jsonl: "jsonl", tiles: "jsonl", sa1b: "jsonl", parquet: "parquet", geojson: "geojson", gpkg: "gpkg" };
 
 export function Exports({ job }: { job: Job }) {
   const [busy, setBusy] = useState<string | null>(null);
