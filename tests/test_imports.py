@@ -25,7 +25,7 @@ PACKAGES = (
 ALLOWED = {
     "db": {"db"},
     "model": {"model"},
-    "exports": {"exports", "db", "model.masks.rle", "model.masks.outlines"},
+    "exports": {"exports", "db", "model.masks.rle", "model.masks.outlines", "model.masks.tiles"},
     "intake": {"intake", "db", "model.spec"},
     "workers": {"workers", "exports", "intake", "model", "db"},
     "api": {
