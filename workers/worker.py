@@ -36,8 +36,8 @@ from workers.testing import crash_points
 log = logging.getLogger(__name__)
 
 _SEEN_EVERY = 2.0
-_ASIDE_SECONDS = 4.0
-"""Time for chunks that stepped aside to give their leases back. Each tries for a little less."""
+_CHUNKS_SECONDS = 4.0
+"""Time for chunks to give their leases back. Each tries for a little less."""
 _CALLS_SECONDS = 4.0
 """Time for the calls under way to be answered."""
 _EXIT_HUNG = 70
@@ -144,7 +144,7 @@ class Worker:
         if self._calls is not None:
             self._calls.stop(_CALLS_SECONDS)
         self._tools.pipeline.stop()
-        self.slots.join(_ASIDE_SECONDS)
+        self._tools.keeper.join(_CHUNKS_SECONDS)
         self._tools.keeper.stop()
         self._watchdog.join(_SEEN_EVERY)
         try:

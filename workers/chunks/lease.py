@@ -173,7 +173,7 @@ class LeaseKeeper:
         self._engine = engine
         self._lease_seconds = lease_seconds
         self._healthy = healthy
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._claims: dict[Fence, tuple[Claim, float]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="leases", daemon=True)
@@ -187,21 +187,27 @@ class LeaseKeeper:
         self._thread.join(_STOP_SECONDS)
 
     def add(self, claim: Claim) -> None:
-        with self._lock:
+        with self._changed:
             self._claims[claim.fence] = (claim, time.monotonic())
 
     def remove(self, claim: Claim) -> None:
-        with self._lock:
+        with self._changed:
             self._claims.pop(claim.fence, None)
+            self._changed.notify_all()
+
+    def join(self, seconds: float) -> None:
+        """Wait until no claim is kept. Chunks give their leases back when the worker stops."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._claims, seconds)
 
     def held(self) -> list[Claim]:
         """The claims that are kept now."""
-        with self._lock:
+        with self._changed:
             return [claim for claim, _ in self._claims.values()]
 
     def _loop(self) -> None:
         while not self._stop.wait(self._lease_seconds / 3):
-            with self._lock:
+            with self._changed:
                 claims = list(self._claims.values())
             for claim, renewed in claims:
                 self._keep(claim, renewed)
@@ -220,7 +226,7 @@ class LeaseKeeper:
             log.exception("heartbeat of chunk %s failed", claim.fence)
         if time.monotonic() - renewed > self._lease_seconds:
             claim.lost.set()  # the reaper may have given the chunk to another worker
-        with self._lock:
+        with self._changed:
             if claim.fence in self._claims:
                 self._claims[claim.fence] = (claim, renewed)
 

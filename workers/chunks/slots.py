@@ -7,7 +7,6 @@ flight is slow (`workers.pipeline.fetching`): the slot is free, and the chunk go
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
@@ -33,14 +32,6 @@ class Slots:
         free = threading.Event()
         threading.Thread(target=self._run, args=(job_id, chunk_no, free), name="chunk", daemon=True).start()
         free.wait()
-
-    def join(self, seconds: float) -> None:
-        """Wait for the chunks that are aside. They give their leases back when the worker stops."""
-        until = time.monotonic() + seconds
-        with self._lock:
-            aside = list(self._aside)
-        for thread in aside:
-            thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self, job_id: UUID, chunk_no: int, free: threading.Event) -> None:
         try:

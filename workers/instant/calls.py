@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 16
 _WAIT: Final = 1.0
+_LISTEN: Final = 0.25
+"""How long one question to Redis for the next call lasts. A worker that stops waits for its end."""
 _PAUSE: Final = 0.5
 """After Redis did not answer."""
 
@@ -68,10 +70,12 @@ class Calls:
         self._changed = threading.Condition()
         self._stopping = stopping
         self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         for name, step in (("taker", self._take), ("answerer", self._answer), ("signer", self._sign)):
-            threading.Thread(target=self._repeat, args=(step,), name=f"calls-{name}", daemon=True).start()
+            self._threads.append(threading.Thread(target=self._repeat, args=(step,), name=f"calls-{name}", daemon=True))
+            self._threads[-1].start()
 
     @property
     def under_way(self) -> int:
@@ -88,6 +92,9 @@ class Calls:
             self._changed.wait_for(lambda: not self._open, seconds)
             left = list(self._open.values())
         self._over.set()
+        # Cut off, the taker would lose the call that Redis is handing to it, and the signer could sign after us.
+        for thread in self._threads:
+            thread.join(_WAIT)
         try:
             for call in left:
                 call.abandoned.set()
@@ -116,7 +123,7 @@ class Calls:
             return
         admitted = False
         try:
-            found = self._inbox.wait(_WAIT)
+            found = self._inbox.wait(_LISTEN)
             if found is not None and self._stopping.is_set():
                 self._inbox.give_back(*found)
             elif found is not None:
@@ -180,7 +187,7 @@ class Calls:
 
     def _answer(self) -> None:
         try:
-            outcome = self._sink.get(timeout=_WAIT)
+            outcome = self._sink.get(timeout=_LISTEN)
         except Empty:
             return
         self._room.release()

@@ -75,7 +75,12 @@ def test_it_is_answered_after_the_batch_in_flight(
     until("a batch in flight, and others behind it", lambda: held.begun and len(held.sizes_seen) > 8)
     first, second = (ask(AUTO, picture(20, width)) for width in (50, 51))
     # One thread decodes: once it has the second picture, the first one waits for the batch to end.
-    until("the second picture is decoded", lambda: {(20, 50), (20, 51)} <= set(held.sizes_seen))
+    pictures = {(20, 50), (20, 51)}
+    until(
+        "both are decoded, or a call has ended",
+        lambda: pictures <= set(held.sizes_seen) or first.done() or second.done(),
+    )
+    assert [one.result() for one in (first, second) if one.done()] == []
     before = len(held.begun)
     while not (first.done() or second.done()):
         held.may_end.release()
@@ -128,6 +133,7 @@ def test_a_worker_that_stops_answers_what_it_has(start_worker: Start, settings: 
     worker.stopping.set()
     held.may_end.release()
     worker.stop()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("calls-")]
     assert asked.result().status_code == 200
     refused = ask(AUTO, picture()).result()
     assert (refused.status_code, refused.json()["reason"]) == (503, "NO_WORKER")

@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from db.endings import stop_job
 from db.states import ChunkState, JobReason, JobState
+from db.tables import chunks
 from tests.jobs import check_invariants, chunk_rows, job_row, picture, result_rows, submit
 from tests.waiting import wait_for
 from tests.workers import hostile_s3
@@ -60,9 +61,9 @@ def test_a_small_job_beside_dripping_objects(
     small = submit(engine, ["s3://b/a.jpg", "s3://b/b.jpg"], size=1)
     worker = start()
     with ThreadPoolExecutor(2) as slots:
-        chunks = [(dripping, n) for n in range(8 // chunk)] + [(small, 0), (small, 1)]
-        for served in [slots.submit(worker.slots.serve, *one) for one in chunks]:
-            served.result(timeout=60)
+        served = [(dripping, n) for n in range(8 // chunk)] + [(small, 0), (small, 1)]
+        for one in [slots.submit(worker.slots.serve, *each) for each in served]:
+            one.result(timeout=60)
         wait_for(lambda: job_row(engine, small).state == JobState.SUCCEEDED)
     assert server.open == 8 and result_rows(engine, dripping) == []
     assert {row.state for row in chunk_rows(engine, dripping)} == {ChunkState.LEASED}
@@ -94,6 +95,24 @@ def test_a_worker_that_stops_gives_back_what_is_aside(engine: Engine, start: Cal
     worker.stop()
     row = chunk_rows(engine, job)[0]
     assert (row.state, row.attempts, row.worker, row.inflight) == (ChunkState.READY, 0, None, [])
+
+
+def test_a_worker_that_stops_waits_for_its_chunks(
+    engine: Engine, server: HostileS3, start: Callable[..., Worker]
+) -> None:
+    """Another transaction has the row that the chunk gives its lease back in."""
+    job = submit(engine, slow(3))
+    worker = start()
+    threading.Thread(target=worker.segment_chunk, args=(job, 0)).start()
+    wait_for(lambda: server.open == 3)
+    stopping = threading.Thread(target=worker.stop)
+    with engine.begin() as connection:
+        connection.execute(select(chunks).where(chunks.c.job_id == job).with_for_update())
+        stopping.start()
+        stopping.join(1)
+        assert stopping.is_alive()
+    stopping.join()
+    assert chunk_rows(engine, job)[0].state == ChunkState.READY
 
 
 def test_cancelling_frees_the_slot(engine: Engine, server: HostileS3, start: Callable[..., Worker]) -> None:
