@@ -14,6 +14,8 @@ from sqlalchemy import cast as as_type
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Text
 
+from db.limits import MAX_TILED_AT_ONCE
+from db.queues import TILED
 from db.statements.bound import Bound, bound
 from db.states import UNFINISHED_JOB_STATES, ResultState
 from db.tables import items, jobs, results
@@ -99,6 +101,32 @@ _RELEASE: Final[TextClause] = text(
     WHERE t.tile_of IS NOT NULL AND t.tenant_id IS NOT NULL AND t.ended_at IS NOT NULL AND j.state = 'running'
       AND c.job_id = j.id AND c.chunk_no = t.tile_index / j.chunk_size
       AND c.state = 'ready' AND c.parked AND c.run_after IS NOT NULL
+    """
+)
+
+
+def make_room() -> Bound:
+    """The leader's: of each job with fewer images under way than it may have, the first of those that wait go on."""
+    return bound(_MAKE_ROOM, most=MAX_TILED_AT_ONCE, protocol=TILED)
+
+
+_MAKE_ROOM: Final[TextClause] = text(
+    """
+    WITH room AS (
+      SELECT j.id, j.chunk_size, :most - count(t.id) AS free
+      FROM jobs j LEFT JOIN jobs t ON t.tile_of = j.id AND t.tenant_id IS NOT NULL AND t.ended_at IS NULL
+      WHERE j.state = 'running' AND j.protocol >= :protocol AND j.tile_of IS NULL
+      GROUP BY j.id HAVING count(t.id) < :most),
+    next AS (
+      SELECT r.id, c.chunk_no, r.free, row_number() OVER (PARTITION BY r.id ORDER BY c.chunk_no) AS turn
+      FROM room r CROSS JOIN LATERAL (
+        SELECT chunk_no, parked, run_after FROM chunks WHERE job_id = r.id AND state = 'ready'
+        ORDER BY chunk_no LIMIT 4 * :most) c
+      WHERE c.parked AND c.run_after IS NOT NULL AND NOT EXISTS (
+        SELECT FROM jobs t WHERE t.tile_of = r.id AND t.tenant_id IS NOT NULL AND t.ended_at IS NULL
+          AND t.tile_index / r.chunk_size = c.chunk_no))
+    UPDATE chunks c SET run_after = NULL
+    FROM next n WHERE c.job_id = n.id AND c.chunk_no = n.chunk_no AND n.turn <= n.free AND c.state = 'ready'
     """
 )
 

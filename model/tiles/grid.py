@@ -1,5 +1,6 @@
 """The windows of an image: equal in size, in rows and columns, each overlapping its neighbours."""
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,6 +51,20 @@ class Axis:
 
     def start(self, number: int) -> int:
         return 0 if self.count == 1 else number * (self.side - self.length) // (self.count - 1)
+
+    def holding(self, low: float, high: float) -> range:
+        """The windows from low to high and beyond: they show all that lies between."""
+        numbers = range(self.count)
+        first = bisect_left(numbers, high - self.length, key=self.start)
+        return range(first, max(first, bisect_right(numbers, low, key=self.start)))
+
+    def touching(self, low: float, high: float) -> range:
+        """The windows with something between low and high. Of a single place they may only end there."""
+        if low == high:
+            return self.holding(low, high)
+        numbers = range(self.count)
+        first = bisect_right(numbers, low - self.length, key=self.start)
+        return range(first, max(first, bisect_left(numbers, high, key=self.start)))
 
 
 @dataclass(frozen=True)

@@ -5,54 +5,78 @@ touches gets the box as far as it goes, or each of its points goes to the window
 along to every window that shows them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
+from typing import Final, Literal, NamedTuple
 
 from model.spec import Box, Point, Prompt
-from model.tiles.grid import Grid, Window
+from model.tiles.grid import Axis, Grid, Window
+
+MOST_PARTS: Final = 100_000
+"""Of all prompts of an image together. A part is a prompt in one window."""
+
+
+class TooManyParts(ValueError):
+    """The prompts of an image have more than `MOST_PARTS` parts in its windows."""
+
+
+class _Place(NamedTuple):
+    """A window by its number. In order they are row by row."""
+
+    row: int
+    column: int
 
 
 def prompts_of_windows(grid: Grid, prompts: Sequence[Prompt]) -> dict[Window, list[Prompt]]:
     """The windows that have something to answer, row by row. Prompts are fitted (`model.tasks.bounds`), without masks.
 
-    Every prompt has its own `multimask` set, because its parts have fewer points.
+    Every prompt has its own `multimask` set, because its parts have fewer points. Raises TooManyParts.
     """
-    windows = [window for row in range(grid.rows) for window in grid.row(row)]
-    found: dict[Window, list[Prompt]] = {window: [] for window in windows}
+    placed: list[tuple[Prompt, list[_Place]]] = []
+    left = MOST_PARTS
     for prompt in prompts:
-        for window, part in _parts(windows, prompt):
-            found[window].append(part)
-    return {window: parts for window, parts in found.items() if parts}
+        placed.append((prompt, _places(grid, prompt)))
+        left -= len(placed[-1][1])
+        if left < 0:
+            raise TooManyParts
+    found: dict[_Place, list[Prompt]] = {}
+    for prompt, places in placed:
+        shown = _shown(grid, prompt)
+        for place in places:
+            found.setdefault(place, []).append(_part(grid.window(*place), prompt, shown.get(place, [])))
+    return {grid.window(*place): found[place] for place in sorted(found)}
 
 
-def _parts(windows: Sequence[Window], prompt: Prompt) -> Iterator[tuple[Window, Prompt]]:
+def _places(grid: Grid, prompt: Prompt) -> list[_Place]:
     extent = _extent(prompt)
-    around = [w for w in windows if _holds(w, extent)]
+    around = _holding(grid, extent)
     if around:
-        yield _part(_middle(around, extent), prompt)
-    elif prompt.box is not None:
-        yield from (_part(window, prompt) for window in _of_box(windows, prompt.box))
-    else:
-        yield from (_part(window, prompt) for window in _of_points(windows, prompt))
+        return [_middle(grid, around, extent)]
+    return _of_points(grid, prompt) if prompt.box is None else _of_box(grid, prompt.box)
 
 
-def _of_box(windows: Sequence[Window], box: Box) -> list[Window]:
+def _of_box(grid: Grid, box: Box) -> list[_Place]:
     """The windows that the box touches, but those that show nothing of it that another one does not show too."""
-    seen = {w: _clipped(w, box) for w in windows if _touches(w, box)}
-    needed = dict(seen)
-    for window, (x0, y0, x1, y1) in seen.items():
-        part = x0 + window.x, y0 + window.y, x1 + window.x, y1 + window.y
-        if any(_holds(other, part) for other in needed if other is not window):
-            del needed[window]
-    return list(needed)
+    rows, columns = _needed(grid.down, box[1], box[3]), _needed(grid.across, box[0], box[2])
+    return [_Place(*place) for place in product(rows, columns)]
 
 
-def _of_points(windows: Sequence[Window], prompt: Prompt) -> list[Window]:
+def _needed(axis: Axis, low: float, high: float) -> range:
+    """Only the first and the last can show nothing that is their own."""
+    touched = axis.touching(low, high)
+    if len(touched) > 1 and low >= axis.start(touched[1]):
+        touched = touched[1:]
+    if len(touched) > 1 and high <= axis.start(touched[-2]) + axis.length:
+        touched = touched[:-1]
+    return touched
+
+
+def _of_points(grid: Grid, prompt: Prompt) -> list[_Place]:
     """The windows of the points that show what is meant. A point on the background alone asks for nothing."""
     given = list(zip(prompt.points, prompt.labels, strict=True))
     asking = [point for point, label in given if label == 1] or [point for point, _ in given]
-    chosen = {_middle([w for w in windows if _shows(w, point)], (*point, *point)) for point in asking}
-    return [window for window in windows if window in chosen]
+    return sorted({_middle(grid, _holding(grid, (*point, *point)), (*point, *point)) for point in asking})
 
 
 def _extent(prompt: Prompt) -> Box:
@@ -61,39 +85,38 @@ def _extent(prompt: Prompt) -> Box:
     return min(x), min(y), max(x), max(y)
 
 
-def _middle(windows: Sequence[Window], extent: Box) -> Window:
+def _holding(grid: Grid, extent: Box) -> list[_Place]:
+    """The windows that show all of it, row by row."""
+    rows, columns = grid.down.holding(extent[1], extent[3]), grid.across.holding(extent[0], extent[2])
+    return [_Place(*place) for place in product(rows, columns)]
+
+
+def _middle(grid: Grid, places: Sequence[_Place], extent: Box) -> _Place:
     """The window whose middle is nearest to that of the extent."""
     x, y = (extent[0] + extent[2]) / 2, (extent[1] + extent[3]) / 2
-    return min(windows, key=lambda w: (w.x + w.width / 2 - x) ** 2 + (w.y + w.height / 2 - y) ** 2)
+
+    def away(place: _Place) -> float:
+        window = grid.window(*place)
+        return (window.x + window.width / 2 - x) ** 2 + (window.y + window.height / 2 - y) ** 2
+
+    return min(places, key=away)
 
 
-def _holds(window: Window, box: Box) -> bool:
-    return window.x <= box[0] and window.y <= box[1] and box[2] <= window.right and box[3] <= window.bottom
+def _shown(grid: Grid, prompt: Prompt) -> dict[_Place, list[tuple[Point, Literal[0, 1]]]]:
+    """The points that each window shows, with their labels."""
+    shown: dict[_Place, list[tuple[Point, Literal[0, 1]]]] = {}
+    for point, label in zip(prompt.points, prompt.labels, strict=True):
+        for place in _holding(grid, (*point, *point)):
+            shown.setdefault(place, []).append((point, label))
+    return shown
 
 
-def _shows(window: Window, point: Point) -> bool:
-    return window.x <= point[0] <= window.right and window.y <= point[1] <= window.bottom
-
-
-def _touches(window: Window, box: Box) -> bool:
-    return _meet(window.x, window.right, box[0], box[2]) and _meet(window.y, window.bottom, box[1], box[3])
-
-
-def _meet(start: int, end: int, low: float, high: float) -> bool:
-    return max(start, low) < min(end, high) or (low == high and start <= low <= end)
-
-
-def _part(window: Window, prompt: Prompt) -> tuple[Window, Prompt]:
+def _part(window: Window, prompt: Prompt, shown: Sequence[tuple[Point, Literal[0, 1]]]) -> Prompt:
     """The prompt as a window shows it, in the window's pixels."""
-    inside = [
-        ((x - window.x, y - window.y), label)
-        for (x, y), label in zip(prompt.points, prompt.labels, strict=True)
-        if _shows(window, (x, y))
-    ]
-    return window, replace(
+    return replace(
         prompt,
-        points=tuple(point for point, _ in inside),
-        labels=tuple(label for _, label in inside),
+        points=tuple((x - window.x, y - window.y) for (x, y), _ in shown),
+        labels=tuple(label for _, label in shown),
         box=None if prompt.box is None else _clipped(window, prompt.box),
         multimask=prompt.three_masks,
     )

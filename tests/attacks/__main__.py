@@ -26,6 +26,7 @@ ROOMS = (
     "globs",
     "pictures",
     "prompts",
+    "tiles",
     "exports",
     "overlays",
     "outputs",

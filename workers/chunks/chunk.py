@@ -135,7 +135,7 @@ class ChunkRun:
                 finish_job(connection, self._claim.fence.job_id)
             return End.DONE
         waiting = self._recorder.missing == len(self._tiled.waiting)
-        return self._give_back(park if waiting else give_back)
+        return self._give_back(partial(park, crowded=self._tiled.crowded) if waiting else give_back)
 
     def _give_back(self, how: Callable[[Engine, Fence, threading.Event], bool] = give_back) -> End:
         self._abandoned.set()

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _STOP_SECONDS = 2.0
 _PARKED_SECONDS = 60.0
 """The leader of an older release releases nothing: then this ends the rest."""
+_CROWDED_SECONDS = 600.0
+"""The same. There may be very many such chunks, and each one that looks in vain costs a claim."""
 _GIVE_BACK_FOR = 20.0
 _GIVE_BACK_LEAVING = 3.0
 """After SIGTERM this is the longest wait for a database that is away. Then the lease runs out."""
@@ -144,9 +146,13 @@ def give_back(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
     return _given_back(engine, sql.give_back(fence), fence, leaving)
 
 
-def park(engine: Engine, fence: Fence, leaving: threading.Event) -> bool:
-    """The same for a chunk whose missing items all wait for their tiles. It rests until some have ended."""
-    return _given_back(engine, sql.park(fence, seconds_at_most=_PARKED_SECONDS), fence, leaving)
+def park(engine: Engine, fence: Fence, leaving: threading.Event, crowded: bool = False) -> bool:
+    """The same for a chunk whose missing items all wait for their tiles. It rests until some have ended.
+
+    `crowded`: none has tiles yet, because too many images of the job are under way. It rests until one has ended.
+    """
+    seconds = _CROWDED_SECONDS if crowded else _PARKED_SECONDS
+    return _given_back(engine, sql.park(fence, seconds_at_most=seconds), fence, leaving)
 
 
 def _given_back(engine: Engine, statement: Bound, fence: Fence, leaving: threading.Event) -> bool:

@@ -27,6 +27,7 @@ from model.spec import Tiling
 from model.tiles.automatic import tiling_of
 from model.tiles.grid import Window
 from model.tiles.merge import Merger, answers
+from model.tiles.prompts import MOST_PARTS, TooManyParts
 from workers.chunks.lease import Claim, Item, LeaseLost
 from workers.chunks.tile_plan import Plan, task_of_tiles, windows_of
 from workers.failures import Failure
@@ -56,7 +57,7 @@ class TileJob:
 
 
 class TiledItems:
-    """Those of one claim. `waiting`: the items that can go on only once tiles have ended."""
+    """Those of one claim. `waiting`: the items that can go on only once tiles have ended. `crowded`: none has tiles."""
 
     def __init__(self, engine: Engine, lease_seconds: float, claim: Claim, model: Model) -> None:
         self._engine = engine
@@ -64,6 +65,7 @@ class TiledItems:
         self._claim = claim
         self._model = model
         self.waiting: set[int] = set()
+        self.crowded = False
 
     def ended(self) -> list[TileJob]:
         """The jobs of tiles that have ended. The items of others wait, and without room all that are to be cut."""
@@ -79,6 +81,7 @@ class TiledItems:
         missing = {job.index: job for job in found if job.index in set(indexes)}
         ended = [job for job in missing.values() if job.state in _ENDED]
         self.waiting = set(missing) - {job.index for job in ended}
+        self.crowded = not missing and n_open >= MAX_TILED_AT_ONCE
         if n_open >= MAX_TILED_AT_ONCE:
             cut = {item.index for item in claim.items if self.tile(item) is not None}
             self.waiting |= cut - set(missing)
@@ -96,8 +99,12 @@ class TiledItems:
         plan = Plan.of(image, tiling_of(tile, self._model.name), claim.depth, claim.bands)
         if len(plan.grid) > MAX_TILES:
             detail = f"has {len(plan.grid)} windows of {plan.size} pixels; at most {MAX_TILES}: give a larger tile.size"
-            return Failed(image.index, Failure(ItemReason.IMAGE_TOO_LARGE, detail, retryable=False), image.timings_ms)
-        windows = windows_of(plan.grid, image.task)
+            return _too_large(image, detail)
+        try:
+            windows = windows_of(plan.grid, image.task)
+        except TooManyParts:
+            detail = f"its prompts lie in windows of {plan.size} pixels more than {MOST_PARTS} times: "
+            return _too_large(image, detail + "give a larger tile.size, or the item fewer prompts")
         crash_points.reach("planning", claim.fence.job_id)
         with self._engine.begin() as connection:
             admission = sql.admit(
@@ -198,6 +205,10 @@ class TiledItems:
 _ENDED: Final = frozenset(
     {JobState.SUCCEEDED, JobState.PARTIALLY_SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
 )
+
+
+def _too_large(image: Large, detail: str) -> Failed:
+    return Failed(image.index, Failure(ItemReason.IMAGE_TOO_LARGE, detail, retryable=False), image.timings_ms)
 
 
 class _Reading:

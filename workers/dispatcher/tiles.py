@@ -29,3 +29,4 @@ def look_after(engine: Engine, errors: UnexpectedErrors) -> None:
     crash_points.reach("releasing")
     with engine.begin() as connection:
         connection.execute(*sql.release())
+        connection.execute(*sql.make_room())

@@ -1,8 +1,10 @@
 """Which windows get a prompt, and in which coordinates."""
 
+import pytest
+
 from model.spec import Prompt
 from model.tiles.grid import Grid
-from model.tiles.prompts import prompts_of_windows
+from model.tiles.prompts import MOST_PARTS, TooManyParts, prompts_of_windows
 
 GRID = Grid(1000, 1000, 400, 100)  # three rows and columns of windows of 400, at 0, 300 and 600
 
@@ -38,3 +40,20 @@ def test_far_points_go_to_windows_of_their_own() -> None:
         (0, 0, ((10.0, 10.0), (20.0, 20.0)), (1, 0), False),
         (600, 600, ((390.0, 390.0),), (1,), False),
     ]
+
+
+def test_windows_are_not_looked_through_for_each_prompt() -> None:
+    """A box over 62,500 windows took a quarter of an hour."""
+    grid = Grid(12_016, 12_016, 64, 16)
+    many = [Prompt(id=str(i), points=((12_000.0 - i, 5.0),), labels=(1,)) for i in range(1024)]
+    assert len(grid) == 62_500 and sum(len(parts) for parts in prompts_of_windows(grid, many).values()) == 1024
+    band = prompts_of_windows(grid, [Prompt(box=(0.0, 10.0, 12_016.0, 20.0))])
+    assert [(w.x, w.y) for w in band] == [(48 * i, 0) for i in range(250)]
+
+
+def test_prompts_may_not_fill_the_memory_of_a_worker() -> None:
+    grid = Grid(12_016, 12_016, 64, 16)
+    all_over = Prompt(box=(0.0, 0.0, 12_016.0, 12_016.0))
+    assert len(grid) <= MOST_PARTS < 2 * len(grid)
+    with pytest.raises(TooManyParts):
+        prompts_of_windows(grid, [all_over] * 1024)

@@ -14,6 +14,7 @@ from PIL import Image
 from sqlalchemy import Engine, select, text, update
 
 from db.endings import stop_job
+from db.limits import MAX_TILED_AT_ONCE
 from db.queues import TILED
 from db.statements import jobs as job_statements
 from db.statements import tiles
@@ -159,6 +160,33 @@ def test_an_item_may_be_cut_beside_others_that_are_not(engine: Engine, bucket: B
     assert settle(engine, worker, job) is End.DONE
     whole, cut = ([row.counts for row in masks(engine, job, index)] for index in (0, 1))
     assert sorted(whole) == sorted(cut)
+    check_invariants(engine, job)
+
+
+def test_many_images_take_turns_and_none_waits_for_a_clock(engine: Engine, bucket: Bucket, worker: Worker) -> None:
+    few = tiff(np.ascontiguousarray(PIXELS[:90, :150]))
+    images = [bucket.put(f"{i}.tif", few) for i in range(MAX_TILED_AT_ONCE + 5)]
+    task = {"type": "auto", "tile": {"size": 100, "overlap": 16}}
+    job = submit(engine, images, task=task, protocol=TILED, size=1)
+
+    def turn() -> None:
+        """What the dispatcher lets go on, once each."""
+        for chunk in chunk_rows(engine, job):
+            worker.segment_chunk(job, chunk.chunk_no)
+
+    turn()
+    under_way = tile_jobs(engine, job)
+    assert [row.tile_index for row in under_way] == list(range(MAX_TILED_AT_ONCE))
+    turn()
+    assert len(tile_jobs(engine, job)) == MAX_TILED_AT_ONCE and result_rows(engine, job) == []
+    settle(engine, worker, job)
+    turn()
+    turn()
+    assert len(tile_jobs(engine, job)) == len(images), "those that waited have windows now"
+    settle(engine, worker, job)
+    turn()
+    assert job_row(engine, job).state == JobState.SUCCEEDED
+    assert len({tuple(row.counts for row in masks(engine, job, i)) for i in range(len(images))}) == 1
     check_invariants(engine, job)
 
 
