@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from engine.annotator import Annotator
 from engine.clicking import Decided, segmented
+from engine.shards import drop_covering
 from engine.store import annotated, confident, decisions
 from maskworks import Client, Job
 from maskworks.records import Result
@@ -120,9 +121,13 @@ def semi_automatic(
 def automatic(
     client: Client, prefix: str, folder: Path, task: dict[str, Any] | None = None, model: str | None = None
 ) -> str:
-    """A job over every image, and its masks as SA-1B shards in a folder. Returns the job's id."""
+    """A job over every image, and its masks as SA-1B shards in a folder. Returns the job's id.
+
+    Masks of nearly the whole image are left out.
+    """
     job = _ended(client.jobs.submit(prefix=prefix, task=task or AUTOMATIC, **_model(model)))
     job.export("sa1b", folder, page_size=_SHARD)
+    drop_covering(folder)
     return job.id
 
 

@@ -42,11 +42,11 @@ def bounds(target: Target) -> str:
         answer = target.submit(body | {"input": {"items": [{"image": f"s3://{target.stack.bucket}/a.tif"}]}})
         assert answer.status_code == 200 and answer.json()["valid"], answer.text
     for tile in bad:
-        said = problem(target.submit({"task": {"type": "auto", "tile": tile}, "input": {"prefix": "s3://a/"}}), 422)
+        said = problem(target.submit({"task": {"type": "auto", "tile": tile}, "input": {"prefix": "s3://abc/"}}), 422)
         assert "/task/tile" in said, (tile, said)
-        said = problem(target.submit({"input": {"items": [{"image": "s3://a/b.tif", "tile": tile}]}}), 422)
+        said = problem(target.submit({"input": {"items": [{"image": "s3://abc/b.tif", "tile": tile}]}}), 422)
         assert "/input/items/0/tile" in said, (tile, said)
-    infinite = json.dumps({"task": {"type": "auto", "tile": {"size": 1}}, "input": {"prefix": "s3://a/"}})
+    infinite = json.dumps({"task": {"type": "auto", "tile": {"size": 1}}, "input": {"prefix": "s3://abc/"}})
     headers = {"Content-Type": "application/json"}
     for number in ("1e999", "NaN", "1" * 5000):
         answer = target.http.post("/v1/jobs", content=infinite.replace("1}", number + "}"), headers=headers)

@@ -89,24 +89,39 @@ def _stretched(family: str, side: int, image: np.ndarray, given: Mapping[str, An
 
 
 def automatic(network: Any, family: str, side: int, image: np.ndarray, p: Mapping[str, Any]) -> list[plain.Plain]:
-    """The grid, the filters and the suppression, restated plainly, for the whole image."""
+    """The grid, the filters and the suppression, restated plainly, for the image and its crops."""
     height, width = image.shape[:2]
-    n = p["points_per_side"]
-    grid = [((i + 0.5) / n * width, (j + 0.5) / n * height) for j in range(n) for i in range(n)]
-    found = []
-    answers = alike(network, family, side, image, [Prompt(points=(point,), labels=(1,)) for point in grid])
-    for point, answer in zip(grid, answers, strict=True):
-        for logits, iou in zip(answer.logits, answer.iou, strict=True):
-            offset, mask = p["stability_score_offset"], logits > 0
-            stability = (logits > offset).sum() / max((logits > -offset).sum(), 1)
-            if iou > p["pred_iou_thresh"] and stability >= p["stability_score_thresh"] and mask.any():
-                box = plain.box_of(mask)
-                found.append(plain.Plain(mask, box, float(iou), stability, list(point), [0, 0, width, height]))
-    kept = plain.suppress(found, [one.iou for one in found], p["box_nms_thresh"])
+    found: list[plain.Plain] = []
+    for crop, layer in plain.crop_boxes(height, width, p.get("crop_n_layers", 0), 512 / 1500):
+        made = _of_crop(network, family, side, image, crop, p["points_per_side"] // 2**layer, p)
+        found += plain.suppress(made, [one.iou for one in made], p["box_nms_thresh"])
+    areas = [(f.crop[2] - f.crop[0]) * (f.crop[3] - f.crop[1]) for f in found]
+    kept = plain.suppress(found, [1 / area for area in areas], p.get("crop_nms_thresh", 1.0))
     different: dict[bytes, plain.Plain] = {}
     for one in sorted(kept, key=lambda one: -one.iou):
         different.setdefault(one.mask.tobytes(), one)
     return list(different.values())
+
+
+def _of_crop(
+    network: Any, family: str, side: int, image: np.ndarray, crop: list[int], n: int, p: Mapping[str, Any]
+) -> list[plain.Plain]:
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = crop
+    part = np.ascontiguousarray(image[y0:y1, x0:x1])
+    grid = [((i + 0.5) / n * (x1 - x0), (j + 0.5) / n * (y1 - y0)) for j in range(n) for i in range(n)]
+    found = []
+    answers = alike(network, family, side, part, [Prompt(points=(point,), labels=(1,)) for point in grid])
+    for (x, y), answer in zip(grid, answers, strict=True):
+        for logits, iou in zip(answer.logits, answer.iou, strict=True):
+            offset, mask = p["stability_score_offset"], np.zeros((height, width), np.bool_)
+            mask[y0:y1, x0:x1] = logits > 0
+            stability = (logits > offset).sum() / max((logits > -offset).sum(), 1)
+            if iou > p["pred_iou_thresh"] and stability >= p["stability_score_thresh"] and mask.any():
+                box = plain.box_of(mask)
+                if not plain.near_inner_edge(box, crop, height, width):
+                    found.append(plain.Plain(mask, box, float(iou), stability, [x + x0, y + y0], crop))
+    return found
 
 
 def pipeline(network: Any, family: str, side: int, image: np.ndarray, p: Mapping[str, Any]) -> list[np.ndarray]:

@@ -14,7 +14,8 @@ from model.errors import CheckpointError, TaskNotServed, UnknownModel
 from model.load import load
 from model.masks import rle
 from model.protocol import Options
-from model.spec import Automatic, Embed, Prompt, Prompted
+from model.spec import Automatic, Embed, Prompt, Prompted, Text
+from model.words.protocol import DETECTOR, Found
 from tests.model.hub import networks, reference
 from tests.model.same_masks import assert_same
 
@@ -108,6 +109,38 @@ def test_automatic_masks_are_those_of_the_plain_generator(hub: Hub) -> None:
     expected = reference.automatic(hub.network, hub.family, hub.side, IMAGE, EVERYTHING)
     assert len(expected) > 5
     assert_same(found, expected)
+
+
+def test_crops_are_encoded_by_themselves(hub: Hub) -> None:
+    image = np.ascontiguousarray(IMAGE[:30, :40])  # so small that the inner edges of crops lie near the image's
+    task = {**EVERYTHING, "points_per_side": 4, "crop_n_layers": 1, "crop_nms_thresh": 1.0}
+    (found,) = hub.segmenter.run([image], [Automatic(**task, crop_n_points_downscale_factor=2)])
+    expected = reference.automatic(hub.network, hub.family, hub.side, image, task)
+    assert len({tuple(one.crop) for one in expected}) > 2
+    assert_same(found, expected)
+
+
+class Boxes:
+    """A model for text that finds two boxes in every image."""
+
+    kind, name, revision, takes_exemplars = DETECTOR, "boxes", "b1", False
+    defaults: Mapping[str, float] = {"box_threshold": 0.2, "nms_threshold": 0.9}
+
+    def look(self, _image: Any, phrases: Any) -> int:
+        return len(phrases)
+
+    def detect(self, seen: list[Any]) -> list[Found]:
+        boxes = np.asarray([[10, 12, 80, 70], [60, 20, 140, 90]], np.float64)
+        return [Found(boxes, np.asarray([[0.5], [0.75]], np.float32)) for _ in seen]
+
+
+def test_text_becomes_boxes_for_any_network(hub: Hub) -> None:
+    segmenter = load(hub.segmenter.name, Options(checkpoint=hub.folder, words=Boxes()))
+    assert isinstance(segmenter, HubSegmenter) and segmenter.tasks == ("auto", "prompted", "text")
+    boxes = Prompted((Prompt(box=(60.0, 20.0, 140.0, 90.0)), Prompt(box=(10.0, 12.0, 80.0, 70.0))))
+    found, asked = segmenter.run([IMAGE, IMAGE], [Text(("a cat",)), boxes])
+    assert [(mask.phrase, mask.score) for mask in found] == [("a cat", 0.75), ("a cat", 0.5)]
+    assert [mask.rle for mask in found] == [mask.rle for mask in asked]
 
 
 def test_an_image_is_encoded_once(hub: Hub) -> None:
