@@ -23,7 +23,7 @@ from db.ids import read_job_id
 from deploy.local.stack import Stack
 
 _SIDE: Final = 2048
-_BEGUN: Final = (5, 10, 15, 20)
+_BEGUN: Final = (5, 10, 15)
 _STORED: Final = "SELECT count(*) FROM results r JOIN jobs j ON j.id = r.job_id WHERE j.tile_of = :job"
 _HELD: Final = """
 SELECT coalesce(sum(cardinality(c.inflight)), 0) FROM chunks c JOIN jobs j ON j.id = c.job_id
