@@ -14,7 +14,6 @@ from sqlalchemy import cast as as_type
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Text
 
-from db.limits import MAX_TILED_AT_ONCE
 from db.queues import TILED
 from db.statements.bound import Bound, bound
 from db.states import UNFINISHED_JOB_STATES, ResultState
@@ -105,9 +104,9 @@ _RELEASE: Final[TextClause] = text(
 )
 
 
-def make_room() -> Bound:
-    """The leader's: of each job with fewer images under way than it may have, the first of those that wait go on."""
-    return bound(_MAKE_ROOM, most=MAX_TILED_AT_ONCE, protocol=TILED)
+def make_room(*, most: int) -> Bound:
+    """The leader's: of each job with fewer than `most` images under way, the first of those that wait go on."""
+    return bound(_MAKE_ROOM, most=most, protocol=TILED)
 
 
 _MAKE_ROOM: Final[TextClause] = text(

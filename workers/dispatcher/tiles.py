@@ -5,6 +5,7 @@ import logging
 from sqlalchemy import Engine
 
 from db import endings
+from db.limits import MAX_TILED_AT_ONCE
 from db.statements import tiles as sql
 from db.states import JobReason
 from workers.dispatcher.unexpected_errors import UnexpectedErrors
@@ -29,4 +30,4 @@ def look_after(engine: Engine, errors: UnexpectedErrors) -> None:
     crash_points.reach("releasing")
     with engine.begin() as connection:
         connection.execute(*sql.release())
-        connection.execute(*sql.make_room())
+        connection.execute(*sql.make_room(most=MAX_TILED_AT_ONCE))
