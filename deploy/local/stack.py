@@ -167,8 +167,6 @@ def _listener(port: int) -> Iterator[socket.socket]:
     """The API's socket, bound for as long as the stack lives."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit it. uvicorn takes a passed socket for a Unix one and would not set it.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind(("127.0.0.1", port))
             listener.listen(128)

@@ -104,7 +104,6 @@ class Processes:
     def doubled(self) -> Iterator[None]:
         """A second API and a second dispatcher beside those of the stack."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._urls["api-2"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
             folder, settings = self._stack.folder, self._stack.environment
             api = services.api(folder, settings, listener.fileno())

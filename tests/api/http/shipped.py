@@ -29,10 +29,17 @@ MIB = 2**20
 
 @dataclass
 class Server:
-    port: int
+    """`listener` is the socket that the process has inherited, with the same options."""
+
+    listener: socket.socket
     key: str
     process: "subprocess.Popen[str]"
     engine: Engine
+
+    @property
+    def port(self) -> int:
+        port: int = self.listener.getsockname()[1]
+        return port
 
     @property
     def url(self) -> str:
@@ -107,7 +114,7 @@ def server(database: str, engine: Engine, **settings: str) -> Iterator[Server]:
         reader = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
         reader.start()
         try:
-            running = Server(listener.getsockname()[1], new_tenant(engine)[1], process, engine)
+            running = Server(listener, new_tenant(engine)[1], process, engine)
             assert running.healthy()
             yield running
             assert process.poll() is None

@@ -1,9 +1,15 @@
 """Too many connections, and too many requests on one."""
 
 import contextlib
+import socket
 
 from api.http.protocol import MAX_PIPELINED
 from tests.api.http.shipped import Server, head, read_all, read_answer, server
+
+
+def test_an_answer_waits_for_no_acknowledgement(api: Server) -> None:
+    """Head and body are two packets. With Nagle's algorithm the body would come 40 ms later."""
+    assert api.listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 def test_too_many_pipelined_requests(api: Server) -> None:
