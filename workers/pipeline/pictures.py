@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -28,13 +29,21 @@ _KEPT_SECONDS: Final = 20.0
 _HINT: Final = "; a tiled TIFF is read by windows and may be larger"
 
 
+_Key = tuple[object, ...]
+"""What a decoded image depends on."""
+
+
 class Pictures:
-    """Shared by the fetch threads of a process. It keeps one decoded image."""
+    """Shared by the fetch threads of a process. It keeps one decoded image, and decodes one at a time.
+
+    Each image has a lock of its own while it is fetched: its other windows wait, and those of other images do not.
+    """
 
     def __init__(self, max_pixels: int) -> None:
         self._max_pixels = max_pixels
         self._lock = threading.Lock()
-        self._of: tuple[object, ...] | None = None
+        self._fetching: WeakValueDictionary[_Key, threading.Lock] = WeakValueDictionary()
+        self._of: _Key | None = None
         self._pixels: Pixels | None = None
         self._used = 0.0
 
@@ -58,15 +67,28 @@ class Pictures:
         """A window of an image that is not read by windows."""
         key = ticket.uri, region.tag, ticket.depth, ticket.bands
         with self._lock:
-            if self._of != key or self._pixels is None:
-                self._of = self._pixels = None
-                data = reading.read()
+            fetching = self._fetching.setdefault(key, threading.Lock())
+        with fetching:
+            pixels = self._kept(key)
+            if pixels is None:
+                data = reading.read() or b""
                 _check_same(region, reading.tag, ticket.uri)
-                page = page_of(ticket.uri)
-                self._pixels = decode(data or b"", self._max_pixels, ticket.depth, page, ticket.bands).pixels
-                self._of = key
+                pixels = self._decoded(key, data, ticket)
+        return _cut(pixels, region, ticket.uri), region.tag
+
+    def _kept(self, key: _Key) -> Pixels | None:
+        with self._lock:
+            if self._of != key:
+                return None
             self._used = time.monotonic()
-            return _cut(self._pixels, region, ticket.uri), region.tag
+            return self._pixels
+
+    def _decoded(self, key: _Key, data: bytes, ticket: Ticket) -> Pixels:
+        with self._lock:
+            self._of = self._pixels = None
+            pixels = decode(data, self._max_pixels, ticket.depth, page_of(ticket.uri), ticket.bands).pixels
+            self._of, self._pixels, self._used = key, pixels, time.monotonic()
+            return pixels
 
     def forget(self) -> None:
         """Free the decoded image if nobody has asked for it for a while."""

@@ -12,6 +12,8 @@ import pytest
 from db.states import ItemReason
 from model.backends.null import NullSegmenter
 from model.spec import Automatic
+from model.tiles.grid import Window
+from tests.jobs import picture
 from tests.waiting import wait_for
 from tests.workers import hostile_s3
 from tests.workers.hostile_s3 import HostileS3, send
@@ -19,7 +21,7 @@ from workers.failures import ItemFailed
 from workers.pipeline import fetching
 from workers.pipeline.fetching import FetchStage
 from workers.pipeline.pictures import Pictures
-from workers.pipeline.ticket import Ticket
+from workers.pipeline.ticket import Region, Ticket
 from workers.settings import Settings
 from workers.storage.client import s3_client
 from workers.storage.reading import GivenUp, Objects
@@ -36,11 +38,14 @@ class Stage:
         self.stage = FetchStage(objects, pictures, settings.fetch_threads, self.stop, lambda *left: self.out.put(left))
         self.stage.start()
 
-    def put(self, *keys: str) -> list[Ticket]:
+    def put(self, *keys: str, **more: Any) -> list[Ticket]:
         """Tickets of one chunk."""
         abandoned: threading.Event = threading.Event()
         sink: SimpleQueue[Any] = SimpleQueue()
-        put = [Ticket(i, f"s3://b/{key}", Automatic(), NullSegmenter(), sink, abandoned) for i, key in enumerate(keys)]
+        put = [
+            Ticket(i, f"s3://b/{key}", Automatic(), NullSegmenter(), sink, abandoned, **more)
+            for i, key in enumerate(keys)
+        ]
         for ticket in put:
             self.stage.put(ticket)
         return put
@@ -97,6 +102,22 @@ def test_slow_objects_do_not_keep_others_waiting(stage: Callable[..., Stage], ki
     assert one.take(2) == {"a": None, "b": None}
     assert all(ticket.data == b"12345" for ticket in quick) and all(ticket.data == b"" for ticket in slow)
     assert one.out.empty()
+
+
+def test_a_slow_image_keeps_no_windows_of_another_waiting(stage: Callable[..., Stage], server: HostileS3) -> None:
+    def no_ranges(connection: socket.socket, head: str) -> None:
+        if "/drip" in head and "range:" not in head.lower():
+            hostile_s3.drip(connection)
+        else:
+            send(connection, picture(kind="PNG"))
+
+    server.answer = no_ranges
+    one, region = stage(), Region(Window(0, 0, 8, 8), None, None)
+    one.put("drip", region=region)
+    wait_for(lambda: server.asked("/drip") == 2)
+    [quick] = one.put("a", region=region)
+    assert one.take(1) == {"a": None}
+    assert quick.picture is not None and (quick.picture.height, quick.picture.width) == (8, 8)
 
 
 @pytest.mark.parametrize("kind", SLOW)
