@@ -33,7 +33,7 @@ FACTS: dict[str, Facts] = {
     "sam_vit_l": Facts(312_342_832, "Apache-2.0"),
     "sam_vit_b": Facts(93_735_472, "Apache-2.0"),
     "mobile_sam": Facts(9_808_452, "Apache-2.0"),
-    "sam_tiny": Facts(2_557_488, "Apache-2.0"),
+    "sam_tiny": Facts(5_274_544, "Apache-2.0"),
 }
 
 

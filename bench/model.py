@@ -127,7 +127,7 @@ def part_peers(bench: Bench) -> Iterator[Table]:
     image = photograph(bench.given.megapixels)
     exact = bench.ours["exact"]
     if exact.sam.row.encoder != "vit":
-        yield {"what": "nothing: transformers has no TinyViT"}
+        yield {"what": "nothing: transformers has no such encoder"}
         return
     yield from compare.networks(exact, bench.clock, image)
     yield compare.pipelines(exact, bench.clock, image, bench.task(image), bench.given.peer_points)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.masks import rle
 from model.masks.frames import resize, whole
 from model.masks.nms import nms
 from model.masks.rle import RLE
-from model.networks.tiny_vit import TinyVit
+from model.networks.sam import ENCODERS
 from model.sizes import Size
 from model.tasks.parameters import Parameters
 
@@ -75,10 +75,10 @@ def vit_block(w: Weights, name: str, x: Tensor, heads: int, window: int) -> Tens
 
 
 def encode(w: Weights, row: Size, pixels: Tensor) -> Tensor:
-    """(B, 3, S, S) → (B, C, S/p, S/p). A TinyViT has no reference order to speak of: ours is taken as it is."""
+    """(B, 3, S, S) → (B, C, S/p, S/p). Only the ViT has a reference order to speak of: any other encoder is ours."""
     e = "image_encoder"
     if row.encoder != "vit":
-        out: Tensor = tiny_vit(w, row)(pixels)
+        out: Tensor = own_encoder(w, row)(pixels)
         return out
     patch = f"{e}.patch_embed.proj"
     x = F.conv2d(pixels, w[f"{patch}.weight"], w[f"{patch}.bias"], stride=row.patch_size)
@@ -90,8 +90,8 @@ def encode(w: Weights, row: Size, pixels: Tensor) -> Tensor:
     return norm2d(w, f"{e}.neck.3", F.conv2d(x, w[f"{e}.neck.2.weight"], padding=1))
 
 
-def tiny_vit(w: Weights, row: Size) -> TinyVit:
-    encoder = TinyVit(row).eval().to(w["image_encoder.neck.0.weight"].device)
+def own_encoder(w: Weights, row: Size) -> nn.Module:
+    encoder = ENCODERS[row.encoder](row).eval().to(w["image_encoder.neck.0.weight"].device)
     encoder.load_state_dict({k.removeprefix("image_encoder."): v for k, v in w.items() if k.startswith("image_enc")})
     return encoder
 

@@ -142,7 +142,7 @@ ROOMS: dict[str, set[str]] = {
         "model.errors",
     },
     "model.embeddings": {"model.networks", "model.masks", "model.errors"},
-    "model.words": {"model.masks", "model.spec", "model.errors"},
+    "model.words": {"model.networks", "model.masks", "model.spec", "model.errors"},
     "model.tasks": {
         "model.words",
         "model.networks",

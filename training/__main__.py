@@ -36,6 +36,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=6, help="a process and step")
     parser.add_argument("--measure-every", type=float, default=300, help="seconds between held-out figures")
     parser.add_argument("--start", help="go on from this checkpoint, or from the `bundled` one, at full resolution")
+    parser.add_argument("--least-side", type=int, help="model pixels a side at the beginning, with --start")
     parser.add_argument("--peak", type=float, default=Plan.peak, help="learning rate; about 1e-4 with --start")
     parser.add_argument("--warm-up", type=int, default=WARM_UP_STEPS, help="steps; about 20 with --start")
     parser.add_argument("--steps", type=int, help="end after so many steps; the schedule goes by them, not by minutes")
@@ -68,6 +69,7 @@ def main() -> None:
         measure_every=asked.measure_every,
         scenes=asked.scenes,
         start=asked.start,
+        least_side=asked.least_side,
         peak=asked.peak,
         warm_up=asked.warm_up,
         steps=asked.steps,

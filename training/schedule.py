@@ -11,9 +11,8 @@ DECAY_FROM = 0.7  # share of the run at which the learning rate starts to fall
 CORRECT_FROM = 0.6  # share of the run at which correction clicks begin
 SIDES = (
     (0.0, 1 / 3),
-    (0.2, 1 / 2),
-    (0.4, 2 / 3),
-    (0.65, 1.0),
+    (0.2, 2 / 3),
+    (0.4, 1.0),
 )  # share of the run from which a share of the full side is used
 WARM_UP_STEPS = 150
 FLOOR = 0.01

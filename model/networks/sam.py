@@ -5,17 +5,24 @@ It holds no image and no prompt. Embeddings are values that `encode` returns and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
-from typing import Self
+from types import MappingProxyType
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
 
 from model.networks.image_encoder import ImageEncoder
+from model.networks.lite_encoder import LiteEncoder
 from model.networks.mask_decoder import Decoded, MaskDecoder
 from model.networks.prompt_encoder import PromptEncoder
 from model.networks.tiny_vit import TinyVit
 from model.sizes import Size
+
+ENCODERS: Final[Mapping[str, type[ImageEncoder | TinyVit | LiteEncoder]]] = MappingProxyType(
+    {"vit": ImageEncoder, "tiny_vit": TinyVit, "lite": LiteEncoder}
+)
 
 
 class Sam(nn.Module):
@@ -24,7 +31,7 @@ class Sam(nn.Module):
     def __init__(self, row: Size) -> None:
         super().__init__()
         self.row = row
-        self.image_encoder = TinyVit(row) if row.encoder == "tiny_vit" else ImageEncoder(row)
+        self.image_encoder = ENCODERS[row.encoder](row)
         self.prompt_encoder = PromptEncoder(row)
         self.mask_decoder = MaskDecoder(row)
 

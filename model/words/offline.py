@@ -52,8 +52,7 @@ class Offline:
     def load(cls, device: str) -> "Offline":
         """Raises ModelError where the packages are not installed."""
         weights, sentences, names = _file(WEIGHTS), _file(SENTENCES), _file(NAMES)
-        classes = EfficientNetLite0()
-        classes.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        classes = EfficientNetLite0.published(torch.load(weights, map_location="cpu", weights_only=True))
         return cls(
             classes.to(device).eval(),
             Sentences.load(sentences, device),

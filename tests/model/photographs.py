@@ -50,8 +50,9 @@ def photograph(name: str, longest: int = 0) -> np.ndarray:
 
 # Not the shipped row: these tests depend on the shapes that random weights give for this one.
 ROW = replace(
-    SIZES["sam_tiny"], image_size=256, embed_dim=160, depth=9, num_heads=5, out_chans=128, decoder_heads=4,
-    decoder_mlp_dim=512, iou_head_hidden_dim=128,
+    SIZES["sam_tiny"], encoder="tiny_vit", image_size=256, embed_dim=160, depth=9, num_heads=5, window_size=8,
+    out_chans=128, decoder_heads=4, decoder_mlp_dim=512, iou_head_hidden_dim=128,
+    pixel_mean=SIZES["mobile_sam"].pixel_mean, pixel_std=SIZES["mobile_sam"].pixel_std,
     stages=(Stage(32, 1, 0, 0, 4), Stage(64, 2, 2, 8, 2), Stage(128, 4, 4, 16, 2), Stage(160, 2, 5, 8, 1)),
 )  # fmt: skip
 
