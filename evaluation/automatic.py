@@ -193,8 +193,12 @@ def main() -> None:
     if asked.defaults:
         total = Score()
         for picture, allowed in truth:
-            found = score(masks_of(segmenter, picture.image, Automatic()), picture.regions, allowed)
+            masks = masks_of(segmenter, picture.image, Automatic())
+            found = score(masks, picture.regions, allowed)
             print(picture.name, found)
+            if asked.images:
+                best = pairwise_iou(picture.regions, masks).max(1, initial=0)
+                print("  best IoU of each region:", *(f"{iou:.2f}" for iou in best))
             total += found
         print("all", total)
         return

@@ -25,7 +25,7 @@ def pair() -> tuple[Segmenter, Segmenter]:
 
 
 def test_automatic_masks_agree(pair: tuple[Segmenter, Segmenter]) -> None:
-    """A mask that one of them filters has no counterpart, so that this is lower than for prompts: .929."""
+    """A mask that one of them filters has no counterpart, so that this is lower than for prompts."""
     best: list[float] = []
     counts = np.zeros(2)
     for name in PHOTOGRAPHS:
@@ -38,7 +38,7 @@ def test_automatic_masks_agree(pair: tuple[Segmenter, Segmenter]) -> None:
 
 
 def test_prompted_masks_agree(pair: tuple[Segmenter, Segmenter]) -> None:
-    """Nothing is filtered here, so every mask has its counterpart: .973."""
+    """Nothing is filtered here, so every mask has its counterpart."""
     same: list[float] = []
     for name in PHOTOGRAPHS:
         image = photograph(name, 200)
