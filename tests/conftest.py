@@ -12,9 +12,7 @@ settings_env     function  dict of MASKWORKS_* for the three above, models `null
 
 import gc
 import os
-import shutil
 import signal
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +32,7 @@ from deploy.local.postgres import API_ROLE
 from deploy.local.s3 import s3_client as connect_s3
 from deploy.local.stores import Stores
 from deploy.local.stores import stores as run_stores
+from tests.folders import new_folder
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -72,11 +71,8 @@ def _boto3_reads_its_data_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def passable_folder() -> Iterator[Path]:
-    # Not tmp_path: pytest closes its folders to others, and Postgres under root runs as somebody else.
-    folder = Path(tempfile.mkdtemp(prefix="maskworks-test-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+    with new_folder("maskworks-test-") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,6 @@ client    session   a client of it, with the local stack's access to S3
 photos    session   a folder of two photographs
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,17 +14,13 @@ from PIL import Image
 
 from deploy.local.stack import Stack, stack
 from maskworks import Client, Config
+from tests.folders import new_folder
 
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Stack]:
-    folder = Path(tempfile.mkdtemp(prefix="maskworks-client-"))
-    folder.chmod(0o711)
-    try:
-        with stack(folder / "data", models="null", fast=True) as running:
-            yield running
-    finally:
-        shutil.rmtree(folder)
+    with new_folder("maskworks-client-") as folder, stack(folder / "data", models="null", fast=True) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """The whole service as processes, with the real small model, once for all that ask."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
 from tests.api.document import check_answer
 from tests.conftest import Bucket
+from tests.folders import new_folder
 from tests.model.hub import networks
 from tests.receiver import Receiver, receiving
 
@@ -35,8 +34,6 @@ def networks_of_transformers(tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 @pytest.fixture(scope="session")
 def service(collector: Receiver, networks_of_transformers: dict[str, tuple[Any, Path]]) -> Iterator[Stack]:
-    folder = Path(tempfile.mkdtemp(prefix="maskworks-e2e-"))
-    folder.chmod(0o711)
     env = {
         "MASKWORKS_CHECKPOINTS": ",".join(f"{name}={at}" for name, (_, at) in networks_of_transformers.items()),
         "MASKWORKS_LEASE_SECONDS": "3",
@@ -47,12 +44,9 @@ def service(collector: Receiver, networks_of_transformers: dict[str, tuple[Any, 
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.removesuffix("/hook"),
         "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
-    try:
-        models = ",".join(("sam_tiny", *networks_of_transformers))
-        with stack(folder / "data", models=models, fast=True, env=env) as running:
-            yield running
-    finally:
-        shutil.rmtree(folder)
+    models = ",".join(("sam_tiny", *networks_of_transformers))
+    with new_folder("maskworks-e2e-") as folder, stack(folder / "data", models=models, fast=True, env=env) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

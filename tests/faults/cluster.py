@@ -27,6 +27,7 @@ from db.statements.leader import wake_dispatcher
 from deploy.local import services, supervisor
 from deploy.local.s3 import s3_client
 from deploy.local.stack import Stack, stack
+from tests.folders import new_folder
 from tests.jobs import picture, submit
 from workers.broker import list_names
 from workers.testing.poison import MARK
@@ -251,9 +252,7 @@ def _tolerate_deaths() -> None:
 def cluster(workers: int = 1, env: Mapping[str, str] | None = None) -> Iterator[Cluster]:
     """A stack with short leases and the null model, audited, with a few pictures in its bucket."""
     _tolerate_deaths()
-    with tempfile.TemporaryDirectory(prefix="maskworks-faults-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        home.chmod(0o711)
+    with new_folder("maskworks-faults-") as home:
         deeds = home / "deeds"
         deeds.mkdir()
         settings = {
