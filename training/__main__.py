@@ -6,7 +6,12 @@
 
     python -m training --minutes 20 --start bundled --peak 1e-4      go on from the shipped weights
 
-Pictures that `python -m engine examples` put into the folder take half of the steps.
+Scenes may show photographed things: PNGs whose alpha channel is the thing's mask, as in Debian's package
+tuxpaint-stamps-default, before photographed grounds.
+
+    python -m training render --scenes 3500 --things stamps --grounds wallpapers landscapes
+
+These, and pictures that `python -m engine examples` put into the folder, take half of the steps.
 --folder (default ~/.cache/maskworks/training) holds scenes, state, log, overlays and the best export.
 """
 
@@ -17,8 +22,9 @@ import socket
 from pathlib import Path
 
 from training.loop import Plan, train
+from training.photographs import Photographs
 from training.schedule import WARM_UP_STEPS
-from training.store import CHUNK, HELD_OUT_SEED, default_folder, render
+from training.store import CHUNK, HELD_OUT_SEED, PHOTOGRAPHED_SEED, default_folder, render
 
 
 def _arguments() -> argparse.Namespace:
@@ -30,6 +36,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=360, help="active minutes in all, pauses not counted")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's state")
     parser.add_argument("--scenes", type=int, default=20_000, help="to render, or to use")
+    parser.add_argument("--things", type=Path, help="render scenes with the cut-outs under this folder")
+    parser.add_argument("--grounds", type=Path, nargs="*", default=[], help="folders of pictures to put behind them")
     parser.add_argument("--model", default="sam_tiny")
     parser.add_argument("--device", choices=["cpu"], default="cpu")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="of one thread each")
@@ -44,6 +52,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _render(asked: argparse.Namespace) -> None:
+    if asked.things is None:
+        render(asked.folder / "scenes", asked.scenes)
+    else:
+        photographs = Photographs.of(asked.things, asked.grounds)
+        render(asked.folder / "annotated", asked.scenes, PHOTOGRAPHED_SEED, photographs)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -55,7 +71,7 @@ def main() -> None:
     if not (asked.folder / "held-out" / "images-0000.npy").exists():
         render(asked.folder / "held-out", min(CHUNK, asked.scenes), HELD_OUT_SEED)
     if asked.action == "render":
-        render(asked.folder / "scenes", asked.scenes)
+        _render(asked)
         return
     if not (asked.folder / "scenes" / "images-0000.npy").exists():
         render(asked.folder / "scenes", asked.scenes)

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.prompts import NOWHERE
-from training.scenes import MAX_LEAVES, SIDE, Scene
+from training.scenes import MAX_LEAVES, NOWHERE, SIDE, Scene
 
 INSIDE: Final = 0.9
 """The share of a mask inside a larger one from which on it is its part."""

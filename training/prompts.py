@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.scenes import Scene
+from training.scenes import NOWHERE, Scene
 from training.store import Store
 
 PADDING, BACKGROUND, FOREGROUND, CORNER_0, CORNER_1 = -1, 0, 1, 2, 3  # kinds of sparse tokens
 LEVELS = 3
-NOWHERE = 255  # the leaf of padding; no scene uses it
 MIN_AREA = 40  # model pixels; smaller things get no prompt
 BOX_SHARE = 0.5
 LOOSE = (0.0, 0.08)  # range of a box's error, one sigma, as a share of its sides
@@ -162,11 +161,14 @@ def draw_prompts(
     areas[NOWHERE] = 0
     weight = np.sqrt(areas) * (areas >= MIN_AREA / 2) * np.where(view.table[:, 3] > 0, 0.5, 1.0)
     weight = weight if weight.any() else areas.astype(np.float64)
-    leaves = rng.choice(256, count, p=weight / weight.sum())
     points = np.zeros((count, 2, 2), np.float32)
     kinds = np.full((count, 2), PADDING, np.int64)
     members = np.zeros((count, LEVELS, 256), np.bool_)
     sampled = np.zeros(count, np.int64)
+    if not weight.any():  # nothing in the window has a mask, so no answer is right
+        kinds[:, 0] = FOREGROUND
+        return points, kinds, members, sampled
+    leaves = rng.choice(256, count, p=weight / weight.sum())
     for k, leaf in enumerate(leaves):
         members[k] = right_masks(view.table, areas, int(leaf))
         levels = np.flatnonzero(members[k].any(1))

@@ -1,7 +1,8 @@
 """Seeded scenes: textured grounds, things with parts, shadows, and the faults of a camera.
 
 A scene is an image and its right masks. Every pixel has a leaf number, and a table says to which object, part and fine
-detail a leaf belongs. Scenes are drawn by code alone, so no image of others is used.
+detail a leaf belongs. Scenes are drawn by code alone, unless photographs are given, whose things then stand among the
+drawn ones.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.figures import make_figure
+from training.photographs import Photographs
 from training.shapes import Mask
 from training.sprites import Sprite, blend, make_sprite
 from training.textures import (
@@ -28,6 +30,8 @@ from training.textures import (
 SIDE = 448  # px; training crops it, and crops are as sharp as a photograph at 384
 UNIT = SIDE / 320  # sizes below are for a picture of 320 px
 MAX_LEAVES = 255
+NOWHERE = 255  # the leaf of pixels that belong to nothing; no row of the table is theirs
+PHOTOGRAPHED, PHOTOGRAPHED_GROUND = 0.75, 0.6  # shares of things and grounds, where there are photographs
 FIGURES, FIGURE_FROM = 0.3, 45.0  # share of things with limbs, and the least px of one
 BANK_SEED = 20_260_101  # all scenes share one bank of surfaces and differ by their own seeds
 
@@ -49,6 +53,7 @@ class Stage:
     image: Image
     leaves: NDArray[np.uint8]
     rows: list[tuple[int, int, int, int]]
+    photographs: Photographs | None = None
     objects: int = 0
     parts: int = 0
     fines: int = 0
@@ -132,6 +137,10 @@ def _grounds(stage: Stage) -> None:
         table = ramp(rng, stage.palette, random_colour(rng, stage.palette))
         return _lit(rng, surface(rng, stage.bank, table, SIDE, SIDE), float(rng.uniform(0, 0.25)))
 
+    photograph = stage.photographs and rng.random() < PHOTOGRAPHED_GROUND and stage.photographs.ground(rng, SIDE)
+    if isinstance(photograph, np.ndarray):
+        stage.image, stage.leaves = photograph, np.full_like(stage.leaves, NOWHERE)
+        return
     stage.add_ground(whole, fresh())
     kind = rng.random()
     if kind < 0.5:
@@ -176,8 +185,11 @@ def _place(stage: Stage, size: float, light: tuple[float, float], shadows: float
         at = stage.image[int(np.clip(centre[1], 0, SIDE - 1)), int(np.clip(centre[0], 0, SIDE - 1))]
         base = np.clip(at.astype(np.float32) + rng.normal(0, 22, 3), 0, 255).astype(np.float32)
     palette = stage.palette if rng.random() < 0.6 else random_palette(rng)
-    make = make_figure if size > FIGURE_FROM and rng.random() < FIGURES else make_sprite
-    sprite = make(rng, stage.bank, palette, size, base)
+    if stage.photographs and rng.random() < PHOTOGRAPHED:
+        sprite = stage.photographs.thing(rng, size)
+    else:
+        make = make_figure if size > FIGURE_FROM and rng.random() < FIGURES else make_sprite
+        sprite = make(rng, stage.bank, palette, size, base)
     stage.add(sprite, *centre, _shadow(rng, size, light) if rng.random() < shadows else None)
 
 
@@ -211,6 +223,8 @@ def _cluster(stage: Stage, light: tuple[float, float], shadows: float) -> None:
 
 def _cluster_sprite(stage: Stage, palette: Palette, size: float, kind: str, round_kind: bool) -> Sprite:
     rng = stage.rng
+    if stage.photographs and rng.random() < PHOTOGRAPHED:
+        return stage.photographs.thing(rng, size)
     base = None
     if rng.random() < 0.4:  # low contrast against the ground, as old coins on felt
         at = stage.image[SIDE // 2, SIDE // 2].astype(np.float32)
@@ -297,8 +311,7 @@ def _separate(stage: Stage) -> None:
 
     A person who sees a click on a distant fragment would outline the fragment.
     """
-    table = np.array(stage.rows, np.uint8)
-    owner = table[:, 0][stage.leaves]
+    owner = _table(stage)[:, 0][stage.leaves]
     for number in range(1, stage.objects + 1):
         mask = (owner == number).astype(np.uint8)
         if not mask.any():
@@ -323,20 +336,24 @@ def _separate(stage: Stage) -> None:
                 stage.rows.append((stage.objects, 0, 0, ground))  # the parts stay with the main piece
 
 
-def render_scene(seed: int, bank: Image) -> Scene:
-    """The scene of this seed: image, leaves and table. The same seed and bank give the same scene."""
+def _table(stage: Stage) -> NDArray[np.uint8]:
+    table = np.zeros((256, 4), np.uint8)
+    table[: len(stage.rows)] = stage.rows or np.zeros((0, 4))
+    return table
+
+
+def render_scene(seed: int, bank: Image, photographs: Photographs | None = None) -> Scene:
+    """The scene of this seed: image, leaves and table. The same seed, bank and photographs give the same scene."""
     rng = np.random.default_rng(seed)
     cv2.setRNGSeed(seed % 2**31)
     blank = np.zeros((SIDE, SIDE, 3), np.uint8)
-    stage = Stage(rng, bank, random_palette(rng), blank, np.zeros((SIDE, SIDE), np.uint8), [])
+    stage = Stage(rng, bank, random_palette(rng), blank, np.zeros((SIDE, SIDE), np.uint8), [], photographs)
     _grounds(stage)
     if rng.random() < 0.35:  # depth of field: only the ground is out of focus
         stage.image = blurred(stage.image, float(rng.uniform(1, 5)))
     _populate(stage)
     _separate(stage)
-    table = np.zeros((256, 4), np.uint8)
-    table[: len(stage.rows)] = stage.rows
-    return Scene(_camera(rng, stage.image), stage.leaves, table)
+    return Scene(_camera(rng, stage.image), stage.leaves, _table(stage))
 
 
 def scene_bank() -> Image:

@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.photographs import Photographs
 from training.scenes import SIDE, Scene, render_scene, scene_bank
 
 CHUNK = 500
 HELD_OUT_SEED = 1_000_000_000  # seeds of held-out scenes count up from here, those of training from 0
+PHOTOGRAPHED_SEED = 3_000_000_000  # and those of scenes with photographs from here
 
 
 def default_folder() -> Path:
@@ -31,13 +33,20 @@ class Chunk:
     tables: NDArray[np.uint8]  # (n, 256, 4)
 
 
-def render_chunk(folder: Path, number: int, bank: NDArray[np.uint8], first_seed: int, size: int = CHUNK) -> None:
+def render_chunk(
+    folder: Path,
+    number: int,
+    bank: NDArray[np.uint8],
+    first_seed: int,
+    size: int = CHUNK,
+    photographs: Photographs | None = None,
+) -> None:
     """Render one chunk. Files get their names when they are complete, so an interruption leaves no partial chunk."""
     images = np.empty((size, SIDE, SIDE, 3), np.uint8)
     leaves = np.empty((size, SIDE, SIDE), np.uint8)
     tables = np.empty((size, 256, 4), np.uint8)
     for k in range(size):
-        scene = render_scene(first_seed + number * CHUNK + k, bank)
+        scene = render_scene(first_seed + number * CHUNK + k, bank, photographs)
         images[k], leaves[k], tables[k] = scene.image, scene.leaves, scene.table
     _write(folder, number, images, leaves, tables)
 
@@ -72,13 +81,13 @@ def _write(
         part.rename(folder / f"{name}-{number:04d}.npy")
 
 
-def render(folder: Path, scenes: int, first_seed: int = 0) -> None:
+def render(folder: Path, scenes: int, first_seed: int = 0, photographs: Photographs | None = None) -> None:
     """Render until there are at least `scenes`, and keep chunks that exist. Fewer than a chunk make a smaller one."""
     cv2.setNumThreads(1)
     bank = scene_bank()
     for number in range(-(-scenes // CHUNK)):
         if not (folder / f"images-{number:04d}.npy").exists():
-            render_chunk(folder, number, bank, first_seed, min(CHUNK, scenes))
+            render_chunk(folder, number, bank, first_seed, min(CHUNK, scenes), photographs)
 
 
 class Store:
