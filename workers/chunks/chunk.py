@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 _POLL = 0.1
 _LINGER = 0.25
-"""Seconds to wait after the first result of a batch before it is written."""
+"""Seconds to wait after the first image's result of a batch before it is written."""
 
 
 class End(StrEnum):
@@ -94,6 +94,8 @@ class ChunkRun:
         self._until = time.monotonic() + tools.settings.chunk_seconds
         # Enough to keep every stage busy, and few enough that a crash makes few suspects.
         self._window = min(MAX_INFLIGHT, max(8, 4 * model.batch_images))
+        # A window is stored at once, so that a crash costs none that is finished.
+        self._linger = _LINGER if claim.plan is None else 0.0
 
     @property
     def computed(self) -> int:
@@ -286,15 +288,15 @@ class ChunkRun:
         enough = self._window // 2 if more else self._window
         batch: list[Result] = []
         linger_until = None
-        while self._inflight and not self._tools.stopping.is_set():
+        while self._inflight and not self._tools.stopping.is_set() and len(batch) < enough:
             if self._claim.lost.is_set():
                 raise LeaseLost
             wait = _POLL if linger_until is None else min(_POLL, linger_until - time.monotonic())
-            if wait <= 0 or len(batch) >= enough:
-                break
             try:
-                outcome = self._sink.get(timeout=wait)
+                outcome = self._sink.get(timeout=max(0.0, wait))
             except Empty:
+                if wait <= 0:
+                    break
                 if self._tools.pipeline.has_only_slow(self._sink, len(self._inflight)):
                     self._step_aside()
                 continue
@@ -304,7 +306,7 @@ class ChunkRun:
                 batch += [] if planned is None else [planned]
             elif isinstance(outcome, Result):
                 batch.append(outcome)
-                linger_until = linger_until or time.monotonic() + _LINGER
+                linger_until = linger_until or time.monotonic() + self._linger
         return batch
 
     def _must_end(self) -> bool:

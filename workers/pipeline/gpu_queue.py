@@ -21,7 +21,8 @@ class GpuQueue:
     def take(self, timeout: float) -> list[Ticket]:
         """The next batch: images of one model, up to its best batch size. Empty after `timeout` seconds.
 
-        A batch of interactive images has no others, which would make it take longer.
+        A batch of interactive images has no others, which would make it take longer. On a CPU a window is computed by
+        itself. A batch would gain next to nothing, and a crash would cost all of it.
         """
         if not self._filled.wait(timeout):
             return []
@@ -31,7 +32,11 @@ class GpuQueue:
         if first is None:
             return []
         batch: list[Ticket] = []
-        while len(batch) < first.model.batch_images and (ticket := queue.pop_of(first.model)) is not None:
+        while len(batch) < _most(first) and (ticket := queue.pop_of(first.model)) is not None:
             batch.append(ticket)
         self._filled.set()  # there may be more
         return batch
+
+
+def _most(first: Ticket) -> int:
+    return 1 if first.region is not None and first.model.device == "cpu" else first.model.batch_images

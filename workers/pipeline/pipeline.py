@@ -218,6 +218,7 @@ class Pipeline:
                 raws = batch[0].model.core([ticket.prepared for ticket in batch])
             if len(raws) != len(batch):
                 raise RuntimeError(f"the model gave {len(raws)} answers to {len(batch)} images")
+            crash_points.reach("computed", batch[0].job_id)
         except DeviceLost:
             log.critical("the device is lost; ending the process, its leases run out", exc_info=True)
             os._exit(_EXIT_DEVICE_LOST)

@@ -30,6 +30,7 @@ admitting    images are about to be written down as in flight
 fetching     an image is fetched
 decoding     an image is decoded
 computing    the GPU thread has a batch in its hands
+computed     it has computed the batch, and handed none of it on
 encoding     an image's masks are encoded
 packing      an image's result becomes a row
 copying      an earlier result is to be taken over, in an open transaction
@@ -53,8 +54,8 @@ NAMES: Final = (
     *("reaping", "stopping", "finishing", "filling", "marked", "announcing", "listing", "listed", "tallying"),
     *("uploading", "uploaded", "publishing", "published", "webhook_held", "webhook_sent", "removing"),
     *("releasing", "planning", "planned", "merging"),
-    *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "encoding", "packing", "copying"),
-    *("writing", "renewing", "call_taken", "call_done", "done"),
+    *("claiming", "claimed", "admitting", "fetching", "decoding", "computing", "computed", "encoding", "packing"),
+    *("copying", "writing", "renewing", "call_taken", "call_done", "done"),
 )
 
 

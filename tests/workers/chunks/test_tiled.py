@@ -1,6 +1,7 @@
 """An item that is segmented by windows, from its plan to its one result, in one process on real stores."""
 
 import io
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -11,15 +12,17 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, delete, select, text, update
 
 from db.endings import stop_job
 from db.limits import MAX_TILED_AT_ONCE
 from db.queues import TILED
 from db.statements import jobs as job_statements
 from db.statements import tiles
+from db.statements.ingest import cut_chunks
 from db.states import ChunkState, JobReason, JobState
 from db.tables import chunks, items, jobs
+from model.backends.null import NullPrepared, NullSegmenter
 from model.masks import rle
 from tests.conftest import Bucket
 from tests.jobs import check_invariants, chunk_rows, job_row, result_rows, submit
@@ -140,6 +143,39 @@ def test_tiles_are_of_the_page_and_the_bands_that_were_asked_for(
     assert sorted(row.counts for row in masks(engine, job)) == sorted(rle.encode(one)["counts"] for one in OBJECTS)
     assert found.georeference == {"crs": "EPSG:32633", "transform": [10.0, 0.0, 5e5, 0.0, -10.0, 5e6]}
     assert (found.frames, found.warnings, refused.reason) == (2, None, "WRONG_PAGE")
+
+
+def test_windows_are_stored_at_once(
+    engine: Engine, bucket: Bucket, start_worker: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill costs only the one that is being computed: each waits here until all before it are stored."""
+    waits: list[float] = []
+    compute = NullSegmenter.core
+
+    def core(self: NullSegmenter, batch: list[NullPrepared]) -> list[NullPrepared]:
+        started = time.monotonic()
+        assert len(batch) == 1
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            stored = text("SELECT count(*) FROM results WHERE job_id = :job")
+            while tiled and connection.execute(stored, {"job": tiled[0].id}).scalar_one() < len(waits):
+                assert time.monotonic() < started + 60
+                time.sleep(0.002)
+        waits.append(time.monotonic() - started)
+        return compute(self, batch)
+
+    tiled: list[Any] = []
+    worker = start_worker()
+    job = submit(engine, [bucket.put("a.tif", tiff(PIXELS))], task=AUTO, protocol=TILED)
+    worker.segment_chunk(job, 0)
+    tiled += tile_jobs(engine, job)
+    with engine.begin() as connection:
+        connection.execute(delete(chunks).where(chunks.c.job_id == tiled[0].id))
+        connection.execute(update(jobs).where(jobs.c.id == tiled[0].id).values(chunk_size=12))
+        connection.execute(*cut_chunks(tiled[0].id))
+    monkeypatch.setattr(NullSegmenter, "core", core)
+    assert settle(engine, worker, job) is End.DONE
+    assert len(waits) == 12
+    assert min(waits[1:]) < 0.2, "none was stored before the writer had waited for more of them"
 
 
 def test_an_image_that_fits_into_one_window_has_no_tiles(engine: Engine, bucket: Bucket, worker: Worker) -> None:
