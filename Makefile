@@ -15,7 +15,9 @@ CONSTRAINTS ?= constraints.txt
 
 VENV := .venv
 RUN  := $(VENV)/bin/python
-PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet
+PIP  := $(RUN) -m pip install --disable-pip-version-check --quiet --no-compile
+# pip would compile one file after the other; this takes every core. Packages have files that do not compile.
+COMPILE = $(RUN) -W ignore -m compileall -qq -j 0 $(VENV)/lib || true
 # The versions of constraints.txt, so that every install is the same. An index may lack one of them.
 PINNED = $(PIP) $(addprefix -c ,$(CONSTRAINTS)) $(1) || { [ -n "$(CONSTRAINTS)" ] && \
   echo "installing without $(CONSTRAINTS), because pip could not use it (see above)" >&2 && $(PIP) $(1); }
@@ -55,10 +57,10 @@ down: $(VENV)/.runtime  ## stop the service that another terminal started
 reset: $(VENV)/.runtime  ## delete its data
 	@$(RUN) -m deploy.local reset --data "$(DATA)"
 
-# Many tests wait for processes, so three run at a time, also on two cores. Each has its own stores and takes 2 GB.
-# In their own order: xdist would put the files with one long test last, and then two of three wait for the third.
+# Many tests wait for processes, so four run at a time, also on two cores. Each has its own stores and takes 2 GB.
+# In the order of tests/units.py: xdist would put the files with one long test last, and then all wait for that.
 test: install  ## run every test, on a real Postgres, Redis and S3
-	@$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 faults: install  ## run every fault against the whole service (a quarter of an hour)
 	@$(RUN) -m pytest -m "" tests/faults tests/client/test_faults.py
@@ -110,13 +112,15 @@ lock:  ## write constraints.txt: the newest versions that pyproject.toml allows
 $(VENV)/.runtime: pyproject.toml client/pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	@echo "installing into $(VENV) (minutes, the first time) …"
 	@$(call PINNED,$(RUNTIME))
+	@$(COMPILE)
 	@touch $@
 
-$(VENV)/.developer: pyproject.toml client/pyproject.toml constraints.txt $(VENV)/.runtime
-	@echo "installing what tests and checks need …"
+$(VENV)/.developer: pyproject.toml client/pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
+	@echo "installing into $(VENV) what the service, tests and checks need (minutes, the first time) …"
 	@$(call PINNED,$(DEVELOPER))
+	@$(COMPILE)
 	@$(PIP) --target $(VENV)/mcp --upgrade --no-deps $(MCP) || echo "without the tests of maskworks mcp" >&2
-	@touch $@
+	@touch $(VENV)/.runtime $@
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -92,7 +92,6 @@ def check_stages(rows: list[dict[str, Any]]) -> None:
     assert [row["stage"] for row in stages if "GFLOP" in row] == products
 
 
-@pytest.mark.timeout(600)
 def test_every_part_runs_and_the_masks_agree(tmp_path: Path) -> None:
     out = tmp_path / "report.json"
     parts = "stages,rates,compare,steps"  # memory is a row a process, and transformers has no TinyViT
@@ -133,7 +132,6 @@ def test_both_precisions_are_measured_apart() -> None:
         assert row["mean IoU"] > (0.999 if row["precision"] == "exact" else 0.5), row
 
 
-@pytest.mark.timeout(600)
 def test_the_straightforward_order_and_ours_answer_as_transformers_pipeline_does() -> None:
     sam = build(SMALL, seed=0)
     image = photograph(0.02)

@@ -23,7 +23,6 @@ from maskworks import AsyncClient, Client, Config, Job
 from maskworks.config import S3Access
 
 DOCS = Path(__file__).parents[2] / "docs"
-pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")

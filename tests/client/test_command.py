@@ -16,7 +16,6 @@ from deploy.local.stack import Stack
 from maskworks import Client
 from maskworks.cli import main as command
 
-pytestmark = pytest.mark.timeout(240)
 PACKAGE = Path(__file__).parents[2] / "client"
 
 Run = Callable[..., tuple[int, str, str]]

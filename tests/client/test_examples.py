@@ -19,7 +19,6 @@ from deploy.local.stack import Stack
 from maskworks import Client
 from tools import notebook
 
-pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 

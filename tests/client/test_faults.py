@@ -14,7 +14,6 @@ from deploy.local.stack import Stack
 from maskworks import AsyncClient, Client, Config
 from tests.client.faulty import KINDS, faulty
 
-pytestmark = pytest.mark.timeout(280)
 SHARE = 0.3
 
 

@@ -15,7 +15,6 @@ from PIL import Image
 
 from deploy.local.stack import Stack
 
-pytestmark = pytest.mark.timeout(240)
 PACKAGE = Path(__file__).parents[2] / "client"
 LIBRARY = Path(sys.prefix) / "mcp"
 """Beside the other packages: see the Makefile."""

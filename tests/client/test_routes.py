@@ -14,7 +14,6 @@ from maskworks import Client, Job, masks, records, webhooks
 from maskworks.cli.main import app
 from maskworks.submission import JobFields
 
-pytestmark = pytest.mark.timeout(240)
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
 ROW = re.compile(r"^\| `([A-Z]+ /\S+)` \| (.*) \| (.*) \|$", re.M)
 

@@ -26,7 +26,6 @@ from training.scenes import render_scene
 from training.store import HELD_OUT_SEED, Store, add_scenes
 from training.textures import make_bank
 
-pytestmark = pytest.mark.timeout(240)
 MOST = 4
 
 

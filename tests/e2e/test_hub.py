@@ -14,8 +14,6 @@ from model.spec import Prompt
 from tests.conftest import Bucket
 from tests.model.hub import networks, reference
 
-pytestmark = pytest.mark.timeout(240)
-
 Networks = dict[str, tuple[Any, Path]]
 AUTO = {
     "type": "auto", "points_per_side": 4, "pred_iou_thresh": 0.05, "stability_score_thresh": 0.5,

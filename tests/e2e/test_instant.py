@@ -20,7 +20,6 @@ from model.backends.sam import Segmenter
 from tests.conftest import Bucket
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(240)
 
 AUTO = {"type": "auto", "points_per_side": 6, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
 PROMPTS = [

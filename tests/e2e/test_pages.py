@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Route
 
 CHROMIUM = next((p for p in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if p.exists()), None)
-pytestmark = [
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
 AUTO = {"type": "auto", "points_per_side": 6, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
 DRAWN = (
     "() => { const c = document.querySelectorAll('.layers canvas')[1]; const o = new OffscreenCanvas(c.width, c.height)"

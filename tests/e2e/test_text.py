@@ -17,8 +17,6 @@ from pycocotools import mask as coco
 from deploy.local.stack import Stack
 from tests.conftest import Bucket
 
-pytestmark = pytest.mark.timeout(240)
-
 PHRASES = ["a cup of coffee", "a rocket"]
 Seen = set[tuple[str, float, int]]
 

@@ -25,8 +25,6 @@ from model.masks.rle import decode
 from tests.conftest import Bucket
 from tests.jobs import check_invariants
 
-pytestmark = pytest.mark.timeout(240)
-
 AUTO = {"type": "auto", "points_per_side": 6, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
 """Loose, so that masks come back whatever the bundled weights are worth."""
 

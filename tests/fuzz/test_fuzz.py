@@ -35,7 +35,6 @@ def make_jobs(url: str, service: Service) -> str:
     return str(done)
 
 
-@pytest.mark.timeout(600)
 def test_no_answer_differs_from_the_document(database: str, engine: Engine) -> None:
     tenant, key = new_tenant(engine)
     with served("api.main:create_app", database) as (host, port):
