@@ -174,7 +174,7 @@ _ROWS = (
         iou_head_hidden_dim=128,
         parameters=5_274_544,
         filename="sam_tiny.safetensors",
-        sha256="6be5714ae7ab834764f0422d109d6ac2bfce9f923798c564557f6db25e0b2e87",
+        sha256="94a35ba6fae55e3274f0e6d58ef451f424ed452fcb0a96e7014eaa6d0f3d7f26",
         size_bytes=10_588_840,
         automatic=MappingProxyType(
             {

@@ -162,7 +162,7 @@ def about_weights(client: httpx.Client) -> str:
     models = answer(client.get("/v1/models")).json()["models"]
     if not any(model["name"] == "sam_tiny" and model["loaded"] for model in models):
         return ""
-    return "sam_tiny is small and was trained on drawn scenes. Its masks are rough. Use it to try things out."
+    return "sam_tiny is small and was trained for a few hours. Its masks are rough. Use it to try things out."
 
 
 def write(job: Finished, out: Path) -> None:
