@@ -17,7 +17,7 @@ from pycocotools import mask as coco
 from deploy.local.stack import Stack
 from tests.conftest import Bucket
 
-PHRASES = ["a cup of coffee", "a rocket"]
+PHRASES = ["a cup of coffee", "a helmet"]
 Seen = set[tuple[str, float, int]]
 
 
@@ -51,7 +51,7 @@ def submit(http: httpx.Client, body: dict[str, Any]) -> str:
 
 @pytest.mark.usefixtures("text_worker")
 def test_phrases_become_masks_with_scores_in_every_export(http: httpx.Client, pictures: Bucket) -> None:
-    photographs = {"coffee": skimage.data.coffee(), "rocket": skimage.data.rocket()}
+    photographs = {"coffee": skimage.data.coffee(), "astronaut": skimage.data.astronaut()}
     items = [{"image": pictures.put(f"text/{name}.png", png(pixels))} for name, pixels in photographs.items()]
     task = {"type": "text", "phrases": PHRASES, "max_masks": 1}
     path = submit(http, {"task": task, "input": {"items": items}})
