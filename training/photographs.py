@@ -18,7 +18,7 @@ from training.textures import Image
 
 GROUND_SUFFIXES = {".jpg", ".jpeg", ".png"}
 LEAST_COLOURS = 250
-"""Colours of a photograph, at five bits a channel. Drawings have fewer."""
+"""Colours of a photograph, at five bits a channel. Flat drawings have fewer, shaded ones may have as many."""
 LEAST_PIXELS, MOST_COVER, MOST_SOFT = 400, 0.97, 0.3
 """A cut-out has so many solid pixels, does not fill its picture, and is no smoke: few of its pixels are half clear."""
 KEPT_SIDE = 512  # px of a cut-out that is kept in memory, the largest thing in a scene

@@ -137,10 +137,11 @@ def _grounds(stage: Stage) -> None:
         table = ramp(rng, stage.palette, random_colour(rng, stage.palette))
         return _lit(rng, surface(rng, stage.bank, table, SIDE, SIDE), float(rng.uniform(0, 0.25)))
 
-    photograph = stage.photographs and rng.random() < PHOTOGRAPHED_GROUND and stage.photographs.ground(rng, SIDE)
-    if isinstance(photograph, np.ndarray):
-        stage.image, stage.leaves = photograph, np.full_like(stage.leaves, NOWHERE)
-        return
+    if stage.photographs and rng.random() < PHOTOGRAPHED_GROUND:
+        photograph = stage.photographs.ground(rng, SIDE)
+        if photograph is not None:
+            stage.image, stage.leaves = photograph, np.full_like(stage.leaves, NOWHERE)
+            return
     stage.add_ground(whole, fresh())
     kind = rng.random()
     if kind < 0.5:

@@ -48,7 +48,7 @@ from workers.testing import crash_points
 log = logging.getLogger(__name__)
 
 _POLL = 0.1
-_LINGER = 0.25
+LINGER = 0.25
 """Seconds to wait after the first image's result of a batch before it is written."""
 
 
@@ -95,7 +95,7 @@ class ChunkRun:
         # Enough to keep every stage busy, and few enough that a crash makes few suspects.
         self._window = min(MAX_INFLIGHT, max(8, 4 * model.batch_images))
         # A window is stored at once, so that a crash costs none that is finished.
-        self._linger = _LINGER if claim.plan is None else 0.0
+        self._linger = LINGER if claim.plan is None else 0.0
 
     @property
     def computed(self) -> int:
